@@ -1,0 +1,166 @@
+package token_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/token"
+)
+
+// now is the time of every test; at is a number of seconds after it.
+var now = time.Unix(1_763_900_000, 0)
+
+func at(seconds int) int64 { return now.Unix() + int64(seconds) }
+
+func rules() token.Rules {
+	return token.Rules{
+		Audience: "latchkey-api", RequireAudience: true,
+		Leeway: 30 * time.Second, MaxLifetime: time.Hour,
+		Now: func() time.Time { return now },
+	}
+}
+
+func judge(t *testing.T, r token.Rules, payload string) error {
+	t.Helper()
+	var c token.Claims
+	if err := c.UnmarshalJSON([]byte(payload)); err != nil {
+		t.Fatalf("%s: %v", payload, err)
+	}
+	c.Hold(token.NewPolicy(r))
+	return c.Validate()
+}
+
+func TestPolicy(t *testing.T) {
+	const aud = `,"aud":"latchkey-api"}`
+	times := func(exp, iat int) string { return fmt.Sprintf(`{"exp":%d,"iat":%d`, at(exp), at(iat)) }
+	tests := []struct {
+		name, payload string
+		refused       bool
+		code          fault.Code
+	}{
+		{name: "good", payload: times(300, 0) + aud},
+		{name: "aud in an array", payload: times(300, 0) + `,"aud":["other","latchkey-api"]}`},
+		{name: "nbf instead of iat", payload: fmt.Sprintf(`{"exp":%d,"nbf":%d`, at(300), at(0)) + aud},
+		{name: "expired within the leeway", payload: times(-29, -300) + aud},
+		{"expired at the leeway", times(-30, -300) + aud, true, fault.TokenExpired},
+		{"expired long ago", times(-4000, -4300) + aud, true, fault.TokenExpired},
+		{name: "iat ahead within the leeway", payload: times(300, 30) + aud},
+		{"iat ahead", times(300, 31) + aud, true, fault.TokenNotYetValid},
+		{name: "nbf ahead within the leeway", payload: fmt.Sprintf(`{"exp":%d,"nbf":%d`, at(300), at(30)) + aud},
+		{"nbf ahead", fmt.Sprintf(`{"exp":%d,"nbf":%d`, at(300), at(31)) + aud, true, fault.TokenNotYetValid},
+		{"nbf ahead, iat not", fmt.Sprintf(`{"exp":%d,"nbf":%d,"iat":%d`, at(300), at(31), at(0)) + aud, true, fault.TokenNotYetValid},
+		{"no exp", fmt.Sprintf(`{"iat":%d`, at(0)) + aud, true, fault.ClaimMissing},
+		{"no aud", times(300, 0) + `}`, true, fault.ClaimMissing},
+		{"neither iat nor nbf", fmt.Sprintf(`{"exp":%d`, at(300)) + aud, true, fault.ClaimMissing},
+		{"another aud", times(300, 0) + `,"aud":"other"}`, true, fault.AudienceInvalid},
+		{"aud in another case", times(300, 0) + `,"aud":"Latchkey-API"}`, true, fault.AudienceInvalid},
+		{"aud with something behind it", times(300, 0) + `,"aud":"latchkey-api "}`, true, fault.AudienceInvalid},
+		{"aud empty", times(300, 0) + `,"aud":""}`, true, fault.AudienceInvalid},
+		{"aud an empty array", times(300, 0) + `,"aud":[]}`, true, fault.AudienceInvalid},
+		{"aud an array with an empty text", times(300, 0) + `,"aud":[""]}`, true, fault.AudienceInvalid},
+		{name: "as long as allowed", payload: times(3600, 0) + aud},
+		{"a second longer", times(3601, 0) + aud, true, fault.LifetimeTooLong},
+		{"too long since nbf", fmt.Sprintf(`{"exp":%d,"nbf":%d`, at(3601), at(0)) + aud, true, fault.LifetimeTooLong},
+		{name: "iat counts where both are there", payload: fmt.Sprintf(`{"exp":%d,"nbf":%d,"iat":%d`, at(3599), at(-60), at(0)) + aud},
+
+		// The first failure in the documented order wins.
+		{"expired and ahead", fmt.Sprintf(`{"exp":%d,"iat":%d`, at(-60), at(60)) + aud, true, fault.TokenExpired},
+		{"expired and no aud", times(-60, -90) + `}`, true, fault.TokenExpired},
+		{"ahead and no exp", fmt.Sprintf(`{"iat":%d`, at(60)) + aud, true, fault.TokenNotYetValid},
+		{"no exp and another aud", fmt.Sprintf(`{"iat":%d,"aud":"x"}`, at(0)), true, fault.ClaimMissing},
+		{"another aud and too long", times(9999, 0) + `,"aud":"x"}`, true, fault.AudienceInvalid},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			wantCode(t, judge(t, rules(), tt.payload), tt.code, tt.refused)
+		})
+	}
+}
+
+func TestPolicyWithoutARequiredAudience(t *testing.T) {
+	lax := rules()
+	lax.RequireAudience = false
+	payload := fmt.Sprintf(`{"exp":%d,"iat":%d`, at(300), at(0))
+	wantCode(t, judge(t, lax, payload+`}`), 0, false)
+	wantCode(t, judge(t, lax, payload+`,"aud":"latchkey-api"}`), 0, false)
+	wantCode(t, judge(t, lax, payload+`,"aud":"other"}`), fault.AudienceInvalid, true)
+	wantCode(t, judge(t, lax, payload+`,"aud":""}`), fault.AudienceInvalid, true)
+	wantCode(t, judge(t, lax, payload+`,"aud":[]}`), fault.AudienceInvalid, true)
+}
+
+func TestClaimsWithoutAPolicyAreRefused(t *testing.T) {
+	var c token.Claims
+	if err := c.Validate(); err == nil {
+		t.Error("claims that nobody judged were valid")
+	}
+}
+
+// TestThroughTheParser proves that the parser calls all of this: the getters tell its own validator nothing, and
+// Validate is found.
+func TestThroughTheParser(t *testing.T) {
+	secret := []byte("0123456789abcdef0123456789abcdef")
+	parse := func(raw string) error {
+		var c token.Claims
+		c.Hold(token.NewPolicy(rules()))
+		_, err := jwt.ParseWithClaims(raw, &c, func(*jwt.Token) (any, error) { return secret, nil })
+		if err == nil {
+			return nil
+		}
+		return token.Refusal(err)
+	}
+	mint := func(alg string, secret []byte, g token.Grant) string {
+		raw, err := token.MintHMAC(alg, secret, g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := token.CheckCompact(raw); err != nil {
+			t.Fatalf("our own token has no good form: %v", err)
+		}
+		return raw
+	}
+	grant := token.Grant{APIKey: "k", Audience: "latchkey-api", Now: now, TTL: time.Minute}
+	wantCode(t, parse(mint("HS256", secret, grant)), 0, false)
+	wantCode(t, parse(mint("HS512", secret, grant)), 0, false) // choosing the algorithm is the key's part
+	wantCode(t, parse(mint("HS256", secret[1:], grant)), fault.SignatureInvalid, true)
+	wantCode(t, parse(compact(`{"alg":"none"}`, `{}`)), fault.KeyNotAcceptable, true)
+	wantCode(t, parse(compact(`{"alg":"HS1"}`, `{}`)), fault.KeyNotAcceptable, true)
+	wantCode(t, parse(compact(`{"alg":5}`, `{}`)), fault.KeyNotAcceptable, true)
+	wantCode(t, parse(compact(`{}`, `{}`)), fault.KeyNotAcceptable, true)
+	wantCode(t, parse(compact(`{}`, `{"exp":"x"}`)), fault.TokenMalformed, true)
+	grant.TTL = 2 * time.Hour
+	wantCode(t, parse(mint("HS256", secret, grant)), fault.LifetimeTooLong, true)
+	grant.Now = now.Add(-3 * time.Hour)
+	wantCode(t, parse(mint("HS256", secret, grant)), fault.TokenExpired, true)
+}
+
+func TestMint(t *testing.T) {
+	scope := ""
+	secret := []byte("0123456789abcdef0123456789abcdef")
+	first, err := token.MintHMAC("HS256", secret, token.Grant{APIKey: "k", Now: now, TTL: time.Minute, Scope: &scope})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c token.Claims
+	if _, _, err := jwt.NewParser().ParseUnverified(first, &c); err != nil {
+		t.Fatal(err)
+	}
+	if got, present := c.Scope(); got != "" || !present {
+		t.Error("an empty scope, which grants nothing, was left out")
+	}
+	second, _ := token.MintHMAC("HS256", secret, token.Grant{APIKey: "k", Now: now, TTL: time.Minute})
+	if _, _, err := jwt.NewParser().ParseUnverified(second, &c); err != nil {
+		t.Fatal(err)
+	}
+	if _, present := c.Scope(); present {
+		t.Error("a scope that was not given is there")
+	}
+	for _, alg := range []string{"", "none", "RS256", "hs256"} {
+		if _, err := token.MintHMAC(alg, secret, token.Grant{}); err == nil {
+			t.Errorf("minted with %q", alg)
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package token
+
+import (
+	"errors"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/latchkey-api/latchkey/fault"
+)
+
+// Refusal gives an error of the JWT parser its code. A fault that this package or the choice of the key put into it is
+// kept; the rest are the parser's own, in the order in which it checks.
+func Refusal(err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
+	}
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return fault.Wrap(fault.TokenMalformed, err)
+	case errors.Is(err, jwt.ErrTokenUnverifiable):
+		return fault.Wrap(fault.KeyNotAcceptable, err)
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return fault.Wrap(fault.SignatureInvalid, err)
+	default:
+		return fault.Wrap(fault.Internal, err)
+	}
+}
