@@ -1,0 +1,106 @@
+package configs
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Secrets are what a start in development needs.
+type Secrets struct {
+	APIKey       Secret
+	JWTSecretKey Secret
+	MasterKey    Secret
+}
+
+// FreshSecrets makes random secrets. The JWT secret is long enough for every algorithm.
+func FreshSecrets() Secrets {
+	return Secrets{
+		APIKey:       NewSecret(rand.Text()),
+		JWTSecretKey: NewSecret(hex.EncodeToString(random32())),
+		MasterKey:    NewSecret(base64.StdEncoding.EncodeToString(random32())),
+	}
+}
+
+func random32() []byte {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails: it ends the process instead
+	return b
+}
+
+// Fill sets those of c's secrets that are empty, for a server that cannot write .env.
+func (s Secrets) Fill(c *Config) {
+	for _, each := range []struct {
+		field *Secret
+		fresh Secret
+	}{{&c.APIKey, s.APIKey}, {&c.JWTSecretKey, s.JWTSecretKey}, {&c.MasterKey, s.MasterKey}} {
+		if each.field.IsZero() {
+			*each.field = each.fresh
+		}
+	}
+}
+
+// NeedsBootstrap says whether a start should write .env first: in development, when no layer gives API_KEY or
+// JWT_SECRET_KEY, not even an empty one, and there is no .env. A value that is given but faulty counts as given.
+func NeedsBootstrap(l *Loaded) bool {
+	if l.Config.AppEnv != Development {
+		return false
+	}
+	for _, s := range l.Settings {
+		if (s.Name == "API_KEY" || s.Name == "JWT_SECRET_KEY") && (s.Layer != layerDefault || l.faulty[s.Name]) {
+			return false
+		}
+	}
+	_, err := os.Lstat(dotenvPath(l.dir))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// Bootstrap writes .env into dir ("" is the working directory): the template with fresh secrets, mode 0600. It never
+// touches a .env that exists and then returns false; the caller loads again in either case, so that of two processes
+// that start at once both use the one file. The file appears whole or not at all: it is written under another name and
+// linked to its own, which fails when that is taken. An error means that the folder cannot be written, or not in this way.
+func Bootstrap(dir string) (created bool, err error) {
+	path := dotenvPath(dir)
+	if _, err := os.Lstat(path); err == nil {
+		return false, nil
+	}
+	fresh := FreshSecrets()
+	content := fill(map[string]string{
+		"API_KEY":        fresh.APIKey.Reveal(),
+		"JWT_SECRET_KEY": fresh.JWTSecretKey.Reveal(),
+		"MASTER_KEY":     fresh.MasterKey.Reveal(),
+	})
+	temporary, err := writeTemporary(filepath.Dir(path), content)
+	if err != nil {
+		return false, fmt.Errorf("write %s: %w", path, err)
+	}
+	err = os.Link(temporary, path)
+	_ = os.Remove(temporary)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("write %s: %w", path, err)
+	}
+	return true, nil
+}
+
+// writeTemporary writes content to disk under a name of its own, readable by this user only (os.CreateTemp does that).
+func writeTemporary(dir, content string) (path string, err error) {
+	f, err := os.CreateTemp(dir, ".env.tmp-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}

@@ -1,0 +1,117 @@
+package configs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseDotenv(t *testing.T) {
+	rows := []struct {
+		name, content string
+		want          []dotenvLine
+	}{
+		{"nothing", "", nil},
+		{"blank lines and comments", "\n \t\n# A=1\n  # B=2\n#\n", nil},
+		{"lines count from 1", "A=1\n\nB=2", []dotenvLine{{"A", "1", 1}, {"B", "2", 3}}},
+		{"export", "export A=1\nexport\tB=2\n", []dotenvLine{{"A", "1", 1}, {"B", "2", 2}}},
+		{"a name like export", "export=1\nexportA=2\n", []dotenvLine{{"export", "1", 1}, {"exportA", "2", 2}}},
+		{"empty values", "A=\nB=''\nC=\"\"\n", []dotenvLine{{"A", "", 1}, {"B", "", 2}, {"C", "", 3}}},
+		{"quotes", "A='x y'\nB=\" x # \"\nC='\"'\nD=\"'\"\n", []dotenvLine{{"A", "x y", 1}, {"B", " x # ", 2}, {"C", `"`, 3}, {"D", "'", 4}}},
+		{"nothing is expanded", "A=$B${C}`d`\nB=\"$A\\n\\\\\"\nC=\\$x\n", []dotenvLine{{"A", "$B${C}`d`", 1}, {"B", `$A\n\\`, 2}, {"C", `\$x`, 3}}},
+		{"base64 and URLs", "A=ab+/c==\nB=postgres://u:p@h/d?a=b#c\n", []dotenvLine{{"A", "ab+/c==", 1}, {"B", "postgres://u:p@h/d?a=b#c", 2}}},
+		{"quotes inside", "A=it's\nB=a\"b\"\n", []dotenvLine{{"A", "it's", 1}, {"B", `a"b"`, 2}}},
+		{"blanks around", "  A= x y \t\n", []dotenvLine{{"A", "x y", 1}}},
+		{"Windows", "\ufeffA=1\r\nB='2'\r\n", []dotenvLine{{"A", "1", 1}, {"B", "2", 2}}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			got, problems := parseDotenv([]byte(row.content))
+			if problems != nil || !slices.Equal(got, row.want) {
+				t.Errorf("%+v %q, want %+v", got, problems, row.want)
+			}
+		})
+	}
+}
+
+func TestDotenvFaults(t *testing.T) {
+	const form, quotes, comment = ".env:1 is not of the form NAME=value", ".env:1 has quotes", ".env:1 has a # in its value"
+	rows := []struct{ name, content, want string }{
+		{"no assignment", "hush", form},
+		{"a colon", "PORT: hush", form},
+		{"a blank before =", "PORT =hush", form},
+		{"no name", "=hush", form},
+		{"a digit first", "1A=hush", form},
+		{"a hyphen", "api-key=hush", form},
+		{"NUL", "API_KEY=hu\x00sh", form},
+		{"not UTF-8", "API_KEY=hush\xff", form},
+		{"UTF-16", "\xff\xfeA\x00=\x001\x00", form},
+		{"old Mac lines", "API_KEY=hush\rPORT=1", form},
+		{"open quote", "API_KEY='hush", quotes},
+		{"one quote", "API_KEY=\"", quotes},
+		{"closed early", "API_KEY='hu'sh", quotes},
+		{"closed twice", "API_KEY='hu'sh'", quotes},
+		{"comment after quotes", "API_KEY='hush' # x", quotes},
+		{"comment after a value", "API_KEY=hush # x", comment},
+		{"comment after a tab", "API_KEY=hush\t#x", comment},
+		{"comment for a value", "API_KEY= #hush", comment},
+		{"twice", "PORT=1\nPORT=2", ".env:2 repeats the name PORT"},
+		{"unknown", "PORTT=hush", ".env:1 sets an unknown name PORTT"},
+		{"unknown, and like a part of a secret", "MIIhush=", ".env:1 sets an unknown name"},
+		{"lower case", "port=1", ".env:1 sets an unknown name"},
+		{"file of a path", "TLS_CERT_FILE_FILE=x", ".env:1 sets an unknown name TLS_CERT_FILE_FILE"},
+		{"APP_ENV", "APP_ENV=production", ".env:1 sets APP_ENV, but .env counts in development only"},
+		{"APP_ENV by a file", "APP_ENV_FILE=/x", ".env:1 sets APP_ENV_FILE, but .env counts in development only"},
+		{"value that does not parse", "PORT=hush", "PORT must be a whole number from 0 to 65535 (from .env:1)"},
+		{"both", "API_KEY=hush\nAPI_KEY_FILE=hush", "both API_KEY and API_KEY_FILE are set: unset one of them (from .env:1 and .env:2)"},
+		{"absent file", "API_KEY_FILE=/absent/hush", "API_KEY_FILE names a file that does not exist (from .env:1)"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			dir := clean(t)
+			write(t, dir, ".env", row.content)
+			_, err := Load(Sources{Dir: dir})
+			problems := problemsOf(t, err)
+			if len(problems) != 1 || !strings.HasPrefix(problems[0], row.want) {
+				t.Fatalf("problems %q, want %q", problems, row.want)
+			}
+			if strings.Contains(problems[0], "hu") {
+				t.Errorf("a value stands in %q", problems[0])
+			}
+		})
+	}
+}
+
+// FuzzParseDotenv demands that every line of the file is accounted for: blank, a comment, a value that stands on that
+// very line, or a problem that names the line.
+func FuzzParseDotenv(f *testing.F) {
+	for _, seed := range []string{"A=1\n", "export A='x y'\n#c\n", "A=\"", "A='", "A=''", "A=b #c\nA=2", "\ufeffA=$B\r\n", "A==\x00", "=\n = \n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		lines, problems := parseDotenv(content)
+		raw := strings.Split(strings.TrimPrefix(string(content), "\ufeff"), "\n")
+		accounted := map[int]string{}
+		for _, line := range lines {
+			accounted[line.number] = line.name
+			if text := raw[line.number-1]; !strings.Contains(text, line.name+"=") || !strings.Contains(text, line.text) {
+				t.Errorf("line %d of %q gave %+v", line.number, content, line)
+			}
+		}
+		for _, problem := range problems {
+			var number int
+			if _, err := fmt.Sscanf(problem, ".env:%d ", &number); err != nil {
+				t.Errorf("problem %q has no line", problem)
+			}
+			accounted[number] = problem
+		}
+		for i, text := range raw {
+			text = strings.TrimSpace(text)
+			_, known := accounted[i+1]
+			if known == (text == "" || text[0] == '#') {
+				t.Errorf("line %d of %q: accounted for is %t", i+1, content, known)
+			}
+		}
+	})
+}
