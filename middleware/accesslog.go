@@ -1,0 +1,159 @@
+package middleware
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+// refusalLines is how many access lines of refused requests are written in a second; the rest are counted in one.
+const refusalLines = 100
+
+// unrouted is the route of a request that no route answers. The path itself would be a label that callers choose.
+const unrouted = "unmatched"
+
+// access writes the access line and counts. It answers errors itself, because the framework would do so only after
+// this has read the status.
+func access(o Options) fiber.Handler {
+	limit := &lineLimit{most: refusalLines, flush: func(suppressed int) {
+		o.Logger.Warn("refusals not logged one by one", "count", suppressed)
+	}}
+	return func(c *fiber.Ctx) error {
+		begin := time.Now()
+		err := c.Next()
+		var failed *fault.Error
+		if err != nil {
+			failed = asFault(err)
+			respond(c.Context(), failed)
+		}
+		took := time.Since(begin)
+
+		// The method is the route's: the request's own would let callers choose a label.
+		route, method, status := routeOf(c), c.Route().Method, c.Response().StatusCode()
+		if route == unrouted {
+			method = "other"
+		}
+		o.Metrics.observe(route, method, status, took)
+		if failed != nil {
+			if refusal(failed.Code) {
+				o.Metrics.refused(failed.Code)
+			} else {
+				o.Logger.Error("request failed", "request_id", RequestID(c), "route", route, "error", failed)
+			}
+		}
+		if !o.AccessLog || failed != nil && refusal(failed.Code) && !limit.allow(begin) {
+			return nil
+		}
+		attrs := [10]slog.Attr{
+			slog.String("request_id", RequestID(c)),
+			slog.String("method", c.Method()),
+			slog.String("route", route),
+			slog.Int("status", status),
+			slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+			slog.Int("bytes", len(c.Response().Body())),
+			slog.String("address", clientAddress(c, o.TrustedProxies)),
+		}
+		n := 7
+		if principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal); ok {
+			attrs[n] = slog.String("key", principal.KeyID)
+			n++
+		}
+		if failed != nil {
+			attrs[n] = slog.String("reason", failed.Code.Reason())
+			n++
+		}
+		o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs[:n]...)
+		return nil
+	}
+}
+
+// routeOf is the pattern of the route that answered.
+func routeOf(c *fiber.Ctx) string {
+	if name, ok := c.Locals(routeName{}).(string); ok {
+		return name
+	}
+	return unrouted
+}
+
+// clientAddress is the peer's address, or, where the peer is a trusted proxy, the last address in X-Forwarded-For that
+// no trusted proxy added: everything left of it is the caller's own claim.
+func clientAddress(c *fiber.Ctx, trusted []netip.Prefix) string {
+	peer, ok := netip.AddrFromSlice(c.Context().RemoteIP())
+	if !ok {
+		return ""
+	}
+	peer = peer.Unmap()
+	if !containsAddr(trusted, peer) {
+		return peer.String()
+	}
+	var hops []string
+	for _, line := range c.Request().Header.PeekAll(fiber.HeaderXForwardedFor) {
+		hops = append(hops, strings.Split(string(line), ",")...)
+	}
+	for _, text := range slices.Backward(hops) {
+		hop, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil {
+			break
+		}
+		peer = hop.Unmap()
+		if !containsAddr(trusted, peer) {
+			break
+		}
+	}
+	return peer.String()
+}
+
+func containsAddr(prefixes []netip.Prefix, a netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// lineLimit lets a number of lines through in each second and reports how many it held back when the second is over.
+type lineLimit struct {
+	most  int
+	flush func(suppressed int)
+
+	mu         sync.Mutex
+	second     int64
+	lines      int
+	suppressed int
+}
+
+// allow says whether a line of the time now may be written.
+func (l *lineLimit) allow(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if second := now.Unix(); second > l.second {
+		l.second, l.lines = second, 0
+	}
+	if l.lines < l.most {
+		l.lines++
+		return true
+	}
+	if l.suppressed == 0 {
+		time.AfterFunc(time.Second, l.report)
+	}
+	l.suppressed++
+	return false
+}
+
+func (l *lineLimit) report() {
+	l.mu.Lock()
+	count := l.suppressed
+	l.suppressed = 0
+	l.mu.Unlock()
+	l.flush(count)
+}

@@ -1,0 +1,88 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestTheDeadlineWithoutATimer(t *testing.T) {
+	early := &lazyContext{at: time.Now().Add(time.Hour)}
+	if err := early.Err(); err != nil || early.real != nil {
+		t.Errorf("before the deadline: %v, timer made: %v", err, early.real != nil)
+	}
+	late := &lazyContext{at: time.Now().Add(-time.Nanosecond)}
+	if err := late.Err(); !errors.Is(err, context.DeadlineExceeded) || late.real != nil {
+		t.Errorf("after the deadline: %v, timer made: %v", err, late.real != nil)
+	}
+	if at, ok := early.Deadline(); !ok || at != early.at {
+		t.Errorf("the deadline is %v, %v", at, ok)
+	}
+}
+
+func TestTheDeadlineWithATimer(t *testing.T) {
+	ctx := &lazyContext{at: time.Now().Add(time.Millisecond)}
+	<-ctx.Done()
+	if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("after the deadline: %v", err)
+	}
+	ctx.stop()
+}
+
+func TestTheEndOfARequestEndsItsContext(t *testing.T) {
+	asked := &lazyContext{at: time.Now().Add(time.Hour)}
+	child, cancel := context.WithCancel(asked)
+	defer cancel()
+	asked.stop()
+	<-child.Done()
+	if err := child.Err(); !errors.Is(err, context.Canceled) {
+		t.Errorf("work for an answered request goes on: %v", err)
+	}
+
+	unasked := &lazyContext{at: time.Now().Add(time.Hour)}
+	unasked.stop()
+	if err := unasked.Err(); !errors.Is(err, context.Canceled) {
+		t.Errorf("nobody had asked: %v", err)
+	}
+	<-unasked.Done() // asked too late, it is closed all the same
+}
+
+func TestAChildNeedsNoGoroutine(t *testing.T) {
+	ctx := &lazyContext{at: time.Now().Add(time.Hour)}
+	defer ctx.stop()
+	if ctx.Value(struct{}{}) != nil {
+		t.Error("a value out of nowhere")
+	}
+	started := false
+	_ = context.AfterFunc(ctx, func() { started = true })
+	if started {
+		t.Error("called before the end")
+	}
+	if at, ok := ctx.Deadline(); !ok || at.IsZero() {
+		t.Error("no deadline")
+	}
+}
+
+func BenchmarkDeadline(b *testing.B) {
+	b.Run("noted", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			ctx := &lazyContext{at: time.Now().Add(time.Hour)}
+			if ctx.Err() != nil {
+				b.Fatal("over")
+			}
+			ctx.stop()
+		}
+	})
+	b.Run("timer", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+			if ctx.Err() != nil {
+				b.Fatal("over")
+			}
+			cancel()
+		}
+	})
+}

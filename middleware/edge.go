@@ -1,0 +1,100 @@
+package middleware
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/latchkey-api/latchkey/fault"
+)
+
+// edgeFault is the key under which a failure that the engine found before routing waits for the chain.
+type edgeFault struct{}
+
+// Edge puts the service's own rules around the engine of app: its errors go through the same chain as every request, so
+// that they have a request id, an access line and the error JSON; methods that the framework does not know are refused
+// like the ones it knows; and while draining says so, every answer asks the client to close the connection.
+func Edge(app *fiber.App, draining func() bool) {
+	server := app.Server()
+	inner := server.Handler
+	handle := func(ctx *fasthttp.RequestCtx) {
+		if draining() {
+			ctx.SetConnectionClose()
+		}
+		if !knownMethod(ctx.Request.Header.Method()) {
+			// No route takes TRACE either, and the framework answers an unknown method without the chain.
+			ctx.Request.Header.SetMethod(fiber.MethodTrace)
+		}
+		inner(ctx)
+	}
+	server.Handler = handle
+	server.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) {
+		ctx.SetUserValue(edgeFault{}, engineFault(err))
+		handle(ctx)
+	}
+}
+
+func knownMethod(method []byte) bool {
+	return slices.Contains(fiber.DefaultMethods, string(method))
+}
+
+// engineFault gives the engine's errors their codes.
+func engineFault(err error) *fault.Error {
+	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+		return fault.Wrap(fault.HeaderTooLarge, err)
+	}
+	if errors.Is(err, fasthttp.ErrBodyTooLarge) {
+		return fault.Wrap(fault.BodyTooLarge, err)
+	}
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		return fault.Wrap(fault.RequestTimeout, err)
+	}
+	return fault.Wrap(fault.BadRequest, err)
+}
+
+// pendingFault is what the engine found wrong with the request, nil in nearly every one.
+func pendingFault(c *fiber.Ctx) *fault.Error {
+	f, _ := c.Locals(edgeFault{}).(*fault.Error)
+	return f
+}
+
+// framing refuses requests that could not be read, and those whose target has an escape that is none: what such a path
+// means would be guessed, by us and by a proxy before us, and not always alike. A body that is too large was found
+// behind a sound header, so it is refused after routing, by the route itself.
+func framing(c *fiber.Ctx) error {
+	if f := pendingFault(c); f != nil && f.Code != fault.BodyTooLarge {
+		return f
+	}
+	if !soundEscapes(c.Request().Header.RequestURI()) {
+		return fault.New(fault.BadRequest)
+	}
+	err := c.Next()
+	if c.Method() == fiber.MethodTrace && asFault(err).Code == fault.NotFound {
+		// TRACE and unknown methods are not allowed anywhere, not even where there is nothing.
+		c.Set(fiber.HeaderAllow, strings.Join([]string{fiber.MethodGet, fiber.MethodHead, fiber.MethodPost}, ", "))
+		return fault.New(fault.MethodNotAllowed)
+	}
+	return err
+}
+
+// soundEscapes says whether every percent sign begins an escape of two hexadecimal digits (RFC 3986, section 2.1).
+func soundEscapes(target []byte) bool {
+	for i := 0; i < len(target); i++ {
+		if target[i] != '%' {
+			continue
+		}
+		if i+2 >= len(target) || !isHex(target[i+1]) || !isHex(target[i+2]) {
+			return false
+		}
+		i += 2
+	}
+	return true
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}

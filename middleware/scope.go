@@ -1,0 +1,19 @@
+package middleware
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+// Scope lets a request pass whose caller may do what scope names. It stands behind Guard.
+func Scope(scope keys.Scope) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal)
+		if !ok || !principal.Scopes.Has(scope) {
+			return fault.NeedScope(string(scope))
+		}
+		return c.Next()
+	}
+}
