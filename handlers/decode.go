@@ -1,0 +1,212 @@
+// Package handlers is what the routes do, one file per resource: a request is read into a struct of its own, the store
+// is asked, and a struct of the answer is written. Handlers return faults; they never write an error themselves.
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/latchkey-api/latchkey/fault"
+)
+
+// The parts of a request, as Field.Loc names them.
+const (
+	inBody  = "body"
+	inQuery = "query"
+)
+
+// decodeBody reads the body as one JSON object into the struct that into points to. Names are exact and known, none
+// occurs twice, nothing follows the object; a null counts as absent. The error is fault.UnsupportedMediaType or
+// fault.Invalid.
+func decodeBody(c *fiber.Ctx, into any) error {
+	mediaType, _, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType))
+	if err != nil || mediaType != fiber.MIMEApplicationJSON {
+		return fault.New(fault.UnsupportedMediaType)
+	}
+	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fault.New(fault.UnsupportedMediaType)
+	}
+	return decodeJSON(c.BodyRaw(), into)
+}
+
+// decodeJSON is decodeBody behind the headers.
+func decodeJSON(body []byte, into any) error {
+	if !utf8.Valid(body) || !json.Valid(body) {
+		return bodyField("not valid JSON", "json_invalid")
+	}
+	if bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
+		return bodyField("must be an object", "object_type")
+	}
+	known := jsonNames(reflect.TypeOf(into).Elem())
+	if err := checkNames(body, known); err != nil {
+		return err
+	}
+	err := json.Unmarshal(body, into)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		kind := wrong.Type.Kind().String()
+		return fault.InvalidFields(fault.Field{Loc: []string{inBody, wrong.Field}, Msg: "must be a " + kind, Type: kind + "_type"})
+	}
+	if err != nil {
+		return bodyField("not valid JSON", "json_invalid")
+	}
+	return nil
+}
+
+func bodyField(msg, kind string) error {
+	return fault.InvalidFields(fault.Field{Loc: []string{inBody}, Msg: msg, Type: kind})
+}
+
+// jsonNames are the member names of a request struct.
+func jsonNames(t reflect.Type) map[string]bool {
+	names := map[string]bool{}
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names[name] = true
+	}
+	return names
+}
+
+// checkNames refuses what encoding/json lets pass: a name that occurs twice at any level, of which it would keep the
+// last, and a name in another case, which it would take for the known one. The body is valid JSON.
+func checkNames(body []byte, known map[string]bool) error {
+	type object struct {
+		seen   map[string]bool // nil for an array
+		isName bool
+	}
+	var open []object
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	for {
+		item, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return bodyField("not valid JSON", "json_invalid")
+		}
+		if delim, ok := item.(json.Delim); ok && (delim == '}' || delim == ']') {
+			open = open[:len(open)-1]
+			continue
+		}
+		if depth := len(open); depth > 0 && open[depth-1].seen != nil {
+			top := &open[depth-1]
+			top.isName = !top.isName
+			if name, ok := item.(string); ok && top.isName {
+				switch {
+				case top.seen[name]:
+					return bodyField("duplicate member", "json_invalid")
+				case depth == 1 && !known[name]:
+					return bodyField("unknown field", "extra_forbidden")
+				}
+				top.seen[name] = true
+				continue
+			}
+		}
+		switch item {
+		case json.Delim('{'):
+			open = append(open, object{seen: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, object{})
+		}
+	}
+}
+
+// pathParam is a path parameter, percent-decoded once. Escapes were checked at the edge.
+func pathParam(c *fiber.Ctx, name string) string {
+	value, err := url.PathUnescape(c.Params(name))
+	if err != nil {
+		return ""
+	}
+	return value
+}
+
+// fields collects what is wrong with a request, so that the caller is told all of it at once.
+type fields []fault.Field
+
+func (f *fields) add(in, name, msg, kind string) {
+	*f = append(*f, fault.Field{Loc: []string{in, name}, Msg: msg, Type: kind})
+}
+
+// err is nil where nothing was collected.
+func (f *fields) err() error {
+	if len(*f) == 0 {
+		return nil
+	}
+	return fault.InvalidFields(*f...)
+}
+
+// query is a query value that must be there; an empty one counts as absent.
+func (f *fields) query(c *fiber.Ctx, name string) string {
+	value := c.Query(name)
+	if value == "" {
+		f.add(inQuery, name, "field required", "missing")
+	}
+	return value
+}
+
+// limit reads the limit of a list.
+func (f *fields) limit(c *fiber.Ctx) int {
+	text := c.Query("limit")
+	if text == "" {
+		return defaultLimit
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxLimit {
+		f.add(inQuery, "limit", "must be a whole number from 1 to "+strconv.Itoa(maxLimit), "int_range")
+	}
+	return limit
+}
+
+// required checks a member that must be there, with at most that many characters.
+func (f *fields) required(name, value string, most int) {
+	if value == "" {
+		f.add(inBody, name, "field required", "missing")
+		return
+	}
+	f.optional(name, value, most)
+}
+
+// optional checks a member's length in characters, and that it has no zero byte, which no store keeps.
+func (f *fields) optional(name, value string, most int) {
+	if utf8.RuneCountInString(value) > most {
+		f.add(inBody, name, "must have at most "+strconv.Itoa(most)+" characters", "string_too_long")
+	}
+	if strings.ContainsRune(value, 0) {
+		f.add(inBody, name, "must not contain a zero character", "string_pattern_mismatch")
+	}
+}
+
+// How many rows a list has.
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+)
+
+// maxName is the longest username or id.
+const maxName = 64
+
+// plainName says whether s is 1..64 of [A-Za-z0-9._-], the alphabet of usernames and ids: it needs no escaping in a
+// path, whoever builds it.
+func plainName(s string) bool {
+	if s == "" || len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}

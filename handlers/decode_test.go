@@ -1,0 +1,164 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/latchkey-api/latchkey/fault"
+)
+
+// detail is what a refusal of a body says, as callers read it.
+func detail(t *testing.T, err error) string {
+	t.Helper()
+	if err == nil {
+		return ""
+	}
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || f.Code != fault.Invalid {
+		t.Fatalf("refused with %v", err)
+	}
+	text, err := json.Marshal(f.Fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestDecodeJSON(t *testing.T) {
+	const (
+		invalid   = `[{"loc":["body"],"msg":"not valid JSON","type":"json_invalid"}]`
+		unknown   = `[{"loc":["body"],"msg":"unknown field","type":"extra_forbidden"}]`
+		duplicate = `[{"loc":["body"],"msg":"duplicate member","type":"json_invalid"}]`
+		object    = `[{"loc":["body"],"msg":"must be an object","type":"object_type"}]`
+		noText    = `[{"loc":["body","email"],"msg":"must be a string","type":"string_type"}]`
+	)
+	tests := []struct{ name, body, want string }{
+		{"good", `{"username":"alice","email":"a@b"}`, ""},
+		{"white space around it", " \n{\"username\":\"alice\"}\t", ""},
+		{"null counts as absent", `{"username":"alice","email":null}`, ""},
+		{"no members", `{}`, ""},
+		{"empty", ``, invalid},
+		{"no JSON", `username=alice`, invalid},
+		{"cut off", `{"username":"alice"`, invalid},
+		{"two values", `{"username":"alice"}{}`, invalid},
+		{"something behind it", `{"username":"alice"} x`, invalid},
+		{"a comma too many", `{"username":"alice",}`, invalid},
+		{"not UTF-8", "{\"username\":\"\xff\"}", invalid},
+		{"binary", "\x00\x01\x02", invalid},
+		{"deeply nested", strings.Repeat(`[`, 60_000), invalid},
+		{"deeply nested and closed", strings.Repeat(`[`, 20_000) + strings.Repeat(`]`, 20_000), invalid},
+		{"nested", `{"email":[[[[]]]]}`, noText},
+		{"an unknown member", `{"username":"alice","admin":true}`, unknown},
+		{"an unknown member with an object", `{"x":{"username":"alice"}}`, unknown},
+		{"a member in another case", `{"Username":"alice"}`, unknown},
+		{"an empty name", `{"":1}`, unknown},
+		{"twice", `{"username":"alice","username":"bob"}`, duplicate},
+		{"twice, once escaped", `{"username":"alice","\u0075sername":"bob"}`, duplicate},
+		{"twice further in", `{"email":{"a":1,"a":2}}`, duplicate},
+		{"twice in an array", `{"email":[{"a":1,"a":2}]}`, duplicate},
+		{"a value that is a known name", `{"username":"username","email":"email"}`, ""},
+		{"a number for a text", `{"email":5}`, noText},
+		{"an object for a text", `{"email":{}}`, noText},
+		{"an array", `["alice"]`, object},
+		{"a text", `"alice"`, object},
+		{"a number", `5`, object},
+		{"null", `null`, object},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var in RegisterAccount
+			if got := detail(t, decodeJSON([]byte(tt.body), &in)); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRegisterIsChecked(t *testing.T) {
+	good := RegisterAccount{Username: "alice"}
+	with := func(change func(*RegisterAccount)) RegisterAccount {
+		in := good
+		change(&in)
+		return in
+	}
+	tests := []struct {
+		name string
+		in   RegisterAccount
+		locs string // "" for none
+	}{
+		{"good", good, ""},
+		{"every character", with(func(in *RegisterAccount) { in.Username = "AZaz09._-" }), ""},
+		{"three dots are a name", with(func(in *RegisterAccount) { in.Username = "..." }), ""},
+		{"longest", with(func(in *RegisterAccount) { in.Username = strings.Repeat("a", 64) }), ""},
+		{"names count in characters", with(func(in *RegisterAccount) { in.FirstName = strings.Repeat("é", 120) }), ""},
+		{"absent", RegisterAccount{}, "username"},
+		{"too long", with(func(in *RegisterAccount) { in.Username = strings.Repeat("a", 65) }), "username"},
+		{"a dot", with(func(in *RegisterAccount) { in.Username = "." }), "username"},
+		{"two dots", with(func(in *RegisterAccount) { in.Username = ".." }), "username"},
+		{"the path of the route", with(func(in *RegisterAccount) { in.Username = "register" }), "username"},
+		{"a slash", with(func(in *RegisterAccount) { in.Username = "a/b" }), "username"},
+		{"a space", with(func(in *RegisterAccount) { in.Username = "a b" }), "username"},
+		{"emoji", with(func(in *RegisterAccount) { in.Username = "😀" }), "username"},
+		{"right to left", with(func(in *RegisterAccount) { in.Username = "a\u202eb" }), "username"},
+		{"SQL", with(func(in *RegisterAccount) { in.Username = "a';--" }), "username"},
+		{"zero", with(func(in *RegisterAccount) { in.Username = "a\x00" }), "username"},
+		{"an id outside the alphabet", with(func(in *RegisterAccount) { in.ID = "a b" }), "id"},
+		{"a zero in a name", with(func(in *RegisterAccount) { in.LastName = "a\x00" }), "last_name"},
+		{"all at once", RegisterAccount{ID: "/", Email: strings.Repeat("e", 255), AvatarURL: strings.Repeat("e", 2049)}, "username id email avatar_url"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var locs []string
+			if f, ok := errors.AsType[*fault.Error](tt.in.check()); ok {
+				for _, field := range f.Fields {
+					locs = append(locs, field.Loc[len(field.Loc)-1])
+				}
+			}
+			if got := strings.Join(locs, " "); got != tt.locs {
+				t.Errorf("refused because of %q, want %q", got, tt.locs)
+			}
+		})
+	}
+}
+
+// FuzzDecodeJSON holds the decoder to encoding/json: what it accepts, that accepts too and reads alike, and no name of a
+// refusal comes from the body.
+func FuzzDecodeJSON(f *testing.F) {
+	for _, seed := range []string{
+		`{"username":"alice","email":"a@b"}`, `{"username":"a","username":"b"}`, `{"Username":"a"}`, `[]`, `null`, `{"email":{"a":[1]}}`,
+		`{"email":5}`, `{"\u0075sername":"x"}`, `{}{}`, "{\"username\":\"\xff\"}", `{"id":null}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var got, want RegisterAccount
+		if err := decodeJSON(body, &got); err != nil {
+			fault, ok := errors.AsType[*fault.Error](err)
+			if !ok || len(fault.Fields) == 0 {
+				t.Fatalf("refused with %v", err)
+			}
+			for _, field := range fault.Fields {
+				if last := field.Loc[len(field.Loc)-1]; last != inBody && !strings.Contains(" username id email first_name last_name avatar_url ", " "+last+" ") {
+					t.Errorf("names %q", last)
+				}
+			}
+			return
+		}
+		if err := json.Unmarshal(body, &want); err != nil || got != want {
+			t.Errorf("read %+v, encoding/json reads %+v, %v", got, want, err)
+		}
+	})
+}
+
+func BenchmarkDecodeJSON(b *testing.B) {
+	body := []byte(`{"username":"alice","email":"alice@example.com"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		var in RegisterAccount
+		if err := decodeJSON(body, &in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
