@@ -1,0 +1,154 @@
+// Package app is the assembled application and its command line: the only package that sees all the others.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/latchkey-api/latchkey/configs"
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/middleware"
+	"github.com/latchkey-api/latchkey/store"
+	"github.com/latchkey-api/latchkey/token"
+)
+
+// The limits of the edge.
+const (
+	readTimeout    = 5 * time.Second
+	writeTimeout   = 10 * time.Second
+	idleTimeout    = time.Minute
+	readBufferSize = 16 << 10
+	bodyLimit      = 64 << 10
+	// readyTimeout is how long the store may take to say that it is well.
+	readyTimeout = time.Second
+)
+
+// App is the service, ready to run.
+type App struct {
+	config   configs.Config
+	logger   *slog.Logger
+	store    *store.Store
+	registry *prometheus.Registry
+	fiber    *fiber.App
+	draining atomic.Bool
+}
+
+// New opens the store and builds everything on it. Its errors are sentences for the operator. The caller closes the App
+// after Run.
+func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *App, err error) {
+	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
+	a.store, err = openStore(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if config.DemoData {
+		if err := a.store.InsertDemo(ctx); err != nil {
+			return nil, fmt.Errorf("DEMO_DATA: %w", err)
+		}
+	}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.fiber = fiber.New(fiber.Config{
+		AppName:                 "latchkey",
+		BodyLimit:               bodyLimit,
+		CaseSensitive:           true,
+		Concurrency:             concurrency(),
+		DisableStartupMessage:   true,
+		EnableTrustedProxyCheck: true,
+		ErrorHandler:            middleware.ErrorHandler,
+		IdleTimeout:             idleTimeout,
+		Network:                 fiber.NetworkTCP,
+		ReadBufferSize:          readBufferSize,
+		ReadTimeout:             readTimeout,
+		TrustedProxies:          texts(config.TrustedProxies),
+		WriteTimeout:            writeTimeout,
+	})
+	middleware.Install(a.fiber, middleware.Options{
+		Logger:         logger,
+		AccessLog:      config.AccessLog,
+		Metrics:        middleware.NewMetrics(a.registry),
+		RequestTimeout: config.RequestTimeout,
+		CORSOrigins:    config.CORSOrigins,
+		TrustedProxies: config.TrustedProxies,
+	})
+	if err := a.addRoutes(keyring(config), policy(config)); err != nil {
+		return nil, err
+	}
+	middleware.Edge(a.fiber, a.draining.Load)
+	return a, nil
+}
+
+// Close closes the store. The App cannot be used afterwards.
+func (a *App) Close() error {
+	if err := a.store.Close(); err != nil {
+		return fmt.Errorf("close the store: %w", err)
+	}
+	return nil
+}
+
+// ready says whether requests should be sent here.
+func (a *App) ready(ctx context.Context) error {
+	if a.draining.Load() {
+		return errors.New("shutting down")
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return a.store.Ready(ctx)
+}
+
+func openStore(ctx context.Context, config configs.Config) (*store.Store, error) {
+	return store.Open(ctx, storeOptions(config))
+}
+
+func storeOptions(config configs.Config) store.Options {
+	return store.Options{URL: config.DatabaseURL.Reveal(), Environment: string(config.AppEnv)}
+}
+
+func keyring(config configs.Config) *keys.Keyring {
+	return keys.NewKeyring(keys.SharedKey{
+		Algorithm:      config.JWTAlgorithm,
+		APIKey:         config.APIKey.Reveal(),
+		Secret:         []byte(config.JWTSecretKey.Reveal()),
+		PreviousSecret: []byte(config.JWTSecretKeyPrevious.Reveal()),
+	})
+}
+
+func policy(config configs.Config) *token.Policy {
+	return token.NewPolicy(token.Rules{
+		Audience:        config.JWTAudience,
+		RequireAudience: config.JWTRequireAudience,
+		Leeway:          config.JWTLeeway,
+		MaxLifetime:     config.JWTMaxLifetime,
+	})
+}
+
+// newLogger writes to w what the settings ask for.
+func newLogger(config configs.Config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: config.LogLevel}
+	if config.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+func texts(prefixes []netip.Prefix) []string {
+	list := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		list[i] = p.String()
+	}
+	return list
+}

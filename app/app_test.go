@@ -1,0 +1,248 @@
+package app
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/latchkey-api/latchkey/configs"
+)
+
+// testConfig is a development configuration on a store of its own.
+func testConfig(t testing.TB) configs.Config {
+	t.Helper()
+	loaded, err := configs.Load(configs.Sources{Dir: t.TempDir(), Flags: map[string]string{
+		"PORT": "0", "OPS_ADDR": "127.0.0.1:0", "DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "latchkey.db"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := loaded.Config
+	configs.FreshSecrets().Fill(&config)
+	return config
+}
+
+func newApp(t testing.TB, config configs.Config, log io.Writer) *App {
+	t.Helper()
+	a, err := New(context.Background(), config, slog.New(slog.NewJSONHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// get sends a request without credentials straight to the framework.
+func get(t *testing.T, a *App, method, path string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://latchkey.test"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.RequestURI = path
+	answer, err := a.fiber.Test(r, 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(body)
+}
+
+// openRoutes are the routes that need no token. A route that is missing here must refuse who has none.
+func openRoutes() []string {
+	return []string{"GET /", "GET /livez", "GET /readyz", "GET /openapi.json", "GET /docs", "GET /docs/*"}
+}
+
+func TestTheRoutes(t *testing.T) {
+	want := append(openRoutes(),
+		"GET /service/account/:username", "GET /service/account/", "POST /service/account/register",
+		"GET /service/storyspaces/", "GET /service/storyspaces/:id", "POST /service/storyspaces/begin",
+		"GET /service/whoami")
+	for _, route := range slices.Clone(want) {
+		if path, ok := strings.CutPrefix(route, "GET "); ok {
+			want = append(want, "HEAD "+path)
+		}
+	}
+	a := newApp(t, testConfig(t), io.Discard)
+	var got []string
+	for _, route := range a.fiber.GetRoutes(true) {
+		got = append(got, route.Method+" "+route.Path)
+		name := strings.Replace(route.Method+" "+route.Path, "HEAD ", "GET ", 1)
+		if slices.Contains(openRoutes(), name) {
+			continue
+		}
+		path := strings.NewReplacer(":username", "stevenm", ":id", "1").Replace(route.Path)
+		answer, body := get(t, a, route.Method, path)
+		if answer.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s %s without a token: %d %s", route.Method, route.Path, answer.StatusCode, body)
+		}
+		if answer.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s %s: Cache-Control is %q", route.Method, route.Path, answer.Header.Get("Cache-Control"))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the routes are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestARouteWithoutDocumentationIsAnError(t *testing.T) {
+	good := table(nil, nil, nil)
+	if _, err := openAPI(good); err != nil {
+		t.Fatal(err)
+	}
+	for i := range good {
+		rows := slices.Clone(good)
+		rows[i].doc = doc{}
+		if _, err := openAPI(rows); err == nil || !strings.Contains(err.Error(), rows[i].path) {
+			t.Errorf("%s %s needs no documentation: %v", rows[i].method, rows[i].path, err)
+		}
+	}
+}
+
+func TestTheDocumentIsTheSameEveryTime(t *testing.T) {
+	first, err := openAPI(table(nil, nil, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if next, _ := openAPI(table(nil, nil, nil)); !bytes.Equal(first, next) {
+			t.Fatal("two documents of one table differ: the ETag would change at each start")
+		}
+	}
+}
+
+func TestDocsCanBeTurnedOff(t *testing.T) {
+	config := testConfig(t)
+	config.DocsEnabled = false
+	a := newApp(t, config, io.Discard)
+	for _, path := range []string{"/docs", "/docs/swagger-ui.css", "/openapi.json"} {
+		if answer, _ := get(t, a, "GET", path); answer.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d", path, answer.StatusCode)
+		}
+	}
+}
+
+// running starts a and returns its address, a function that stops it, and what Run returned.
+func running(t *testing.T, a *App) (address string, stop func(), done <-chan error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	urls, ended := make(chan string, 1), make(chan error, 1)
+	go func() { ended <- a.Run(ctx, func(url string) { urls <- url }) }()
+	select {
+	case url := <-urls:
+		return strings.TrimPrefix(url, "http://"), cancel, ended
+	case err := <-ended:
+		t.Fatalf("did not start: %v", err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("did not start in time")
+	}
+	return "", nil, nil
+}
+
+func dial(t *testing.T, address string) net.Conn {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	return conn
+}
+
+func TestAStopLetsWhatIsUnderWayEnd(t *testing.T) {
+	config := testConfig(t)
+	config.DrainDelay = 300 * time.Millisecond
+	a := newApp(t, config, io.Discard)
+	address, stop, done := running(t, a)
+
+	// Half of a request is on its way when the stop comes, the rest follows after.
+	slow := dial(t, address)
+	if _, err := io.WriteString(slow, "GET / HTTP/1.1\r\nHost: x\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	// A connection that was used before and is idle now must not hold the stop up.
+	idle := dial(t, address)
+	answer := ask(t, idle, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+	if answer.StatusCode != http.StatusOK || answer.Close {
+		t.Fatalf("before the stop: %d, close %v", answer.StatusCode, answer.Close)
+	}
+
+	stop()
+	for ask(t, dial(t, address), "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").StatusCode == http.StatusOK {
+		// until the stop is seen; dial fails where the port closes before
+	}
+	for path, status := range map[string]int{"/livez": 200, "/readyz": 503} {
+		answer := ask(t, dial(t, address), "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		if answer.StatusCode != status || !answer.Close {
+			t.Errorf("%s while draining: %d, close %v", path, answer.StatusCode, answer.Close)
+		}
+	}
+	if answer := ask(t, slow, "\r\n"); answer.StatusCode != http.StatusOK || !answer.Close {
+		t.Errorf("the request under way: %d, close %v", answer.StatusCode, answer.Close)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("a clean stop returned %v", err)
+	}
+	if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address); err == nil {
+		_ = conn.Close()
+		t.Error("the port is still open")
+	}
+}
+
+// ask writes to a connection and reads one answer.
+func ask(t *testing.T, conn net.Conn, request string) *http.Response {
+	t.Helper()
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+	return answer
+}
+
+func TestAPortInUseIsASentence(t *testing.T) {
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	for setting, change := range map[string]func(*configs.Config){
+		"PORT":     func(c *configs.Config) { _, _ = fmt.Sscan(port, &c.Port) },
+		"OPS_ADDR": func(c *configs.Config) { c.OpsAddr = taken.Addr().String() },
+	} {
+		config := testConfig(t)
+		change(&config)
+		err := newApp(t, config, io.Discard).Run(t.Context(), func(string) { t.Error("started") })
+		want := setting + ": 127.0.0.1:" + port + " is already in use by another process"
+		if err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

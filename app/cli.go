@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/latchkey-api/latchkey/configs"
+)
+
+// The exit codes of the command line.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// settingsGroup is the title of the settings' flags.
+const settingsGroup = "Settings"
+
+// cli is the command line.
+type cli struct {
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the API. This is what happens when no command is given."`
+	Init    initCmd    `cmd:"" help:"Write a .env with fresh secrets into this folder, for development."`
+	Token   tokenCmd   `cmd:"" help:"Print a token that the API accepts, for the shared key."`
+	Config  configCmd  `cmd:"" help:"Print every setting, its value, and where the value comes from. Secrets are masked."`
+	Migrate migrateCmd `cmd:"" help:"Bring the schema of the store up to date. serve does so, too."`
+	Backup  backupCmd  `cmd:"" help:"Copy the store into a new file, also beside a running server."`
+	Openapi openapiCmd `cmd:"" help:"Print the OpenAPI document."`
+	Health  healthCmd  `cmd:"" help:"Ask a running server whether it is ready; the exit code says so."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// command is what a command may use.
+type command struct {
+	ctx            context.Context //nolint:containedctx // one value a run of the program
+	stdout, stderr io.Writer
+	// name is how the program was called, for lines that can be pasted.
+	name string
+	// sources are the layers of the configuration that the command line adds to.
+	sources configs.Sources
+}
+
+// Main runs the command line and returns the exit code: 0, 1 where the command failed, 2 where it was called wrongly.
+// What a command prints goes to stdout, and so does the log of serve; what it has to say about itself, to stderr.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var commands cli
+	flags := settingFlags()
+	exited := -1
+	parser, err := kong.New(&commands,
+		kong.Name("latchkey"),
+		kong.Description("An HTTP API whose callers prove their API key with a short-lived JWT.\n\n"+
+			"Every command also takes the settings as flags, such as --port=9000: latchkey serve --help lists them."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.Help(help),
+		kong.Embed(flags),
+	)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "latchkey:", err)
+		return exitFailed
+	}
+	parsed, err := parser.Parse(args[1:])
+	if exited >= 0 { // --help was printed
+		return exited
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "latchkey: %v\nTry 'latchkey --help'.\n", err)
+		return exitUsage
+	}
+	run := &command{
+		ctx: ctx, stdout: stdout, stderr: stderr, name: calledAs(args[0]),
+		sources: configs.Sources{Flags: given(flags)},
+	}
+	if err := parsed.Run(run); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			_, _ = fmt.Fprintln(stderr, "latchkey:", strings.TrimSuffix(line, "\n"))
+		}
+		return exitFailed
+	}
+	return exitOK
+}
+
+// help prints the help of kong, with the settings only where they matter most: there are too many to read past.
+func help(options kong.HelpOptions, parsed *kong.Context) error {
+	for _, flag := range parsed.Model.Flags {
+		if flag.Group != nil && flag.Group.Key == settingsGroup && parsed.Command() != "serve" {
+			flag.Hidden = true
+		}
+	}
+	options.Compact = true
+	return kong.DefaultHelpPrinter(options, parsed)
+}
+
+// calledAs is the command that starts this program again.
+func calledAs(program string) string {
+	if strings.Contains(filepath.ToSlash(program), "/go-build") { // where `go run` builds
+		return "go run ."
+	}
+	return program
+}
+
+// settingFlags makes a flag of every setting that is no secret, from the table of the settings, so that neither can
+// lack what the other has. It returns a pointer to a struct of *string fields, one a setting.
+func settingFlags() any {
+	rows := append(configs.Names(), configs.Setting{Name: "CONFIG_FILE", Description: "a YAML file with settings: " +
+		"their names in lower case, such as port: 8000"})
+	var fields []reflect.StructField
+	for _, s := range rows {
+		if s.Secret {
+			continue
+		}
+		flag := strings.ReplaceAll(strings.ToLower(s.Name), "_", "-")
+		help := strings.NewReplacer(`"`, `'`, "`", "'", "$", "$$").Replace(s.Description)
+		fields = append(fields, reflect.StructField{
+			Name: "Flag_" + s.Name,
+			Type: reflect.TypeFor[*string](),
+			Tag:  reflect.StructTag(fmt.Sprintf(`name:%q help:%q group:%q placeholder:"VALUE"`, flag, help, settingsGroup)),
+		})
+	}
+	return reflect.New(reflect.StructOf(fields)).Interface()
+}
+
+// given are the settings that were set by flags.
+func given(flags any) map[string]string {
+	set := map[string]string{}
+	for field, value := range reflect.ValueOf(flags).Elem().Fields() {
+		if text, ok := reflect.TypeAssert[*string](value); ok && text != nil {
+			set[strings.TrimPrefix(field.Name, "Flag_")] = *text
+		}
+	}
+	return set
+}
+
+// say prints a sentence for the person at the terminal.
+func (r *command) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.stderr, format+"\n", args...)
+}
+
+// errUnconfigured is what commands that need the shared key say without one.
+var errUnconfigured = errors.New("no API_KEY and no JWT_SECRET_KEY: run latchkey init first")

@@ -1,0 +1,245 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/latchkey-api/latchkey/configs"
+	"github.com/latchkey-api/latchkey/handlers"
+	"github.com/latchkey-api/latchkey/store"
+	"github.com/latchkey-api/latchkey/token"
+)
+
+type initCmd struct{}
+
+// Run writes .env.
+func (initCmd) Run(r *command) error {
+	src := r.sources
+	src.Only = []string{"APP_ENV"}
+	loaded, err := configs.Load(src)
+	if err != nil {
+		return err
+	}
+	if loaded.Config.AppEnv != configs.Development {
+		return errors.New("init is for development: in production, set API_KEY and JWT_SECRET_KEY in the environment")
+	}
+	created, err := configs.Bootstrap(r.sources.Dir)
+	switch {
+	case err != nil:
+		return err
+	case created:
+		r.say("Wrote .env with fresh secrets for development. Keep it out of version control.")
+		r.say("Start the server with: %s", r.name)
+	default:
+		r.say("There is a .env already; it was left as it is.")
+	}
+	return nil
+}
+
+type tokenCmd struct {
+	TTL   time.Duration `help:"How long the token is valid, such as 90s or 1h. Default: JWT_TTL." placeholder:"DURATION"`
+	Scope []string      `help:"Narrow the token to these scopes; can be repeated." placeholder:"SCOPE" sep:"none"`
+}
+
+// Run prints a token for the shared key.
+func (t tokenCmd) Run(r *command) error {
+	src := r.sources
+	src.Only = []string{"APP_ENV", "API_KEY", "JWT_SECRET_KEY", "JWT_ALGORITHM", "JWT_AUDIENCE", "JWT_TTL", "JWT_MAX_LIFETIME"}
+	loaded, err := configs.Load(src)
+	if err != nil {
+		return err
+	}
+	c := loaded.Config
+	if c.APIKey.IsZero() || c.JWTSecretKey.IsZero() {
+		return errUnconfigured
+	}
+	ttl := t.TTL
+	if ttl == 0 {
+		ttl = c.JWTTTL
+	}
+	if ttl < time.Second || ttl > c.JWTMaxLifetime {
+		return fmt.Errorf("--ttl must be from 1s to JWT_MAX_LIFETIME, which is %s", c.JWTMaxLifetime)
+	}
+	minted, err := mint(c, ttl, t.Scope)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(r.stdout, minted)
+	return err
+}
+
+// mint makes a token for the shared key; scopes narrow it unless nil.
+func mint(c configs.Config, ttl time.Duration, scopes []string) (string, error) {
+	grant := token.Grant{APIKey: c.APIKey.Reveal(), Audience: c.JWTAudience, Now: time.Now(), TTL: ttl}
+	if scopes != nil {
+		scope := strings.Join(scopes, " ")
+		grant.Scope = &scope
+	}
+	return token.MintHMAC(c.JWTAlgorithm, []byte(c.JWTSecretKey.Reveal()), grant)
+}
+
+type configCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Help is what --help adds.
+func (configCmd) Help() string { return configs.Describe() }
+
+// Run prints the effective configuration. It fails, after printing, where serve would refuse it.
+func (c configCmd) Run(r *command) error {
+	loaded, err := r.loadForServe()
+	if loaded == nil {
+		return err
+	}
+	if c.JSON {
+		encoder := json.NewEncoder(r.stdout)
+		encoder.SetIndent("", "  ")
+		return errors.Join(encoder.Encode(loaded.Settings), err)
+	}
+	table := tabwriter.NewWriter(r.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "SETTING\tVALUE\tFROM")
+	for _, s := range loaded.Settings {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.Value, s.Layer)
+	}
+	return errors.Join(table.Flush(), err)
+}
+
+type migrateCmd struct{}
+
+// Run migrates the store.
+func (migrateCmd) Run(r *command) error {
+	loaded, err := r.loadStore()
+	if err != nil {
+		return err
+	}
+	applied, err := store.Migrate(r.ctx, storeOptions(loaded.Config))
+	if err != nil {
+		return err
+	}
+	if len(applied) == 0 {
+		r.say("The schema is up to date.")
+	}
+	for _, name := range applied {
+		r.say("Applied %s.", name)
+	}
+	return nil
+}
+
+type backupCmd struct {
+	File string `arg:"" help:"The file to write; it must not exist."`
+}
+
+// Run copies the store.
+func (b backupCmd) Run(r *command) (err error) {
+	loaded, err := r.loadStore()
+	if err != nil {
+		return err
+	}
+	opened, err := openStore(r.ctx, loaded.Config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	if err := opened.Backup(r.ctx, b.File); err != nil {
+		return err
+	}
+	r.say("Wrote %s.", b.File)
+	return nil
+}
+
+// loadStore reads what it takes to open the store.
+func (r *command) loadStore() (*configs.Loaded, error) {
+	src := r.sources
+	src.Only = []string{"APP_ENV", "DATABASE_URL"}
+	return configs.Load(src)
+}
+
+type openapiCmd struct{}
+
+// Run prints the OpenAPI document. It needs no configuration and no store: the table alone decides.
+func (openapiCmd) Run(r *command) error {
+	document, err := openAPI(table(&handlers.Accounts{}, &handlers.Storyspaces{}, handlers.Live))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(r.stdout, string(document))
+	return err
+}
+
+type healthCmd struct {
+	URL string `name:"url" help:"Ask this address instead of the server that the settings describe." placeholder:"URL"`
+}
+
+// healthTimeout is how long the server may take to answer.
+const healthTimeout = 2 * time.Second
+
+// Run asks the server. It reads neither secrets nor the store.
+func (h healthCmd) Run(r *command) error {
+	client := &http.Client{Timeout: healthTimeout}
+	url := h.URL
+	if url == "" {
+		src := r.sources
+		src.Only = []string{"APP_ENV", "HOST", "PORT", "TLS_CERT_FILE"}
+		loaded, err := configs.Load(src)
+		if err != nil {
+			return err
+		}
+		c, scheme := loaded.Config, "http"
+		if c.TLSCertFile != "" {
+			scheme = "https"
+			// This process asks itself, under an address that no certificate names.
+			client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
+		}
+		url = scheme + "://" + net.JoinHostPort(orLoopback(c.Host), strconv.Itoa(c.Port)) + "/readyz"
+	}
+	request, err := http.NewRequestWithContext(r.ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("--url: %w", err)
+	}
+	response, err := client.Do(request)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s did not answer within %s", url, healthTimeout)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", url, response.Status)
+	}
+	_, err = fmt.Fprintln(r.stdout, "ready")
+	return err
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(r *command) error {
+	_, err := fmt.Fprintf(r.stdout, "latchkey %s (%s, %s/%s)\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// version is set when a release is built: -ldflags "-X github.com/latchkey-api/latchkey/app.version=v1.2.3".
+var version string
+
+// versionText is the release, or what the module's build information says of it.
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,138 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxConnections bounds the open connections; past it the engine answers 503 and closes.
+const maxConnections = 4096
+
+// concurrency leaves half of the descriptors this process may have to everything that is no connection: a listener that
+// runs out of them cannot even refuse.
+func concurrency() int {
+	return min(maxConnections, max(1, descriptorLimit()/2))
+}
+
+// listen opens a TCP listener that survives a flood of connections. setting names the setting in the error.
+func listen(ctx context.Context, setting, address string, logger *slog.Logger) (net.Listener, error) {
+	inner, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s: %s is already in use by another process", setting, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: cannot listen on %s: %w", setting, address, err)
+	}
+	return &patientListener{Listener: inner, logger: logger, closed: make(chan struct{})}, nil
+}
+
+// patientListener waits and goes on where accepting fails for a reason that passes: no descriptor is free, or the
+// client left before it was accepted. The engine takes any such error for the end of the listener.
+type patientListener struct {
+	net.Listener
+
+	logger *slog.Logger
+	once   sync.Once
+	closed chan struct{}
+}
+
+// The pauses between tries, while no descriptor is free.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = time.Second
+)
+
+func (l *patientListener) Accept() (net.Conn, error) {
+	pause := firstPause
+	for {
+		conn, err := l.Listener.Accept()
+		switch {
+		case err == nil:
+			return conn, nil
+		case errors.Is(err, syscall.ECONNABORTED):
+			continue
+		case !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE):
+			return nil, err
+		}
+		l.logger.Warn("cannot accept connections", "error", err.Error(), "pause", pause.String())
+		timer := time.NewTimer(pause)
+		select {
+		case <-l.closed:
+			timer.Stop()
+			return nil, net.ErrClosed
+		case <-timer.C:
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+func (l *patientListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// tlsConfig serves the certificate in the two files, and reads it again when one of them changes, so that renewing it
+// needs no restart. A new pair that cannot be used leaves the old one in place.
+func tlsConfig(certFile, keyFile string, logger *slog.Logger) (*tls.Config, error) {
+	pair := &keyPair{certFile: certFile, keyFile: keyFile, logger: logger}
+	if err := pair.load(); err != nil {
+		return nil, fmt.Errorf("TLS_CERT_FILE, TLS_KEY_FILE: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.certificate}, nil
+}
+
+// keyPair is a certificate and the state of its files when it was read.
+type keyPair struct {
+	certFile, keyFile string
+	logger            *slog.Logger
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	seen    [2]time.Time
+	looked  time.Time
+}
+
+// look is how often the files are looked at, at most.
+const look = time.Second
+
+func (p *keyPair) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); now.Sub(p.looked) >= look {
+		p.looked = now
+		if p.state() != p.seen {
+			if err := p.load(); err != nil {
+				p.logger.Error("the new TLS certificate cannot be used; the old one stays", "error", err.Error())
+			}
+		}
+	}
+	return p.current, nil
+}
+
+// state is when each file was last changed; zero for one that cannot be seen.
+func (p *keyPair) state() (state [2]time.Time) {
+	for i, file := range []string{p.certFile, p.keyFile} {
+		if info, err := os.Stat(file); err == nil {
+			state[i] = info.ModTime()
+		}
+	}
+	return state
+}
+
+func (p *keyPair) load() error {
+	p.seen = p.state()
+	loaded, err := tls.LoadX509KeyPair(p.certFile, p.keyFile)
+	if err != nil {
+		return err
+	}
+	p.current = &loaded
+	return nil
+}

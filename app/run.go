@@ -1,0 +1,153 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/latchkey-api/latchkey/configs"
+	"github.com/latchkey-api/latchkey/handlers"
+)
+
+// Run listens, serves until ctx ends, and drains. started is called once the service can be reached, with its URL. A
+// clean stop is no error.
+//
+// The stop, in order: the service says that it is not ready and asks every client to close its connection, but goes on
+// serving for DRAIN_DELAY, in which a balancer notices; then it stops listening and lets what is under way end, for at
+// most SHUTDOWN_TIMEOUT; the operations address answers to the end.
+func (a *App) Run(ctx context.Context, started func(url string)) error {
+	public, err := listen(ctx, "PORT", net.JoinHostPort(a.config.Host, strconv.Itoa(a.config.Port)), a.logger)
+	if err != nil {
+		return err
+	}
+	scheme := "http"
+	if a.config.TLSCertFile != "" {
+		settings, err := tlsConfig(a.config.TLSCertFile, a.config.TLSKeyFile, a.logger)
+		if err != nil {
+			return errors.Join(err, public.Close())
+		}
+		public, scheme = tls.NewListener(public, settings), "https"
+	}
+	ops, err := a.serveOps(ctx)
+	if err != nil {
+		return errors.Join(err, public.Close())
+	}
+	url := scheme + "://" + reachable(a.config.Host, public.Addr())
+	a.logger.Info("serving", "url", url, "ops_url", ops.url, "environment", string(a.config.AppEnv), "version", versionText())
+	if a.config.OTLPEndpoint != "" {
+		a.logger.Warn("OTEL_EXPORTER_OTLP_ENDPOINT is set, but this version sends no traces")
+	}
+
+	served := make(chan error, 1)
+	go func() { served <- a.fiber.Listener(public) }()
+	started(url)
+	select {
+	case err := <-served:
+		return errors.Join(fmt.Errorf("the listener ended: %w", err), ops.close())
+	case <-ctx.Done():
+	}
+	a.logger.Info("stopping", "drain_delay", a.config.DrainDelay.String(), "shutdown_timeout", a.config.ShutdownTimeout.String())
+	err = a.drain(context.WithoutCancel(ctx), served)
+	a.logger.Info("stopped")
+	return errors.Join(err, ops.close())
+}
+
+// drain ends the service as Run says.
+func (a *App) drain(ctx context.Context, served <-chan error) error {
+	a.draining.Store(true)
+	delay := time.NewTimer(a.config.DrainDelay)
+	defer delay.Stop()
+	select {
+	case err := <-served:
+		return fmt.Errorf("the listener ended: %w", err)
+	case <-delay.C:
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownTimeout)
+	defer cancel()
+	// The listener returns before the requests under way have ended; ShutdownWithContext returns after.
+	if err := a.fiber.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("SHUTDOWN_TIMEOUT: requests were still under way after %s: %w", a.config.ShutdownTimeout, err)
+	}
+	return <-served
+}
+
+// opsServer is the operations address: metrics, health, and profiles in development.
+type opsServer struct {
+	url    string
+	server *http.Server
+}
+
+// serveOps starts the operations address; without OPS_ADDR there is none.
+func (a *App) serveOps(ctx context.Context) (*opsServer, error) {
+	if a.config.OpsAddr == "" {
+		return &opsServer{}, nil
+	}
+	listener, err := listen(ctx, "OPS_ADDR", a.config.OpsAddr, a.logger)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
+	health := fiber.New(fiber.Config{DisableStartupMessage: true, ErrorHandler: a.fiber.Config().ErrorHandler})
+	health.Get("/livez", handlers.Live)
+	health.Get("/readyz", handlers.Ready(a.ready))
+	mux.Handle("GET /livez", adaptor.FiberApp(health))
+	mux.Handle("GET /readyz", adaptor.FiberApp(health))
+	if a.config.AppEnv == configs.Development {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    readBufferSize,
+	}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			a.logger.Error("the operations address ended", "error", err.Error())
+		}
+	}()
+	host, _, _ := net.SplitHostPort(a.config.OpsAddr)
+	return &opsServer{url: "http://" + reachable(host, listener.Addr()), server: server}, nil
+}
+
+func (o *opsServer) close() error {
+	if o.server == nil {
+		return nil
+	}
+	return o.server.Close()
+}
+
+// reachable is an address under which a listener can be called from this machine. host is the one it was asked to listen
+// on: of a listener on every address, the system tells only that.
+func reachable(host string, listening net.Addr) string {
+	_, port, err := net.SplitHostPort(listening.String())
+	if err != nil {
+		return listening.String()
+	}
+	return net.JoinHostPort(orLoopback(host), port)
+}
+
+// orLoopback is host, or the loopback address for a wildcard.
+func orLoopback(host string) string {
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if ip != nil && ip.To4() == nil {
+			return "::1"
+		}
+		return "127.0.0.1"
+	}
+	return host
+}

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/latchkey-api/latchkey/configs"
+)
+
+type serveCmd struct{}
+
+// Help is what --help adds.
+func (serveCmd) Help() string {
+	return "Settings come, the later the stronger, from built-in defaults, the file of the environment in the binary, " +
+		"CONFIG_FILE, .env (development only), environment variables, and flags. Secrets have no flag."
+}
+
+// Run serves until the context ends.
+func (serveCmd) Run(r *command) (err error) {
+	loaded, err := r.loadForServe()
+	if err != nil {
+		return err
+	}
+	config := loaded.Config
+	lasting := true // whether the secrets are there for `latchkey token`, too
+	if configs.NeedsBootstrap(loaded) {
+		if loaded, lasting, err = r.bootstrap(loaded); err != nil {
+			return err
+		}
+		config = loaded.Config
+	}
+	a, err := New(r.ctx, config, newLogger(config, r.stdout))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	return a.Run(r.ctx, func(url string) {
+		if config.AppEnv == configs.Development {
+			r.sayTry(config, url, lasting)
+		}
+	})
+}
+
+// loadForServe reads the configuration and checks all of it.
+func (r *command) loadForServe() (*configs.Loaded, error) {
+	loaded, err := configs.LoadAndValidate(r.sources)
+	problems, ok := errors.AsType[configs.Problems](err)
+	if err != nil && !ok {
+		return nil, err
+	}
+	if c := loaded.Config; c.AppEnv == configs.Production && c.APIKey.IsZero() && c.JWTSecretKey.IsZero() && !mentions(problems, "API_KEY", "JWT_SECRET_KEY") {
+		problems = append(problems, "API_KEY and JWT_SECRET_KEY are not set: in production nobody could authenticate")
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return loaded, nil
+}
+
+// mentions says whether a problem is about one of the settings: then that is why it is empty.
+func mentions(problems configs.Problems, names ...string) bool {
+	return slices.ContainsFunc(problems, func(sentence string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(sentence, name) })
+	})
+}
+
+// bootstrap gives a start in development with nothing set the secrets it needs: in a new .env, or, where that cannot be
+// written, only for as long as this process runs. lasting says which.
+func (r *command) bootstrap(loaded *configs.Loaded) (_ *configs.Loaded, lasting bool, err error) {
+	created, err := configs.Bootstrap(r.sources.Dir)
+	if err != nil {
+		r.say("No .env can be written here (%v).\nThis server uses secrets that last until it stops.", err)
+		configs.FreshSecrets().Fill(&loaded.Config)
+		return loaded, false, nil
+	}
+	if created {
+		r.say("Wrote .env with fresh secrets for development. Keep it out of version control.")
+	}
+	loaded, err = r.loadForServe()
+	return loaded, true, err
+}
+
+// sayTry prints a line that can be pasted to see the service work.
+func (r *command) sayTry(config configs.Config, url string, lasting bool) {
+	token := "$(" + r.name + " token)"
+	if !lasting {
+		minted, err := mint(config, config.JWTTTL, nil)
+		if err != nil {
+			return
+		}
+		token = minted
+	}
+	r.say("Try it:\n  curl -H \"Authorization: Bearer %s\" %s/service/account/stevenm", token, url)
+}

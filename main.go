@@ -1,0 +1,18 @@
+// Latchkey is an HTTP API service whose callers prove their API key with a short-lived JWT.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/latchkey-api/latchkey/app"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal meets Go's own handler again: who asks twice does not want to wait.
+	context.AfterFunc(ctx, stop)
+	os.Exit(app.Main(ctx, os.Args, os.Stdout, os.Stderr))
+}
