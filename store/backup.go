@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// backupSQLite copies the state at one moment while others read and write. The empty file is made first, exclusively
+// and for its owner only; VACUUM INTO accepts it. The copy is on the disk when this returns nil.
+func backupSQLite(ctx context.Context, path, file string) (err error) {
+	// Absolute, because SQLite would take a name that begins with "file:" for a URL.
+	file, err = filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	copied, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists already, and a backup overwrites nothing", file)
+	}
+	if err != nil {
+		return fmt.Errorf("the backup cannot be written: %w", err)
+	}
+	defer func() {
+		err = errors.Join(err, copied.Close())
+		if err != nil {
+			err = fmt.Errorf("the backup %s was not made: %w", file, errors.Join(err, os.Remove(file)))
+		}
+	}()
+	if err := os.Chmod(file, 0o600); err != nil {
+		return err
+	}
+	// A connection of its own: the copy may take long, and the readers' connections may not run VACUUM.
+	db, err := sqlitePool(path, 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if _, err := db.ExecContext(ctx, "VACUUM INTO $1", file); err != nil {
+		return err
+	}
+	return errors.Join(copied.Sync(), syncFolder(filepath.Dir(file)))
+}

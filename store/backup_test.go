@@ -1,0 +1,120 @@
+package store_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/latchkey-api/latchkey/store"
+)
+
+func TestABackupIsAStore(t *testing.T) {
+	s := openAt(t, newFile(t))
+	if err := s.InsertDemo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"copy.db", "what? 100%#.db", "file:copy.db", "quote'.db"} {
+		t.Run(name, func(t *testing.T) {
+			needsName(t, name)
+			// While others write, the copy is of one moment.
+			ctx, stop := context.WithCancel(t.Context())
+			var wait sync.WaitGroup
+			wait.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = s.CreateStoryspace(ctx, "stevenm", "later")
+				}
+			})
+			t.Chdir(t.TempDir())
+			if err := s.Backup(t.Context(), name); err != nil {
+				t.Error(err)
+			}
+			stop()
+			wait.Wait()
+			folder, err := os.Getwd()
+			if err != nil {
+				t.Fatal(err)
+			}
+			copied := openAt(t, filepath.Join(folder, name))
+			if err := copied.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if a, err := copied.AccountByID(t.Context(), "2112"); err != nil || a.Username != "stevenm" {
+				t.Errorf("%s has %+v, %v", name, a, err)
+			}
+			if _, err := copied.CreateAccount(t.Context(), store.Account{Username: "ada"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestABackupOverwritesNothing(t *testing.T) {
+	file := newFile(t)
+	s := openAt(t, file)
+	taken := filepath.Join(t.TempDir(), "taken")
+	write(t, taken, "")
+	for _, target := range []string{taken, file, filepath.Dir(file)} {
+		isSentence(t, s.Backup(t.Context(), target), target, "exists already")
+	}
+	if content, err := os.ReadFile(taken); err != nil || len(content) != 0 {
+		t.Errorf("the file has %q, %v", content, err)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFailedBackupLeavesNoFile(t *testing.T) {
+	file, folder := newFile(t), t.TempDir()
+	closeNow(t, openAt(t, file))
+	s := openAt(t, file)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	isSentence(t, s.Backup(ctx, filepath.Join(folder, "canceled")), "context canceled")
+	isSentence(t, s.Backup(t.Context(), filepath.Join(folder, "no", "folder")), filepath.Join(folder, "no", "folder"))
+
+	// The beginning of the file tells what it is: without it there is nothing to copy.
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, file, make([]byte, 100))
+	isSentence(t, s.Backup(t.Context(), filepath.Join(folder, "broken")), filepath.Join(folder, "broken"), "was not made")
+	overwrite(t, file, whole[:100])
+
+	moved := file + ".moved"
+	if err := os.Rename(file, moved); err != nil {
+		t.Skip("this platform does not move open files:", err)
+	}
+	isSentence(t, s.Backup(t.Context(), filepath.Join(folder, "gone")), file, "removed or replaced")
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("an empty store took the place of the one that is gone: %v", err)
+	}
+	if err := os.Rename(moved, file); err != nil {
+		t.Fatal(err)
+	}
+
+	closeNow(t, s)
+	isSentence(t, s.Backup(t.Context(), filepath.Join(folder, "closed")), "closed")
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// overwrite changes the beginning of a file in its place.
+func overwrite(t *testing.T, file string, start []byte) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(start, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// schemaMajor changes with a migration that older binaries cannot live with; that migration updates meta as well.
+// Until then every migration only adds, so a binary serves all schemas of its major version that are not older than
+// its own, and an upgrade can be rolled back.
+const schemaMajor = "1"
+
+// migrated tells what a migration did.
+type migrated struct {
+	// applied names the files that were applied, in order.
+	applied []string
+	// newest is the number of the newest migration in this binary; the schema may be newer.
+	newest int64
+}
+
+// checkMajor refuses the schema of another major version.
+func checkMajor(major string) error {
+	if major == schemaMajor {
+		return nil
+	}
+	return fmt.Errorf("its schema has major version %q, and this program serves major version %q", major, schemaMajor)
+}
+
+// migrateSQLite brings the schema up to date and settles the environment. All of it is one transaction that holds the
+// write lock from its beginning, so that two processes may open one fresh file at once. goose opens no transaction of
+// its own with WithIsolateDDL; db has a single connection, so what goose does happens inside of ours.
+func migrateSQLite(ctx context.Context, db *sql.DB, environment string) (done migrated, err error) {
+	if _, err := db.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return migrated{}, err
+	}
+	defer func() {
+		if err != nil {
+			// What failed is the news; a rollback that fails as well adds nothing, the connection is closed next.
+			_, _ = db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
+
+	var tables, meta int
+	const count = `SELECT count(*), count(*) FILTER (WHERE name = 'meta') FROM sqlite_schema
+		WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`
+	if err := db.QueryRowContext(ctx, count).Scan(&tables, &meta); err != nil {
+		return migrated{}, err
+	}
+	switch {
+	case meta > 0:
+		if err := checkMeta(ctx, db, environment); err != nil {
+			return migrated{}, err
+		}
+	case tables > 0:
+		return migrated{}, errors.New("it is the database of another program")
+	}
+
+	done, err = up(ctx, goose.DialectSQLite3, db, "migrations/sqlite", goose.WithIsolateDDL(true))
+	if err != nil {
+		return migrated{}, err
+	}
+	const remember = `INSERT INTO meta (name, value) VALUES ('environment', $1) ON CONFLICT DO NOTHING`
+	if _, err := db.ExecContext(ctx, remember, environment); err != nil {
+		return migrated{}, err
+	}
+	_, err = db.ExecContext(ctx, "COMMIT")
+	return done, err
+}
+
+// checkMeta refuses a store of another major version or of the other environment.
+func checkMeta(ctx context.Context, db *sql.DB, environment string) error {
+	var major, made sql.NullString
+	const remembered = `SELECT (SELECT value FROM meta WHERE name = 'schema_major'),
+		(SELECT value FROM meta WHERE name = 'environment')`
+	if err := db.QueryRowContext(ctx, remembered).Scan(&major, &made); err != nil {
+		return err
+	}
+	if err := checkMajor(major.String); err != nil {
+		return err
+	}
+	if made.Valid && made.String != environment {
+		return fmt.Errorf("it was made for %s, and this process runs for %s", made.String, environment)
+	}
+	return nil
+}
+
+// up applies what is pending. goose keeps no global state and logs nothing this way.
+func up(
+	ctx context.Context, dialect goose.Dialect, db *sql.DB, folder string, options ...goose.ProviderOption,
+) (migrated, error) {
+	files, err := fs.Sub(migrations, folder)
+	if err != nil {
+		return migrated{}, err
+	}
+	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	provider, err := goose.NewProvider(dialect, db, files, options...)
+	if err != nil {
+		return migrated{}, err
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return migrated{}, err
+	}
+	var done migrated
+	for _, source := range provider.ListSources() {
+		done.newest = max(done.newest, source.Version)
+	}
+	for _, result := range results {
+		done.applied = append(done.applied, path.Base(result.Source.Path))
+	}
+	return done, nil
+}

@@ -1,0 +1,51 @@
+//go:build unix
+
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// ownership tells who this process is and who owns the file, or the nearest folder on the way to it, and that folder.
+func ownership(path string) string {
+	text := fmt.Sprintf("; this process runs as uid %d", os.Getuid())
+	for range 2 {
+		for path != filepath.Dir(path) {
+			if _, err := os.Stat(path); err == nil {
+				break
+			}
+			path = filepath.Dir(path)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return text
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			text += fmt.Sprintf(", %s belongs to uid %d", path, stat.Uid)
+		}
+		if info.IsDir() {
+			return text
+		}
+		path = filepath.Dir(path)
+	}
+	return text
+}
+
+// writable says why this process may not write a file, or make files in a folder; nil when it may.
+func writable(path string) error {
+	const mayWrite = 2
+	return syscall.Access(path, mayWrite)
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}

@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+
+	"github.com/latchkey-api/latchkey/fault"
+)
+
+const selectSchema = `SELECT
+	(SELECT value FROM meta WHERE name = 'schema_major'),
+	(SELECT max(version_id) FROM goose_db_version)`
+
+// Ready is nil when the store answers, is the one that was opened, and has a schema that this binary serves. It comes
+// back when ctx ends, also while the driver hangs, and however often it is called, one check runs at a time: who comes
+// later waits for the same answer. Its errors are Unavailable.
+func (s *Store) Ready(ctx context.Context) error {
+	unending := context.WithoutCancel(ctx)
+	check := s.readiness.join(func() error { return s.checkReady(unending) })
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	select {
+	case <-check.done:
+		if check.err != nil {
+			return fault.Wrap(fault.Unavailable, check.err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fault.Wrap(fault.Unavailable, fmt.Errorf("the store's check is not finished: %w", ctx.Err()))
+	}
+}
+
+func (s *Store) checkReady(ctx context.Context) error {
+	if err := s.db.present(); err != nil {
+		return err
+	}
+	var major sql.NullString
+	var version sql.NullInt64
+	err := s.reader.run(ctx, selectSchema, func(ctx context.Context, stmt *sql.Stmt) error {
+		return stmt.QueryRowContext(ctx).Scan(&major, &version)
+	})
+	if err != nil {
+		return err
+	}
+	if err := checkMajor(major.String); err != nil {
+		return fmt.Errorf("the store cannot be served: %w", err)
+	}
+	if version.Int64 < s.db.schema {
+		return fmt.Errorf("the store cannot be served: its schema has version %d, and this program needs %d",
+			version.Int64, s.db.schema)
+	}
+	return nil
+}
+
+// flight lets many callers share one running check.
+type flight struct {
+	mu      sync.Mutex
+	current *check
+}
+
+// check is one run; err may be read once done is closed.
+type check struct {
+	done chan struct{}
+	err  error
+}
+
+// join gives the check that is running, or starts one.
+func (f *flight) join(run func() error) *check {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current != nil {
+		return f.current
+	}
+	c := &check{done: make(chan struct{})}
+	f.current = c
+	go func() {
+		c.err = run()
+		f.mu.Lock()
+		f.current = nil
+		f.mu.Unlock()
+		close(c.done)
+	}()
+	return c
+}

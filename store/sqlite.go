@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/latchkey-api/latchkey/fault"
+)
+
+// openPatience is how long opening goes on trying while another process is busy with the file. It is longer than the
+// busy timeout, because a disk under load can take seconds to make another process's migration durable, and because
+// changing the journal mode of a fresh file fails at once, without that timeout, when two processes do it together.
+const (
+	openPatience = 10 * time.Second
+	openPause    = 10 * time.Millisecond
+)
+
+// sqlitePath takes the absolute path out of a store's URL. Errors do not repeat the URL: it may hold a password.
+func sqlitePath(storeURL string) (string, error) {
+	scheme, path, _ := strings.Cut(storeURL, ":")
+	switch {
+	case scheme == "postgres" || scheme == "postgresql":
+		return "", errors.New("DATABASE_URL names a PostgreSQL server, and this version serves sqlite:<path> only")
+	case scheme != "sqlite" || path == "" || strings.HasPrefix(path, "//") || strings.ContainsRune(path, 0):
+		return "", errors.New("DATABASE_URL must be sqlite:<path>, as in sqlite:data/latchkey.db or sqlite:/data/latchkey.db")
+	case path == ":memory:":
+		return "", errors.New("DATABASE_URL must name a file: what is kept in memory is lost when the program stops")
+	}
+	return filepath.Abs(path)
+}
+
+// openSQLite makes, opens and migrates the file. One connection writes, so that writers wait in line here and not in
+// SQLite's busy loop, and a pool reads beside it, which the write-ahead log allows.
+func openSQLite(ctx context.Context, path, environment string) (*database, []string, error) {
+	if err := createFile(path); err != nil {
+		return nil, nil, unwritable(path, err)
+	}
+	write, err := sqlitePool(path, 1, "synchronous(FULL)")
+	if err != nil {
+		return nil, nil, err
+	}
+	readers := max(4, runtime.GOMAXPROCS(0))
+	read, err := sqlitePool(path, readers, "query_only(ON)")
+	if err != nil {
+		return nil, nil, errors.Join(err, write.Close())
+	}
+	var done migrated
+	err = patiently(ctx, func() (err error) {
+		done, err = migrateSQLite(ctx, write, environment)
+		return err
+	})
+	if err == nil {
+		// The file remembers this mode, so it is changed only once the file is known to be ours.
+		err = patiently(ctx, func() error {
+			_, err := write.ExecContext(ctx, "PRAGMA journal_mode = WAL")
+			return err
+		})
+	}
+	if err == nil {
+		err = read.PingContext(ctx)
+	}
+	var opened fs.FileInfo
+	if err == nil {
+		opened, err = os.Stat(path)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(openingSentence(path, err), read.Close(), write.Close())
+	}
+	present := func() error { return sameFile(path, opened) }
+	return &database{
+		read: read, readers: readers,
+		write: write, writers: 1,
+		classify: classifySQLite,
+		schema:   done.newest,
+		present:  present,
+		flush: func(ctx context.Context) error {
+			// PASSIVE waits for nobody. Closing the last connection does the rest and removes the log.
+			_, err := write.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+			return err
+		},
+		backup: func(ctx context.Context, file string) error {
+			if err := present(); err != nil {
+				return err
+			}
+			return backupSQLite(ctx, path, file)
+		},
+	}, done.applied, nil
+}
+
+// createFile makes the folder and an empty file that only their owner may use; SQLite gives its journals the mode of
+// the file. One that exists is not opened here: closing it again would drop the locks that this process has on it.
+func createFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// The umask may have taken even the owner's bits.
+	return errors.Join(os.Chmod(path, 0o600), file.Close())
+}
+
+// sqlitePool has size connections and keeps them open. A URL, with its escapes, is the one form of a file name in
+// which every character may stand. A file that is gone is not made again.
+func sqlitePool(path string, size int, pragmas ...string) (*sql.DB, error) {
+	query := url.Values{
+		"mode": {"rw"},
+		// A transaction that may write has the write lock from its beginning: it cannot fail in the middle for want of it.
+		"_txlock": {"immediate"},
+		"_pragma": append([]string{"busy_timeout(2000)", "foreign_keys(ON)", "temp_store(MEMORY)"}, pragmas...),
+	}
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/data/latchkey.db
+	}
+	dsn := url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}
+	connector, err := sqlite.NewConnector(dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(size)
+	db.SetMaxIdleConns(size)
+	return db, nil
+}
+
+// patiently tries again while another process is busy with the file. When ctx ends in between, what was waited for is
+// the better news.
+func patiently(ctx context.Context, try func() error) error {
+	giveUp := time.Now().Add(openPatience)
+	var busy error
+	for {
+		err := try()
+		if busy != nil && ctx.Err() != nil {
+			return busy
+		}
+		if !isBusy(err) || time.Now().After(giveUp) {
+			return err
+		}
+		busy = err
+		select {
+		case <-ctx.Done():
+			return busy
+		case <-time.After(openPause):
+		}
+	}
+}
+
+// sqliteCode is SQLite's primary result code, 0 where err does not come from it.
+func sqliteCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+func isBusy(err error) bool {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
+
+// classifySQLite goes by the result code, never by the text.
+func classifySQLite(err error) fault.Code {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return fault.Internal
+	}
+	switch e.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return fault.Conflict
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT,
+		sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
+		return fault.Unavailable
+	}
+	return fault.Internal
+}
+
+// openingSentence says to an operator why the file could not be opened.
+func openingSentence(path string, err error) error {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return unwritable(path, err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
+		return fmt.Errorf("the store %s is locked by another process", path)
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("the store %s is not a SQLite database", path)
+	}
+	return fmt.Errorf("the store %s cannot be opened: %w", path, err)
+}
+
+// unwritable names the file, this process's user and the owners, which is what one needs to mend a volume. SQLite does
+// not tell why it could not write, so the system is asked again.
+func unwritable(path string, err error) error {
+	reason := "SQLite could not write it"
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		reason = failed.Err.Error()
+	} else if err := errors.Join(writable(path), writable(filepath.Dir(path))); err != nil {
+		reason, _, _ = strings.Cut(err.Error(), "\n")
+	}
+	return fmt.Errorf("the store %s cannot be written: %s%s", path, reason, ownership(path))
+}
+
+// sameFile fails when path no longer leads to the file that is open: what is written to it would be lost.
+func sameFile(path string, opened fs.FileInfo) error {
+	now, err := os.Stat(path)
+	if err != nil || !os.SameFile(now, opened) {
+		return fmt.Errorf("the store %s was removed or replaced while it was open", path)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+// Package store is database/sql behind the resources. Queries are written once, with $1..$n placeholders, in one file
+// for each resource; what differs between databases stands apart: sqlite.go opens and translates the driver's errors.
+//
+// Every method that serves a request answers with a fault error: NotFound, Conflict, Unavailable while the store is
+// locked, full, unreachable or closed or the caller's time is over, and Internal, with its cause, for anything else.
+// Open, Migrate and Backup are for an operator: their errors are plain sentences.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/latchkey-api/latchkey/fault"
+)
+
+// Options say which store to open.
+type Options struct {
+	// URL is sqlite:<path>, relative to the working directory or absolute. Everything after the colon is the path:
+	// a question mark in it is part of the name.
+	URL string
+	// Environment is "development" or "production". A store remembers the one that opened it first.
+	Environment string
+}
+
+// database is what an engine hands over once it is open and its schema is current.
+type database struct {
+	// read and write may be the same pool. They serve at most readers and writers operations at once.
+	read, write      *sql.DB
+	readers, writers int
+	// classify says what an error of the driver means to a caller; Internal where it is not the driver's.
+	classify func(error) fault.Code
+	// schema is the number of the newest migration that this binary knows.
+	schema int64
+	// present fails when what was opened is no longer what new connections would find.
+	present func() error
+	// flush moves what is durable only in a journal to its place; it is called once, before the pools are closed.
+	flush func(context.Context) error
+	// backup writes a copy to a file that does not exist yet.
+	backup func(ctx context.Context, file string) error
+}
+
+// Store is an open store. Its methods may be called from many goroutines.
+type Store struct {
+	db             *database
+	reader, writer *pool
+	readiness      flight
+
+	closing   chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// closePatience is how long Close waits for the writes in flight, for the reads, and for the last write of its own.
+const closePatience = time.Second
+
+// Open makes the store if it does not exist, brings its schema up to date, and refuses one that was made for the
+// other environment or by another major version.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s, _, err := open(ctx, o)
+	return s, err
+}
+
+// Migrate does what Open does to the schema, closes the store again, and names the migrations it applied, in order.
+// None means that the schema was current.
+func Migrate(ctx context.Context, o Options) ([]string, error) {
+	s, applied, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return applied, s.Close()
+}
+
+func open(ctx context.Context, o Options) (*Store, []string, error) {
+	if o.Environment != "development" && o.Environment != "production" {
+		return nil, nil, fmt.Errorf("a store is opened for development or for production, not for %q", o.Environment)
+	}
+	path, err := sqlitePath(o.URL)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, applied, err := openSQLite(ctx, path, o.Environment)
+	if err != nil {
+		return nil, nil, err
+	}
+	closing := make(chan struct{})
+	return &Store{
+		db:      db,
+		reader:  newPool(db.read, db.readers, closing),
+		writer:  newPool(db.write, db.writers, closing),
+		closing: closing,
+	}, applied, nil
+}
+
+// Close lets the operations in flight end, for a moment, refuses new ones, and closes the store. Calling it again
+// does nothing more and gives the same answer.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.closing)
+		s.writer.drain(closePatience)
+		s.reader.drain(closePatience)
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		defer cancel()
+		s.closeErr = errors.Join(s.db.flush(ctx), s.db.read.Close(), s.db.write.Close())
+	})
+	return s.closeErr
+}
+
+// Backup writes a copy of the live store to file, which must not exist; only its owner may read the copy.
+func (s *Store) Backup(ctx context.Context, file string) error {
+	if s.closed() {
+		return errClosed
+	}
+	return s.db.backup(ctx, file)
+}
+
+// read runs a prepared query on a connection for reading.
+func (s *Store) read(ctx context.Context, query string, use func(context.Context, *sql.Stmt) error) error {
+	return s.fault(s.reader.run(ctx, query, use))
+}
+
+// insert runs a prepared statement on a connection for writing and gives the number of rows it wrote.
+func (s *Store) insert(ctx context.Context, query string, args ...any) (rows int64, err error) {
+	err = s.writer.run(ctx, query, func(ctx context.Context, stmt *sql.Stmt) error {
+		result, err := stmt.ExecContext(ctx, args...)
+		if err != nil {
+			return err
+		}
+		rows, err = result.RowsAffected()
+		return err
+	})
+	return rows, s.fault(err)
+}
+
+// fault gives err the code that the caller sees.
+func (s *Store) fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.New(fault.NotFound)
+	}
+	if s.closed() || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+		return fault.Wrap(fault.Unavailable, err)
+	}
+	return fault.Wrap(s.db.classify(err), err)
+}
+
+func (s *Store) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// newID makes an opaque id: 26 characters, 130 random bits, of the alphabet that ids in requests have.
+func newID() string { return strings.ToLower(rand.Text()) }
+
+// storable reports whether every engine can hold the texts: PostgreSQL takes neither NUL nor invalid UTF-8, so no row
+// has them in any engine.
+func storable(texts ...string) bool {
+	for _, text := range texts {
+		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return false
+		}
+	}
+	return true
+}

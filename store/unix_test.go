@@ -1,0 +1,78 @@
+//go:build unix
+
+package store_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+// become makes this process another user's, for good.
+func become(uid string) error {
+	if uid == "" {
+		return nil
+	}
+	id, err := strconv.Atoi(uid)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Setgroups(nil); err != nil {
+		return err
+	}
+	if err := syscall.Setgid(id); err != nil {
+		return err
+	}
+	return syscall.Setuid(id)
+}
+
+func TestFilesAreTheOwnersOnlyWhateverTheUmask(t *testing.T) {
+	for _, umask := range []int{0, 0o022, 0o277} {
+		folder := filepath.Join(t.TempDir(), "data")
+		if umask == 0o277 {
+			// Below this umask the owner could not enter a new folder.
+			if err := os.Mkdir(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := syscall.Umask(umask)
+		s := openAt(t, filepath.Join(folder, "latchkey.db"))
+		err := s.InsertDemo(t.Context())
+		backupErr := s.Backup(t.Context(), filepath.Join(folder, "copy.db"))
+		syscall.Umask(before)
+		if err != nil || backupErr != nil {
+			t.Fatal(err, backupErr)
+		}
+		hasMode(t, folder, fs.ModeDir|0o700)
+		for _, name := range []string{"latchkey.db", "latchkey.db-wal", "latchkey.db-shm", "copy.db"} {
+			hasMode(t, filepath.Join(folder, name), 0o600)
+		}
+	}
+}
+
+func TestAModeThatTheOperatorChoseStays(t *testing.T) {
+	file := newFile(t)
+	closeNow(t, openAt(t, file))
+	mode(t, file, 0o640)
+	s := openAt(t, file)
+	if err := s.InsertDemo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{file, file + "-wal", file + "-shm"} {
+		hasMode(t, name, 0o640)
+	}
+}
+
+func hasMode(t *testing.T, path string, want fs.FileMode) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != want {
+		t.Errorf("%s has mode %v, want %v", filepath.Base(path), info.Mode(), want)
+	}
+}
