@@ -86,7 +86,7 @@ var table = [codeCount]struct{ reason, text string }{
 // Codes lists every code, for tables that must have a row for each.
 func Codes() []Code {
 	codes := make([]Code, 0, codeCount)
-	for c := Code(0); c < codeCount; c++ {
+	for c := range codeCount {
 		codes = append(codes, c)
 	}
 	return codes

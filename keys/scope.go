@@ -65,8 +65,9 @@ func (set Scopes) Narrow(to Scopes) Scopes { return set & to }
 
 // Names lists the scopes in alphabetical order; never nil.
 func (set Scopes) Names() []string {
-	names := make([]string, 0, len(known()))
-	for i, s := range known() {
+	list := known()
+	names := make([]string, 0, len(list))
+	for i, s := range list {
 		if set&(1<<i) != 0 {
 			names = append(names, string(s))
 		}

@@ -113,9 +113,25 @@ func TestAnAPIKeyThatSaysNothingIsMissing(t *testing.T) {
 		value   string
 		present bool
 	}{
-		{`null`, false}, {`""`, false}, {`false`, false}, {`0`, false}, {`0.0`, false}, {`-0`, false}, {`0e5`, false},
-		{`[]`, false}, {`[ ]`, false}, {`{}`, false}, {"{\n}", false},
-		{`"k"`, true}, {`" "`, true}, {`true`, true}, {`1`, true}, {`-1e-3`, true}, {`1e999`, true}, {`[0]`, true}, {`{"a":0}`, true},
+		{`null`, false},
+		{`""`, false},
+		{`false`, false},
+		{`0`, false},
+		{`0.0`, false},
+		{`-0`, false},
+		{`0e5`, false},
+		{`[]`, false},
+		{`[ ]`, false},
+		{`{}`, false},
+		{"{\n}", false},
+		{`"k"`, true},
+		{`" "`, true},
+		{`true`, true},
+		{`1`, true},
+		{`-1e-3`, true},
+		{`1e999`, true},
+		{`[0]`, true},
+		{`{"a":0}`, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.value, func(t *testing.T) {

@@ -2,6 +2,7 @@ package token
 
 import (
 	"errors"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -313,10 +314,8 @@ func (n *names) add(name string) bool {
 		n.set[name] = struct{}{}
 		return len(n.set) > before
 	}
-	for _, known := range n.list {
-		if known == name {
-			return false
-		}
+	if slices.Contains(n.list, name) {
+		return false
 	}
 	n.list = append(n.list, name)
 	if len(n.list) == fewNames {
