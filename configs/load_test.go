@@ -396,17 +396,3 @@ func TestNamesHaveDescriptions(t *testing.T) {
 		}
 	}
 }
-
-// An image sets DATABASE_URL, and who runs it cannot unset a variable of the image, only empty it.
-func TestAnEmptyVariableGivesWayToItsFile(t *testing.T) {
-	dir := clean(t)
-	t.Setenv("DATABASE_URL", "")
-	t.Setenv("DATABASE_URL_FILE", write(t, dir, "url", "sqlite:/data/other.db\n"))
-	loaded, err := Load(Sources{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := loaded.Config.DatabaseURL.Reveal(); got != "sqlite:/data/other.db" {
-		t.Errorf("got %q", got)
-	}
-}
