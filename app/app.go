@@ -63,19 +63,21 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 	}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.fiber = fiber.New(fiber.Config{
-		AppName:                 "latchkey",
-		BodyLimit:               bodyLimit,
-		CaseSensitive:           true,
-		Concurrency:             concurrency(),
-		DisableStartupMessage:   true,
-		EnableTrustedProxyCheck: true,
-		ErrorHandler:            middleware.ErrorHandler,
-		IdleTimeout:             idleTimeout,
-		Network:                 fiber.NetworkTCP,
-		ReadBufferSize:          readBufferSize,
-		ReadTimeout:             readTimeout,
-		TrustedProxies:          texts(config.TrustedProxies),
-		WriteTimeout:            writeTimeout,
+		AppName:               "latchkey",
+		BodyLimit:             bodyLimit,
+		CaseSensitive:         true,
+		Concurrency:           concurrency(),
+		DisableStartupMessage: true,
+		// No route takes a form, and one that is malformed is 415 like every other, not an error before routing.
+		DisablePreParseMultipartForm: true,
+		EnableTrustedProxyCheck:      true,
+		ErrorHandler:                 middleware.ErrorHandler,
+		IdleTimeout:                  idleTimeout,
+		Network:                      fiber.NetworkTCP,
+		ReadBufferSize:               readBufferSize,
+		ReadTimeout:                  readTimeout,
+		TrustedProxies:               texts(config.TrustedProxies),
+		WriteTimeout:                 writeTimeout,
 	})
 	middleware.Install(a.fiber, middleware.Options{
 		Logger:         logger,

@@ -160,11 +160,11 @@ func (f *fields) limit(c *fiber.Ctx) int {
 	if text == "" {
 		return defaultLimit
 	}
-	limit, err := strconv.Atoi(text)
+	limit, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || limit < 1 || limit > maxLimit {
 		f.add(inQuery, "limit", "must be a whole number from 1 to "+strconv.Itoa(maxLimit), "int_range")
 	}
-	return limit
+	return int(limit)
 }
 
 // required checks a member that must be there, with at most that many characters.

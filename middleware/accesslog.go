@@ -55,7 +55,7 @@ func access(o Options) fiber.Handler {
 		}
 		attrs := [10]slog.Attr{
 			slog.String("request_id", RequestID(c)),
-			slog.String("method", c.Method()),
+			slog.String("method", methodOf(c)),
 			slog.String("route", route),
 			slog.Int("status", status),
 			slog.Float64("duration_ms", float64(took.Microseconds())/1000),
@@ -82,6 +82,14 @@ func routeOf(c *fiber.Ctx) string {
 		return name
 	}
 	return unrouted
+}
+
+// methodOf is the request's method, "other" for one that the framework does not know.
+func methodOf(c *fiber.Ctx) string {
+	if c.Locals(oddMethod{}) != nil {
+		return "other"
+	}
+	return c.Method()
 }
 
 // clientAddress is the peer's address, or, where the peer is a trusted proxy, the last address in X-Forwarded-For that

@@ -12,6 +12,9 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
+// oddMethod is the key under which a request says that its method is none that the framework knows.
+type oddMethod struct{}
+
 // edgeFault is the key under which a failure that the engine found before routing waits for the chain.
 type edgeFault struct{}
 
@@ -27,6 +30,7 @@ func Edge(app *fiber.App, draining func() bool) {
 		}
 		if !knownMethod(ctx.Request.Header.Method()) {
 			// No route takes TRACE either, and the framework answers an unknown method without the chain.
+			ctx.SetUserValue(oddMethod{}, true)
 			ctx.Request.Header.SetMethod(fiber.MethodTrace)
 		}
 		inner(ctx)

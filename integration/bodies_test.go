@@ -1,0 +1,163 @@
+package integration
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// bodyPaths are the operations that take a body, with one that they would accept; NAME is replaced by a fresh name.
+var bodyPaths = map[string]string{
+	"/service/account/register":  `{"username":"NAME"}`,
+	"/service/storyspaces/begin": `{"username":"stevenm","name":"NAME"}`,
+}
+
+// checkBodies: a body is one strict JSON value, announced as JSON, for each operation that takes one.
+func checkBodies(t *testing.T, tg *target) {
+	for path, good := range bodyPaths {
+		fresh := func() string { return strings.ReplaceAll(good, "NAME", freshName()) }
+		members := strings.TrimSuffix(good, "}")
+		for _, contentType := range []string{
+			"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml",
+			"application/jsonx", "text/json", "json", "application/json-patch+json", "application/", ";", "*/*",
+		} {
+			c := post(path, fresh())
+			c.token = tg.secrets.token()
+			if c.header["Content-Type"] = contentType; contentType == "" {
+				delete(c.header, "Content-Type")
+			}
+			if a := tg.do(t, c); a.status != http.StatusUnsupportedMediaType {
+				t.Errorf("%s as %q: %d %s, want 415", a.call, contentType, a.status, a.body)
+			}
+		}
+		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "APPLICATION/JSON"} {
+			c := post(path, fresh())
+			c.token, c.header["Content-Type"] = tg.secrets.token(), contentType
+			tg.do(t, c).is(t, http.StatusCreated, "")
+		}
+		for encoding, status := range map[string]int{"gzip": 415, "br": 415, "deflate": 415, "x": 415, "gzip, identity": 415, "identity": 201} {
+			c := post(path, fresh())
+			c.token, c.header["Content-Encoding"] = tg.secrets.token(), encoding
+			if a := tg.do(t, c); a.status != status {
+				t.Errorf("%s with Content-Encoding %s: %d %s, want %d", path, encoding, a.status, a.body, status)
+			}
+		}
+		for _, body := range []string{
+			"", " ", "x", "{", "}", "[]", "null", "1", `"x"`, good + good, good + "x", good + " ]", "[" + good + "]", members,
+			strings.ReplaceAll(good, `"`, `'`), "\xef\xbb\xbf" + good, "\x00" + good, good + "\x00", "\x1f\x8b\x08\x00", "%7B%7D",
+			"username=x", strings.Repeat("[", 30000), strings.Repeat(`{"a":`, 8000), members + `,}`, "// comment\n" + good,
+		} {
+			checkBodyRefused(t, tg, path, body, "")
+		}
+		unknown := `{"detail":[{"loc":["body"],"msg":"unknown field","type":"extra_forbidden"}]}`
+		duplicate := `{"detail":[{"loc":["body"],"msg":"duplicate member","type":"json_invalid"}]}`
+		for member, want := range map[string]string{
+			`"unknown":1`:           unknown,
+			`"Username":"x"`:        unknown,
+			`"username ":"x"`:       unknown,
+			`"":1`:                  unknown,
+			`"__proto__":{}`:        unknown,
+			`"username":"again"`:    duplicate,
+			`"user\u006eame":"x"`:   duplicate,
+			`"x":{"a":1,"a":2}`:     "", // one of the two
+			`"x":` + deep(500):      "",
+			"\"x\":\"\xff\"":        "",
+			`"x":"` + "\n" + `"`:    "",
+			`"first_name":NaN`:      "",
+			`"secret-marker-9x":[]`: unknown,
+		} {
+			checkBodyRefused(t, tg, path, members+","+member+"}", want)
+		}
+	}
+}
+
+// deep is JSON nested n times.
+func deep(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+
+// checkBodyRefused posts body, which must be a 422 about the body that repeats nothing of it.
+func checkBodyRefused(t *testing.T, tg *target, path, body, want string) {
+	t.Helper()
+	c := post(path, body)
+	c.token = tg.secrets.token()
+	a := tg.do(t, c)
+	if a.status != http.StatusUnprocessableEntity {
+		t.Errorf("%s %.80q: %d %s, want 422", path, body, a.status, a.body)
+		return
+	}
+	if want != "" {
+		a.is(t, http.StatusUnprocessableEntity, want)
+	}
+	if strings.Contains(a.body, "marker") {
+		t.Errorf("%s %.80q: the answer repeats the body: %s", path, body, a.body)
+	}
+	for _, f := range a.fields(t) {
+		if f.Loc[0] != "body" {
+			t.Errorf("%s %.80q: 422 about %q", path, body, f.Loc)
+		}
+	}
+}
+
+// checkFields: each field takes what it is said to take, and a refusal names it.
+func checkFields(t *testing.T, tg *target) {
+	const account, begin = "/service/account/register", "/service/storyspaces/begin"
+	name := func(member, value string) string { return `{"` + member + `":` + value + `}` }
+	tests := []struct{ path, body, loc string }{
+		{account, `{}`, "body username"},
+		{account, `{"id":"x"}`, "body username"},
+		{begin, `{"name":"x"}`, "body username"},
+		{begin, `{"username":"stevenm"}`, "body name"},
+		{begin, `{"username":"stevenm","name":""}`, "body name"},
+		{begin, `{"username":"stevenm","name":1}`, "body name"},
+		{begin, `{"username":"stevenm","name":["x"]}`, "body name"},
+		{begin, `{"username":"stevenm","name":"` + strings.Repeat("a", 121) + `"}`, "body name"},
+		{begin, `{"username":"stevenm","name":"` + strings.Repeat("\U0001f511", 121) + `"}`, "body name"},
+		{begin, `{"username":true,"name":"x"}`, "body username"},
+		{begin, `{"username":"","name":"x"}`, "body username"},
+	}
+	for _, value := range []string{
+		`""`, `" "`, `"."`, `".."`, `"register"`, `"a b"`, `"a/b"`, `"a%2Fb"`, `"a\\b"`, `"\u0000"`, `"a\u0000"`, `"ü"`, `"\u202e"`,
+		`"\ud83d\udd11"`, `"a'b"`, `"a\"b"`, `"a;b"`, `"a\n"`, `"a@b"`, `"` + strings.Repeat("a", 65) + `"`, `1`, `true`, `{}`, `["a"]`,
+	} {
+		tests = append(tests, struct{ path, body, loc string }{account, name("username", value), "body username"})
+	}
+	for _, value := range []string{`"a b"`, `"a/b"`, `"\u0000"`, `"ü"`, `"` + strings.Repeat("a", 65) + `"`, `2112`, `{}`} {
+		body := `{"username":"` + freshName() + `","id":` + value + `}`
+		tests = append(tests, struct{ path, body, loc string }{account, body, "body id"})
+	}
+	for _, member := range []string{"email", "first_name", "last_name", "avatar_url"} {
+		for _, value := range []string{`1`, `{}`, `[]`, `false`} {
+			body := `{"username":"` + freshName() + `","` + member + `":` + value + `}`
+			tests = append(tests, struct{ path, body, loc string }{account, body, "body " + member})
+		}
+	}
+	for _, tt := range tests {
+		c := post(tt.path, tt.body)
+		c.token = tg.secrets.token()
+		a := tg.do(t, c)
+		before := t.Failed()
+		if a.invalid(t, tt.loc); !before && t.Failed() {
+			t.Fatalf("the body is %.100s", tt.body)
+		}
+	}
+	// Several faults are told at once.
+	c := post(begin, `{}`)
+	c.token = tg.secrets.token()
+	if fields := tg.do(t, c).fields(t); len(fields) != 2 {
+		t.Errorf("begin without username and name: %v, want both named", fields)
+	}
+	for _, id := range []string{strings.Repeat("a", 32) + freshName(), "A-Z_a.z0" + freshName()} {
+		register(t, tg, accountNamed(id[:min(len(id), 64)]))
+	}
+	for path, loc := range map[string]string{
+		"/service/account/":              "query account_id",
+		"/service/account/?account_id=":  "query account_id",
+		"/service/account/?accountid=1":  "query account_id",
+		"/service/account/?ACCOUNT_ID=1": "query account_id",
+		"/service/storyspaces/":          "query username",
+		"/service/storyspaces/?username": "query username",
+	} {
+		tg.do(t, call{path: path, token: tg.secrets.token()}).invalid(t, loc)
+	}
+}
+
+func accountNamed(username string) account { return account{Username: username} }

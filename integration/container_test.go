@@ -1,0 +1,123 @@
+package integration
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/wait"
+)
+
+const (
+	maxImageSize = 30_000_000 // bytes
+	imageUser    = "65532"
+)
+
+// checkImage: the image is small and does not run as root.
+func checkImage(t *testing.T, engine *testcontainers.DockerProvider, image string) {
+	found, err := engine.Client().ImageInspect(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.Size > maxImageSize {
+		t.Errorf("the image has %d bytes, at most %d are allowed", found.Size, maxImageSize)
+	}
+	if user, _, _ := strings.Cut(found.Config.User, ":"); user != imageUser {
+		t.Errorf("the image runs as %q, want %s", found.Config.User, imageUser)
+	}
+	for _, env := range found.Config.Env {
+		if name, _, _ := strings.Cut(env, "="); strings.Contains(name, "KEY") {
+			t.Errorf("the image has %s in its environment", name)
+		}
+	}
+	if found.Config.Healthcheck == nil {
+		t.Error("the image has no HEALTHCHECK")
+	}
+}
+
+// checkHealthy: the image's own health check passes, inside the read-only container.
+func checkHealthy(t *testing.T, c *running) {
+	eventually(t, 90*time.Second, "the container is healthy", func() bool {
+		state, err := c.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state.Health == nil {
+			t.Fatal("the container has no health check")
+		}
+		if state.Health.Status == container.Unhealthy {
+			t.Fatalf("the container is unhealthy: %+v", state.Health.Log)
+		}
+		return state.Health.Status == container.Healthy
+	})
+}
+
+// checkStops: the engine's stop is a success well within the 15 s that the container files give it.
+func checkStops(t *testing.T, c *running) {
+	limit := 15 * time.Second
+	if err := c.Stop(t.Context(), &limit); err != nil {
+		t.Fatal(err)
+	}
+	state, err := c.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.ExitCode != 0 || state.OOMKilled {
+		t.Errorf("exit code %d, out of memory %v; want 0\n%s", state.ExitCode, state.OOMKilled, tail(c.log(t), 2000))
+	}
+}
+
+// mounted puts the named volume at /data.
+func mounted(name string, options *mount.VolumeOptions) func(*container.HostConfig) {
+	return func(hc *container.HostConfig) {
+		hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeVolume, Source: name, Target: "/data", VolumeOptions: options})
+	}
+}
+
+// checkVolume: an account outlives its container, on the same volume.
+func checkVolume(t *testing.T, image string) {
+	s, volume := freshSecrets(), "latchkey-"+freshName()
+	first := startContainerWith(t, image, s, containerSpec{host: mounted(volume, nil), volume: volume})
+	want := register(t, &first.target, account{Username: freshName()})
+	if err := first.Terminate(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	second := startContainerWith(t, image, s, containerSpec{host: mounted(volume, nil), volume: volume})
+	var got account
+	a := second.do(t, call{path: "/service/account/" + want.Username, token: s.token()})
+	a.is(t, http.StatusOK, "")
+	if a.decode(t, &got); got != want {
+		t.Errorf("registered %+v, in the next container %+v", want, got)
+	}
+}
+
+// checkForeignVolume: on a volume that another user owns the service says whom it must belong to, and ends with 1.
+func checkForeignVolume(t *testing.T, image string) {
+	s, volume := freshSecrets(), "latchkey-"+freshName()
+	c := runContainer(t, image, containerSpec{
+		env: map[string]string{"API_KEY": s.apiKey, "JWT_SECRET_KEY": s.secretKey},
+		// Without the copy of the image's folder the volume belongs to root.
+		host:   mounted(volume, &mount.VolumeOptions{NoCopy: true}),
+		wait:   wait.ForExit().WithExitTimeout(startLimit),
+		volume: volume,
+	})
+	state, err := c.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.ExitCode != 1 {
+		t.Errorf("exit code %d, want 1", state.ExitCode)
+	}
+	printed := containerLog(t, c)
+	if !strings.Contains(printed, imageUser) || !strings.Contains(printed, "/data") {
+		t.Errorf("the sentence names not /data and the uid %s: %s", imageUser, printed)
+	}
+	if strings.Contains(printed, s.apiKey) || strings.Contains(printed, s.secretKey) {
+		t.Errorf("a secret is printed: %s", printed)
+	}
+}

@@ -1,0 +1,202 @@
+package integration
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// raw is a connection of its own to a target, for requests that no HTTP client would send.
+type raw struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+// dial opens a raw connection, closed when the test ends.
+func (tg *target) dial(t *testing.T) *raw {
+	t.Helper()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(tg.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return &raw{Conn: conn, reader: bufio.NewReader(conn)}
+}
+
+// send writes text as it is.
+func (r *raw) send(t *testing.T, text string) {
+	t.Helper()
+	if _, err := io.WriteString(r, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// receive reads one answer and checks it like any other.
+func (r *raw) receive(t *testing.T, tg *target, about string) answer {
+	t.Helper()
+	resp, err := http.ReadResponse(r.reader, nil)
+	if err != nil {
+		t.Fatalf("%s: no answer: %v", about, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s: %d, half an answer: %v", about, resp.StatusCode, err)
+	}
+	a := answer{call: about, status: resp.StatusCode, header: resp.Header, body: string(body), closes: resp.Close}
+	a.check(t, tg, call{})
+	return a
+}
+
+// closed demands that the service ends the connection without another byte.
+func (r *raw) closed(t *testing.T, about string) {
+	t.Helper()
+	rest, err := io.ReadAll(r.reader)
+	if err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("%s: the connection stays open: %v", about, err)
+	}
+	if len(rest) > 0 {
+		t.Errorf("%s: the service took what followed for another request: %q", about, rest)
+	}
+}
+
+// onlyLocal ends a check whose bytes a proxy in front of a deployment would change.
+func onlyLocal(t *testing.T, tg *target) {
+	t.Helper()
+	if !tg.local() {
+		t.Skip("NOT TESTED: a deployment may have a proxy in front, which sees raw bytes first")
+	}
+}
+
+// checkEdge: what is not an HTTP request that means one thing is refused in JSON, and its connection closed, so that no
+// proxy and this service can disagree on where a request ends.
+func checkEdge(t *testing.T, tg *target) {
+	onlyLocal(t, tg)
+	const smuggled = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+	tests := []struct{ name, request string }{
+		{"two lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello" + smuggled},
+		{"a list of lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 6\r\n\r\nhello" + smuggled},
+		{"a negative length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"},
+		{"a length with a sign", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello" + smuggled},
+		{"a length that is no number", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: five\r\n\r\nhello" + smuggled},
+		{"xchunked", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + smuggled},
+		{"chunked and more", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + smuggled},
+		{"no Host", "GET / HTTP/1.1\r\n\r\n"},
+		{"two Hosts", "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"},
+		{"a space before the colon", "GET / HTTP/1.1\r\nHost: x\r\nAuthorization : x\r\n\r\n"},
+		{"a NUL in a header", "GET / HTTP/1.1\r\nHost: x\r\nA: b\x00c\r\n\r\n"},
+		{"no header at all", "hello\r\n\r\n"},
+		{"TLS", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n"},
+		{"an escape that is none", "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
+	}
+	for _, tt := range tests {
+		conn := tg.dial(t)
+		conn.send(t, tt.request)
+		a := conn.receive(t, tg, tt.name)
+		a.says(t, http.StatusBadRequest)
+		conn.closed(t, tt.name)
+	}
+
+	// RFC 9112, 6.3 lets a server go by the chunks, if it closes the connection: what follows is never a request.
+	conn := tg.dial(t)
+	conn.send(t, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"+smuggled)
+	conn.receive(t, tg, "chunked and a length")
+	conn.closed(t, "chunked and a length")
+
+	// The service lives, and a good request in the same raw way is answered.
+	conn = tg.dial(t)
+	conn.send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	conn.receive(t, tg, "a good request").is(t, http.StatusOK, "")
+
+	// HEAD has no body on the wire: after the header comes the next answer.
+	conn = tg.dial(t)
+	conn.send(t, "HEAD /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	head, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(head), "HTTP/1.1 404 ") || !strings.HasSuffix(string(head), "\r\n\r\n") {
+		t.Errorf("HEAD: %q, %v", head, err)
+	}
+
+	// A blank header, which HTTP clients send as an empty one.
+	conn = tg.dial(t)
+	conn.send(t, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nAuthorization:  \t \r\n\r\n")
+	a := conn.receive(t, tg, "a blank header")
+	a.refused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
+}
+
+// checkSizeLimits: what is too large is refused before anybody asks who sends it, and without waiting for it.
+func checkSizeLimits(t *testing.T, tg *target) {
+	onlyLocal(t, tg)
+	conn := tg.dial(t)
+	conn.send(t, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("c", 17<<10)+"\r\n\r\n")
+	conn.receive(t, tg, "a header of 17 KiB").says(t, http.StatusRequestHeaderFieldsTooLarge)
+
+	conn = tg.dial(t)
+	conn.send(t, "GET /"+strings.Repeat("a", 17<<10)+" HTTP/1.1\r\nHost: x\r\n\r\n")
+	conn.receive(t, tg, "a path of 17 KiB").says(t, http.StatusRequestHeaderFieldsTooLarge)
+
+	conn = tg.dial(t)
+	conn.send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("c", 12<<10)+"\r\n\r\n")
+	conn.receive(t, tg, "a header of 12 KiB").is(t, http.StatusOK, "")
+
+	for path := range bodyPaths {
+		head := "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+		for _, announced := range []string{"65537", "10000000", "9223372036854775807", "99999999999999999999999"} {
+			conn = tg.dial(t)
+			conn.send(t, head+"Content-Length: "+announced+"\r\n\r\n")
+			a := conn.receive(t, tg, "a body of "+announced)
+			if announced == "99999999999999999999999" && a.status == http.StatusBadRequest {
+				continue // no number that a length can be
+			}
+			a.says(t, http.StatusRequestEntityTooLarge)
+		}
+
+		conn = tg.dial(t)
+		chunk := strings.Repeat("a", 1<<10)
+		conn.send(t, head+"Transfer-Encoding: chunked\r\n\r\n")
+		for range 65 {
+			conn.send(t, fmt.Sprintf("%x\r\n%s\r\n", len(chunk), chunk))
+		}
+		conn.receive(t, tg, "chunks of 65 KiB").says(t, http.StatusRequestEntityTooLarge)
+
+		// 64 KiB are allowed: the refusal is about what they say.
+		conn = tg.dial(t)
+		conn.send(t, head+"Authorization: "+tg.secrets.token()+"\r\nContent-Length: 65536\r\n\r\n"+strings.Repeat(" ", 1<<16))
+		conn.receive(t, tg, "64 KiB of spaces").is(t, http.StatusUnprocessableEntity, "")
+		conn = tg.dial(t)
+		conn.send(t, head+"Content-Length: 65536\r\n\r\n"+strings.Repeat(" ", 1<<16))
+		conn.receive(t, tg, "64 KiB without token").refused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
+	}
+}
+
+// checkRequestID: a caller's own id comes back when it is one, and otherwise a new one.
+func checkRequestID(t *testing.T, tg *target) {
+	for _, id := range []string{"a", "abc-123._Z", strings.Repeat("x", 64), "0"} {
+		for _, path := range []string{"/", "/nothing", "/service/whoami"} {
+			a := tg.do(t, call{path: path, header: map[string]string{"X-Request-ID": id}})
+			if got := a.header.Values("X-Request-Id"); len(got) != 1 || got[0] != id {
+				t.Errorf("%s: X-Request-ID %q, want %q", a.call, got, id)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, id := range []string{
+		"", strings.Repeat("x", 65), "a b", "a/b", `a"b`, "a;b", "a,b", "\u00e9", "a\tb", "<b>", "%41", "a:b", "a+b",
+	} {
+		a := tg.do(t, call{path: "/", header: map[string]string{"X-Request-ID": id}})
+		got := a.header.Values("X-Request-Id")
+		if len(got) != 1 || got[0] == id || seen[got[0]] {
+			t.Errorf("X-Request-ID %q: answered %q, want one that is new", id, got)
+			continue
+		}
+		seen[got[0]] = true
+	}
+}

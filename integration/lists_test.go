@@ -1,0 +1,80 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var nextLink = regexp.MustCompile(`^<([^>]+)>; rel="next"$`)
+
+// checkLists: a list comes in pages that together are the whole, in one order, and takes no nonsense.
+func checkLists(t *testing.T, tg *target) {
+	user := register(t, tg, account{Username: freshName()}).Username
+	const total = 53 // more than the default page
+	for i := range total {
+		create(t, tg, "/service/storyspaces/begin", fmt.Sprintf(`{"username":%q,"name":"number %d"}`, user, i))
+	}
+	path := "/service/storyspaces/?username=" + user
+	for query, size := range map[string]int{
+		"": 50, "&limit=": 50, "&cursor=": 50, "&limit=1": 1, "&limit=7": 7, "&limit=50": 50, "&limit=52": 52, "&limit=53": 53, "&limit=200": 53,
+	} {
+		pages, seen := 0, map[string]bool{}
+		for next := path + query; next != ""; pages++ {
+			a := tg.do(t, call{path: next, token: tg.secrets.token()})
+			a.is(t, http.StatusOK, "")
+			items := listed(t, a)
+			if len(items) == 0 || len(items) > size || pages > total {
+				t.Fatalf("%s: page %d has %d items", a.call, pages, len(items))
+			}
+			for _, item := range items {
+				if seen[string(item)] {
+					t.Errorf("%s: %s comes twice", a.call, item)
+				}
+				seen[string(item)] = true
+				if want := fmt.Sprintf(`"number %d"`, len(seen)-1); !strings.Contains(string(item), want) {
+					t.Errorf("%s: %s at place %d", a.call, item, len(seen)-1)
+				}
+			}
+			next = following(t, tg, a)
+		}
+		if want := (total + size - 1) / size; len(seen) != total || pages != want {
+			t.Errorf("limit %q: %d items on %d pages, want %d on %d", query, len(seen), pages, total, want)
+		}
+	}
+
+	for _, limit := range []string{"0", "-1", "201", "1.5", "1e1", "abc", "0x10", "99999999999999999999", "%00", "5%20", "١"} {
+		tg.do(t, call{path: path + "&limit=" + limit, token: tg.secrets.token()}).invalid(t, "query limit")
+	}
+	first := tg.do(t, call{path: path + "&limit=1", token: tg.secrets.token()})
+	_, cursor, _ := strings.Cut(following(t, tg, first), "cursor=")
+	cursor, _, _ = strings.Cut(cursor, "&")
+	for _, wrong := range []string{"x", "1", "-1", "%00", "'--", cursor + "x", cursor[1:], "AAAA", "e30", strings.Repeat("a", 3000)} {
+		tg.do(t, call{path: path + "&cursor=" + wrong, token: tg.secrets.token()}).invalid(t, "query cursor")
+	}
+}
+
+// following is the path of the next page, or "" on the last.
+func following(t *testing.T, tg *target, a answer) string {
+	t.Helper()
+	link := a.header.Get("Link")
+	if link == "" {
+		return ""
+	}
+	found := nextLink.FindStringSubmatch(link)
+	if found == nil {
+		t.Fatalf("%s: Link %q", a.call, link)
+	}
+	return strings.TrimPrefix(found[1], tg.url)
+}
+
+// listed is the list that the answer is.
+func listed(t *testing.T, a answer) []json.RawMessage {
+	t.Helper()
+	var items []json.RawMessage
+	a.decode(t, &items)
+	return items
+}

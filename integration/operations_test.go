@@ -1,0 +1,199 @@
+package integration
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// accessLine is the part of a log line that tells of a request.
+type accessLine map[string]any
+
+// accessLines are the lines of the log that have the request id.
+func accessLines(log, id string) []accessLine {
+	found := []accessLine{}
+	for line := range strings.Lines(log) {
+		var fields accessLine
+		if strings.Contains(line, id) && json.Unmarshal([]byte(line), &fields) == nil {
+			found = append(found, fields)
+		}
+	}
+	return found
+}
+
+// has says whether one of the line's values, at any depth, prints as want.
+func (l accessLine) has(want string) bool { return holds(map[string]any(l), want) }
+
+func holds(value any, want string) bool {
+	switch value := value.(type) {
+	case string:
+		return value == want
+	case float64:
+		return strconv.FormatFloat(value, 'f', -1, 64) == want
+	case map[string]any:
+		for _, member := range value {
+			if holds(member, want) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkAccessLog: one line a request, in JSON, with what an operator asks for.
+func checkAccessLog(t *testing.T, tg *target) {
+	if tg.log == nil {
+		t.Skip("NOT TESTED: the log of a deployment cannot be read")
+	}
+	tests := []struct {
+		name string
+		c    call
+		want []string // values that stand somewhere in the line
+	}{
+		{"answered", call{path: "/service/account/stevenm", token: tg.secrets.token()}, []string{"GET", "200", "shared"}},
+		{"open", call{path: "/"}, []string{"GET", "/", "200"}},
+		{"anonymous", call{path: "/service/whoami"}, []string{"GET", "/service/whoami", "401"}},
+		{"nothing there", call{path: "/nothing"}, []string{"GET", "404"}},
+		{"wrong method", call{method: http.MethodDelete, path: "/service/whoami"}, []string{"DELETE", "405"}},
+		{"unknown method", call{method: "BREW", path: "/"}, []string{"405"}},
+		{"bad escape", call{path: "/%zz"}, []string{"GET", "400"}},
+		{"invalid", call{path: "/service/account/", token: tg.secrets.token()}, []string{"GET", "422", "shared"}},
+	}
+	for _, tt := range tests {
+		id := freshName()
+		tt.c.header = map[string]string{"X-Request-ID": id}
+		tg.do(t, tt.c)
+		var lines []accessLine
+		eventually(t, startLimit, tt.name+": a log line with "+id, func() bool {
+			lines = accessLines(tg.log(t), id)
+			return len(lines) > 0
+		})
+		if len(lines) != 1 {
+			t.Errorf("%s: %d lines, want one: %v", tt.name, len(lines), lines)
+		}
+		for _, want := range tt.want {
+			if !lines[0].has(want) {
+				t.Errorf("%s: the line lacks %q: %v", tt.name, want, lines[0])
+			}
+		}
+	}
+}
+
+// checkLogKeepsSecrets: nothing that any check of this run sent or knows as secret stands in what the service printed.
+func checkLogKeepsSecrets(t *testing.T, tg *target) {
+	if tg.log == nil {
+		t.Skip("NOT TESTED: the log of a deployment cannot be read")
+	}
+	log := tg.log(t)
+	if !strings.Contains(log, "/service/whoami") {
+		t.Fatal("the log has not even the route of a request: it was not read")
+	}
+	for _, secret := range append(tg.remembered(), tg.secrets.apiKey, tg.secrets.secretKey) {
+		if at := strings.Index(log, secret); at >= 0 {
+			t.Errorf("the log has %q: ...%s", secret, log[max(0, at-200):min(len(log), at+len(secret)+50)])
+		}
+	}
+	for line := range strings.Lines(log) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("a log line is not JSON: %s", line)
+		}
+	}
+}
+
+// sample is one line of the Prometheus text format.
+var sample = regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\S+)`)
+
+// opsPage reads a page of the operations port, which answers in its own way: none of the checks of do hold there.
+func (tg *target) opsPage(t *testing.T, path string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tg.opsURL+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := httpClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s on the operations port: %d %s, %v", path, resp.StatusCode, text, err)
+	}
+	return string(text)
+}
+
+// sum adds up the samples whose name ends in suffix and whose labels hold all the given texts.
+func sum(metrics, suffix string, labels ...string) float64 {
+	total := 0.0
+	for _, found := range sample.FindAllStringSubmatch(metrics, -1) {
+		fits := strings.HasSuffix(found[1], suffix)
+		for _, label := range labels {
+			fits = fits && strings.Contains(found[2], label)
+		}
+		if value, err := strconv.ParseFloat(found[3], 64); fits && err == nil {
+			total += value
+		}
+	}
+	return total
+}
+
+// checkMetrics: an operator sees requests, durations and refusals on the operations port, a caller does not, and no text
+// from a request becomes a label.
+func checkMetrics(t *testing.T, tg *target) {
+	if tg.opsURL == "" {
+		t.Skip("NOT TESTED: LATCHKEY_OPS_URL does not say where the metrics are")
+	}
+	tg.opsPage(t, "/livez")
+	tg.opsPage(t, "/readyz")
+	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/vars"} {
+		tg.do(t, call{path: path}).says(t, http.StatusNotFound)
+	}
+
+	before := tg.opsPage(t, "/metrics")
+	const calls = 3
+	marker := freshName()
+	for range calls {
+		tg.do(t, call{path: "/service/whoami", token: tg.secrets.token()}).is(t, http.StatusOK, "")
+		tg.do(t, call{path: "/service/whoami", token: signed(headerHS256, tg.secrets.good().json(), "x")})
+		tg.do(t, call{path: "/" + marker})
+		tg.do(t, call{path: "/service/account/" + marker, token: tg.secrets.token()})
+		tg.do(t, call{method: "BREW" + strings.ToUpper(strings.ReplaceAll(marker, "-", "")), path: "/"})
+	}
+	after := tg.opsPage(t, "/metrics")
+	grew := func(suffix string, labels ...string) float64 {
+		return sum(after, suffix, labels...) - sum(before, suffix, labels...)
+	}
+	if got := grew("_requests_total", `route="/service/whoami"`, `method="GET"`, `status="200"`); got != calls {
+		t.Errorf("requests of whoami with 200 grew by %v, want %d", got, calls)
+	}
+	if got := grew("_requests_total", `route="/service/whoami"`, `status="401"`); got != calls {
+		t.Errorf("requests of whoami with 401 grew by %v, want %d", got, calls)
+	}
+	if got := grew("_requests_total"); got != 5*calls {
+		t.Errorf("requests grew by %v, want %d", got, 5*calls)
+	}
+	if got := grew("_seconds_count", `route="/service/whoami"`); got != 2*calls {
+		t.Errorf("the durations of whoami grew by %v, want %d", got, 2*calls)
+	}
+	if got := grew("_seconds_bucket", `le="+Inf"`, `route="/service/whoami"`); got != 2*calls {
+		t.Errorf("the histogram of whoami grew by %v, want %d", got, 2*calls)
+	}
+	if got := grew("_total", `reason="signature_invalid"`); got != calls {
+		t.Errorf("refusals by signature grew by %v, want %d", got, calls)
+	}
+	if sum(after, "go_goroutines") == 0 {
+		t.Error("nothing about the Go runtime")
+	}
+	if strings.Contains(strings.ToLower(after), marker) || strings.Contains(strings.ToLower(after), strings.ReplaceAll(marker, "-", "")) {
+		t.Error("text from a request is a label: anybody can fill the memory")
+	}
+	for _, secret := range append(tg.remembered(), tg.secrets.apiKey, tg.secrets.secretKey) {
+		if strings.Contains(after, secret) {
+			t.Errorf("the metrics have %q", secret)
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+	tclog "github.com/testcontainers/testcontainers-go/log"
+	"github.com/testcontainers/testcontainers-go/wait"
+)
+
+// TestMain tells testcontainers-go, before it reads its settings, what it cannot find out by itself.
+func TestMain(m *testing.M) {
+	host := os.Getenv("DOCKER_HOST")
+	if local := host == "" || strings.HasPrefix(host, "unix:") || strings.HasPrefix(host, "npipe:"); local {
+		// Inside a container that shares the engine's socket it would ask the gateway, where no port is published.
+		setDefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
+	}
+	//nolint:staticcheck // deprecated as a setting; as the name of the image that this version starts it is right
+	if !imageExists(testcontainers.ReaperDefaultImage) {
+		// The suite removes its containers by itself; the reaper is only for runs that are killed.
+		setDefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+	}
+	m.Run()
+}
+
+// setDefault sets an environment variable that is not set.
+func setDefault(name, value string) {
+	if _, set := os.LookupEnv(name); set {
+		return
+	}
+	if err := os.Setenv(name, value); err != nil {
+		panic(err) // the names and values here are valid
+	}
+}
+
+// imageExists looks for an image in the engine, without pulling it.
+func imageExists(name string) bool {
+	engine, err := client.New(client.FromEnv)
+	if err != nil {
+		return false
+	}
+	defer engine.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, err = engine.ImageInspect(ctx, name)
+	return err == nil
+}
+
+// TestContainer builds the image and proves it as a container.
+func TestContainer(t *testing.T) {
+	if os.Getenv("LATCHKEY_URL") != "" {
+		t.Skip("LATCHKEY_URL is set: TestDeployment takes the place of the container")
+	}
+	engine := connectEngine(t)
+	image := containerImage(t, engine)
+
+	main := startContainer(t, image, nil)
+	t.Run("contract", main.keepsContract)
+	t.Run("becomes healthy", func(t *testing.T) { checkHealthy(t, main) })
+	t.Run("stops with exit code 0", func(t *testing.T) { checkStops(t, main) })
+	t.Run("image", func(t *testing.T) { checkImage(t, engine, image) })
+	t.Run("a restart keeps accounts", func(t *testing.T) { checkVolume(t, image) })
+	t.Run("a volume of another user", func(t *testing.T) { checkForeignVolume(t, image) })
+}
+
+// connectEngine gives the container engine; without one the test ends.
+func connectEngine(t *testing.T) *testcontainers.DockerProvider {
+	t.Helper()
+	engine, err := func() (engine *testcontainers.DockerProvider, err error) {
+		defer func() {
+			if r := recover(); r != nil { // testcontainers panics where it finds no socket
+				err = fmt.Errorf("%v", r)
+			}
+		}()
+		return testcontainers.NewDockerProvider(testcontainers.WithLogger(tclog.TestLogger(t)))
+	}()
+	if err == nil {
+		err = engine.Health(t.Context())
+	}
+	if err != nil {
+		unavailable(t, "no container engine answers, the container suite did not run: %v", err)
+	}
+	t.Cleanup(func() { _ = engine.Close() })
+	return engine
+}
+
+// containerImage is the image of LATCHKEY_IMAGE, or one built now from the Dockerfile and removed at the end.
+func containerImage(t *testing.T, engine *testcontainers.DockerProvider) string {
+	t.Helper()
+	if image := os.Getenv("LATCHKEY_IMAGE"); image != "" {
+		return image
+	}
+	image, err := engine.BuildImage(t.Context(), &testcontainers.ContainerRequest{
+		FromDockerfile: testcontainers.FromDockerfile{
+			Context: "..",
+			Repo:    "latchkey-integration",
+			Tag:     strings.TrimPrefix(freshName(), "it-"),
+			BuildOptionsModifier: func(options *client.ImageBuildOptions) {
+				options.Version = build.BuilderBuildKit // the Dockerfile mounts caches
+			},
+		},
+	})
+	if err != nil {
+		// BuildKit's own log comes in a form that testcontainers does not print.
+		t.Fatalf("the image cannot be built (DOCKER_BUILDKIT=1 docker build . in the module root shows why): %v", err)
+	}
+	t.Cleanup(func() {
+		_, err := engine.Client().ImageRemove(context.Background(), image, client.ImageRemoveOptions{PruneChildren: true})
+		if err != nil {
+			t.Errorf("the built image is left behind: %v", err)
+		}
+	})
+	return image
+}
+
+// running is a container of the service, as a target.
+type running struct {
+	target
+	testcontainers.Container
+}
+
+// containerSpec is what differs between the containers that the tests start.
+type containerSpec struct {
+	env    map[string]string
+	host   func(*container.HostConfig)
+	wait   wait.Strategy
+	volume string // removed with the container
+}
+
+// runContainer starts a container as a careful operator would: production settings, a read-only root, no capability and
+// no way to gain one. It is removed when the test ends.
+func runContainer(t *testing.T, image string, spec containerSpec) testcontainers.Container {
+	t.Helper()
+	c, err := testcontainers.GenericContainer(t.Context(), testcontainers.GenericContainerRequest{
+		ContainerRequest: testcontainers.ContainerRequest{
+			Image:        image,
+			Env:          spec.env,
+			ExposedPorts: []string{"8000/tcp", "9464/tcp"},
+			WaitingFor:   spec.wait,
+			HostConfigModifier: func(hc *container.HostConfig) {
+				hc.ReadonlyRootfs = true
+				hc.CapDrop = []string{"ALL"}
+				hc.SecurityOpt = []string{"no-new-privileges"}
+				if spec.host != nil {
+					spec.host(hc)
+				}
+			},
+		},
+		Started: true,
+		Logger:  tclog.TestLogger(t),
+	})
+	t.Cleanup(func() {
+		options := []testcontainers.TerminateOption{}
+		if spec.volume != "" {
+			options = append(options, testcontainers.RemoveVolumes(spec.volume))
+		}
+		if err := testcontainers.TerminateContainer(c, options...); err != nil {
+			t.Errorf("a container is left behind: %v", err)
+		}
+	})
+	if err != nil {
+		printed := ""
+		if c != nil {
+			printed = containerLog(t, c)
+		}
+		t.Fatalf("the container did not start: %v\n%s", err, printed)
+	}
+	return c
+}
+
+// startContainer starts the service in a container and waits until it is ready.
+func startContainer(t *testing.T, image string, settings map[string]string) *running {
+	t.Helper()
+	return startContainerWith(t, image, freshSecrets(), containerSpec{env: settings})
+}
+
+// startContainerWith is startContainer with secrets that the caller knows and a container that the caller shaped.
+func startContainerWith(t *testing.T, image string, s secrets, spec containerSpec) *running {
+	t.Helper()
+	env := map[string]string{
+		"API_KEY":        s.apiKey,
+		"JWT_SECRET_KEY": s.secretKey,
+		"DEMO_DATA":      "true",
+		"DRAIN_DELAY":    "0s",
+	}
+	maps.Copy(env, spec.env)
+	spec.env = env
+	spec.wait = wait.ForHTTP("/readyz").WithPort("8000/tcp").WithStartupTimeout(startLimit)
+	c := &running{Container: runContainer(t, image, spec)}
+	c.kind, c.secrets = "container", s
+	c.log = func(t *testing.T) string { return containerLog(t, c) }
+	for port, url := range map[string]*string{"8000/tcp": &c.url, "9464/tcp": &c.opsURL} {
+		endpoint, err := c.PortEndpoint(t.Context(), port, "http")
+		if err != nil {
+			t.Fatal(err)
+		}
+		*url = endpoint
+	}
+	return c
+}
+
+// containerLog is all that the container has printed.
+func containerLog(t *testing.T, c testcontainers.Container) string {
+	t.Helper()
+	lines, err := c.Logs(context.WithoutCancel(t.Context()))
+	if err != nil {
+		t.Errorf("the container's log cannot be read: %v", err)
+		return ""
+	}
+	defer lines.Close()
+	text, err := io.ReadAll(lines)
+	if err != nil {
+		t.Errorf("the container's log cannot be read: %v", err)
+	}
+	return string(text)
+}
