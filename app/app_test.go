@@ -106,7 +106,7 @@ func TestTheRoutes(t *testing.T) {
 }
 
 func TestARouteWithoutDocumentationIsAnError(t *testing.T) {
-	good := table(nil, nil, nil)
+	good := table(nil, nil)
 	if _, err := openAPI(good); err != nil {
 		t.Fatal(err)
 	}
@@ -120,12 +120,12 @@ func TestARouteWithoutDocumentationIsAnError(t *testing.T) {
 }
 
 func TestTheDocumentIsTheSameEveryTime(t *testing.T) {
-	first, err := openAPI(table(nil, nil, nil))
+	first, err := openAPI(table(nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		if next, _ := openAPI(table(nil, nil, nil)); !bytes.Equal(first, next) {
+		if next, _ := openAPI(table(nil, nil)); !bytes.Equal(first, next) {
 			t.Fatal("two documents of one table differ: the ETag would change at each start")
 		}
 	}
@@ -226,6 +226,70 @@ func ask(t *testing.T, conn net.Conn, request string) *http.Response {
 	return answer
 }
 
+func TestAStopRightAfterTheStart(t *testing.T) {
+	for range 30 {
+		a := newApp(t, testConfig(t), io.Discard)
+		ctx, stop := context.WithCancel(t.Context())
+		if err := a.Run(ctx, func(string) { stop() }); err != nil {
+			t.Fatal(err)
+		}
+		if err := newApp(t, testConfig(t), io.Discard).Run(ctx, func(string) {}); err != nil {
+			t.Fatalf("stopped before it began: %v", err)
+		}
+	}
+}
+
+// TestARefusalArrives posts bodies that are too large: the client is still sending when it is refused.
+func TestARefusalArrives(t *testing.T) {
+	a := newApp(t, testConfig(t), io.Discard)
+	address, stop, done := running(t, a)
+	for _, size := range []int{70 << 10, 200 << 10, 1 << 20, 5 << 20} {
+		for range 10 {
+			r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+address+"/service/account/register", bytes.NewReader(make([]byte, size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatalf("%d bytes: %v", size, err)
+			}
+			_ = answer.Body.Close()
+			if answer.StatusCode != http.StatusRequestEntityTooLarge {
+				t.Errorf("%d bytes: %d", size, answer.StatusCode)
+			}
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhoAsksNothingIsAnsweredNothing(t *testing.T) {
+	var log bytes.Buffer
+	a := newApp(t, testConfig(t), &log)
+	a.fiber.Server().ReadTimeout = 10 * time.Millisecond
+	address, stop, done := running(t, a)
+	silent := dial(t, address)
+	if got, err := io.ReadAll(silent); len(got) != 0 || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	half := dial(t, address)
+	if _, err := io.WriteString(half, "GET / HT"); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := io.ReadAll(half); !bytes.HasPrefix(got, []byte("HTTP/1.1 408 Request Timeout")) {
+		t.Errorf("half a request is answered with %q", got)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), `"msg":"request"`); n != 1 {
+		t.Errorf("%d access lines for half a request and a silent connection:\n%s", n, log.String())
+	}
+}
+
 func TestAPortInUseIsASentence(t *testing.T) {
 	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -234,8 +298,8 @@ func TestAPortInUseIsASentence(t *testing.T) {
 	defer func() { _ = taken.Close() }()
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	for setting, change := range map[string]func(*configs.Config){
-		"PORT":     func(c *configs.Config) { _, _ = fmt.Sscan(port, &c.Port) },
-		"OPS_ADDR": func(c *configs.Config) { c.OpsAddr = taken.Addr().String() },
+		"HOST and PORT": func(c *configs.Config) { _, _ = fmt.Sscan(port, &c.Port) },
+		"OPS_ADDR":      func(c *configs.Config) { c.OpsAddr = taken.Addr().String() },
 	} {
 		config := testConfig(t)
 		change(&config)

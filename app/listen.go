@@ -28,6 +28,9 @@ func listen(ctx context.Context, setting, address string, logger *slog.Logger) (
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s: %s is already in use by another process", setting, address)
 	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return nil, fmt.Errorf("%s: %s is no address of this machine", setting, address)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot listen on %s: %w", setting, address, err)
 	}
@@ -56,7 +59,7 @@ func (l *patientListener) Accept() (net.Conn, error) {
 		conn, err := l.Listener.Accept()
 		switch {
 		case err == nil:
-			return conn, nil
+			return &lingeringConn{Conn: conn}, nil
 		case errors.Is(err, syscall.ECONNABORTED):
 			continue
 		case !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE):

@@ -26,9 +26,9 @@ import (
 // serving for DRAIN_DELAY, in which a balancer notices; then it stops listening and lets what is under way end, for at
 // most SHUTDOWN_TIMEOUT; the operations address answers to the end.
 func (a *App) Run(ctx context.Context, started func(url string)) error {
-	public, err := listen(ctx, "PORT", net.JoinHostPort(a.config.Host, strconv.Itoa(a.config.Port)), a.logger)
+	public, err := listen(ctx, "HOST and PORT", net.JoinHostPort(a.config.Host, strconv.Itoa(a.config.Port)), a.logger)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	scheme := "http"
 	if a.config.TLSCertFile != "" {
@@ -40,7 +40,7 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 	}
 	ops, err := a.serveOps(ctx)
 	if err != nil {
-		return errors.Join(err, public.Close())
+		return errors.Join(stopped(ctx, err), public.Close())
 	}
 	url := scheme + "://" + reachable(a.config.Host, public.Addr())
 	a.logger.Info("serving", "url", url, "ops_url", ops.url, "environment", string(a.config.AppEnv), "version", versionText())
@@ -53,32 +53,54 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 	started(url)
 	select {
 	case err := <-served:
-		return errors.Join(fmt.Errorf("the listener ended: %w", err), ops.close())
+		return errors.Join(errListener, err, ops.close())
 	case <-ctx.Done():
 	}
 	a.logger.Info("stopping", "drain_delay", a.config.DrainDelay.String(), "shutdown_timeout", a.config.ShutdownTimeout.String())
-	err = a.drain(context.WithoutCancel(ctx), served)
+	err = a.drain(context.WithoutCancel(ctx), public, served)
 	a.logger.Info("stopped")
 	return errors.Join(err, ops.close())
 }
 
+// errListener is why a service that nobody stopped ends.
+var errListener = errors.New("the listener ended by itself")
+
+// stopped makes an error that came of being asked to stop none.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was asked to stop, and did
+	}
+	return err
+}
+
 // drain ends the service as Run says.
-func (a *App) drain(ctx context.Context, served <-chan error) error {
+func (a *App) drain(ctx context.Context, public net.Listener, served <-chan error) error {
 	a.draining.Store(true)
 	delay := time.NewTimer(a.config.DrainDelay)
 	defer delay.Stop()
 	select {
 	case err := <-served:
-		return fmt.Errorf("the listener ended: %w", err)
+		return errors.Join(errListener, err)
 	case <-delay.C:
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownTimeout)
 	defer cancel()
-	// The listener returns before the requests under way have ended; ShutdownWithContext returns after.
-	if err := a.fiber.ShutdownWithContext(ctx); err != nil {
-		return fmt.Errorf("SHUTDOWN_TIMEOUT: requests were still under way after %s: %w", a.config.ShutdownTimeout, err)
+	// The engine closes only a listener that it has seen, and it may not have come to that.
+	_ = public.Close()
+	// It returns from serving before the requests under way have ended, and from ShutdownWithContext after.
+	err := a.fiber.ShutdownWithContext(ctx)
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
 	}
-	return <-served
+	select {
+	case ended := <-served:
+		err = errors.Join(err, ended)
+	case <-ctx.Done():
+	}
+	if errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return fmt.Errorf("SHUTDOWN_TIMEOUT: requests were still under way after %s", a.config.ShutdownTimeout)
+	}
+	return err
 }
 
 // opsServer is the operations address: metrics, health, and profiles in development.

@@ -31,12 +31,18 @@ func (serveCmd) Run(r *command) (err error) {
 		config = loaded.Config
 	}
 	a, err := New(r.ctx, config, newLogger(config, r.stdout))
+	if r.ctx.Err() != nil && err != nil { // asked to stop before it could serve
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	return a.Run(r.ctx, func(url string) {
-		if config.AppEnv == configs.Development {
+		switch {
+		case config.APIKey.IsZero():
+			r.say("API_KEY and JWT_SECRET_KEY are not set: nobody can authenticate.")
+		case config.AppEnv == configs.Development:
 			r.sayTry(config, url, lasting)
 		}
 	})

@@ -15,7 +15,8 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// refusalLines is how many access lines of refused requests are written in a second; the rest are counted in one.
+// refusalLines is how many requests that failed, whosever fault it was, are logged in a second; the rest are counted in
+// one line.
 const refusalLines = 100
 
 // unrouted is the route of a request that no route answers. The path itself would be a label that callers choose.
@@ -25,7 +26,7 @@ const unrouted = "unmatched"
 // this has read the status.
 func access(o Options) fiber.Handler {
 	limit := &lineLimit{most: refusalLines, flush: func(suppressed int) {
-		o.Logger.Warn("refusals not logged one by one", "count", suppressed)
+		o.Logger.Warn("failed requests not logged one by one", "count", suppressed)
 	}}
 	return func(c *fiber.Ctx) error {
 		begin := time.Now()
@@ -46,11 +47,16 @@ func access(o Options) fiber.Handler {
 		if failed != nil {
 			if refusal(failed.Code) {
 				o.Metrics.refused(failed.Code)
-			} else {
-				o.Logger.Error("request failed", "request_id", RequestID(c), "route", route, "error", failed)
+			}
+			if !limit.allow(begin) {
+				return nil
+			}
+			if !refusal(failed.Code) {
+				o.Logger.Log(context.Background(), levelOf(failed.Code), "request failed",
+					"request_id", RequestID(c), "route", route, "error", failed)
 			}
 		}
-		if !o.AccessLog || failed != nil && refusal(failed.Code) && !limit.allow(begin) {
+		if !o.AccessLog {
 			return nil
 		}
 		attrs := [10]slog.Attr{
@@ -74,6 +80,15 @@ func access(o Options) fiber.Handler {
 		o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs[:n]...)
 		return nil
 	}
+}
+
+// levelOf is how bad a failure of the service itself is: a store that cannot be used is seen by readiness, too, and is
+// normal while the service stops.
+func levelOf(code fault.Code) slog.Level {
+	if code == fault.Unavailable {
+		return slog.LevelWarn
+	}
+	return slog.LevelError
 }
 
 // routeOf is the pattern of the route that answered.
@@ -108,8 +123,8 @@ func clientAddress(c *fiber.Ctx, trusted []netip.Prefix) string {
 		hops = append(hops, strings.Split(string(line), ",")...)
 	}
 	for _, text := range slices.Backward(hops) {
-		hop, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil {
+		hop, ok := parseHop(strings.TrimSpace(text))
+		if !ok {
 			break
 		}
 		peer = hop.Unmap()
@@ -118,6 +133,16 @@ func clientAddress(c *fiber.Ctx, trusted []netip.Prefix) string {
 		}
 	}
 	return peer.String()
+}
+
+// parseHop reads an address, with a port or without. Zones are refused: any text may stand in one.
+func parseHop(text string) (netip.Addr, bool) {
+	hop, err := netip.ParseAddr(text)
+	if err != nil {
+		withPort, portErr := netip.ParseAddrPort(text)
+		hop, err = withPort.Addr(), portErr
+	}
+	return hop, err == nil && hop.Zone() == ""
 }
 
 func containsAddr(prefixes []netip.Prefix, a netip.Addr) bool {
@@ -144,7 +169,7 @@ type lineLimit struct {
 func (l *lineLimit) allow(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if second := now.Unix(); second > l.second {
+	if second := now.Unix(); second != l.second { // also when the clock was set back
 		l.second, l.lines = second, 0
 	}
 	if l.lines < l.most {

@@ -144,6 +144,9 @@ func TestRefusalsBeforeRouting(t *testing.T) {
 		{"TRACE nowhere", "TRACE", "/nope", 405, "GET, HEAD, POST"},
 		{"a method nobody knows", "BREW", "/good", 405, "GET, HEAD"},
 		{"nowhere", "BREW", "/nope", 405, "GET, HEAD, POST"},
+		{"OPTIONS for everything", "OPTIONS", "*", 405, "GET, HEAD, POST"},
+		{"two slashes at the end", "GET", "/good//", 404, ""},
+		{"only slashes", "GET", "//", 404, ""},
 		{"a broken escape", "GET", "/%zz", 400, ""},
 		{"a broken escape in the query", "GET", "/good?x=%4", 400, ""},
 		{"a percent sign at the end", "GET", "/good?x=%", 400, ""},
@@ -210,6 +213,9 @@ func TestRefusalLinesAreLimited(t *testing.T) {
 	if written != 100 {
 		t.Errorf("%d lines in one second", written)
 	}
+	if !limit.allow(second.Add(-time.Hour)) {
+		t.Error("a clock that was set back closes an hour")
+	}
 	if !limit.allow(second.Add(time.Second)) {
 		t.Error("the next second is closed, too")
 	}
@@ -233,6 +239,9 @@ func TestClientAddress(t *testing.T) {
 		{"behind two proxies", trusted, []string{"6.6.6.6, 1.2.3.4, 10.1.1.1"}, "1.2.3.4"},
 		{"in two lines", trusted, []string{"6.6.6.6", "1.2.3.4, 10.1.1.1"}, "1.2.3.4"},
 		{"garbage ends the search", trusted, []string{"1.2.3.4, <script>, 10.1.1.1"}, "10.1.1.1"},
+		{"with a port", trusted, []string{"1.2.3.4:5678"}, "1.2.3.4"},
+		{"IPv6 with a port", trusted, []string{"[2001:db8::1]:5678"}, "2001:db8::1"},
+		{"a zone can hold any text", trusted, []string{`fe80::1%<script>" x=y`}, "0.0.0.0"},
 		{"IPv6", trusted, []string{"2001:db8::1"}, "2001:db8::1"},
 	}
 	for _, tt := range tests {

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"slices"
@@ -37,9 +38,32 @@ func Edge(app *fiber.App, draining func() bool) {
 	}
 	server.Handler = handle
 	server.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) {
+		conn := patient(ctx.Conn())
+		if conn != nil && !conn.Heard() {
+			_ = ctx.Conn().Close() // whoever asked nothing, a port scanner or an early connection, is answered nothing
+			return
+		}
+		if conn != nil {
+			conn.Linger()
+		}
 		ctx.SetUserValue(edgeFault{}, engineFault(err))
 		handle(ctx)
 	}
+}
+
+// lingerer is a connection that knows whether anything came, and whose Close can wait for what still comes.
+type lingerer interface {
+	Heard() bool
+	Linger()
+}
+
+// patient is the lingerer that conn is, or that lies below its TLS; nil for none.
+func patient(conn net.Conn) lingerer {
+	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = wrapped.NetConn()
+	}
+	below, _ := conn.(lingerer)
+	return below
 }
 
 func knownMethod(method []byte) bool {
@@ -73,16 +97,30 @@ func framing(c *fiber.Ctx) error {
 	if f := pendingFault(c); f != nil && f.Code != fault.BodyTooLarge {
 		return f
 	}
+	if path := c.Path(); len(path) > 1 && strings.HasSuffix(path, "//") {
+		return fault.New(fault.NotFound) // the framework would take any number of slashes for one
+	}
 	if !soundEscapes(c.Request().Header.RequestURI()) {
 		return fault.New(fault.BadRequest)
 	}
+	if ambiguousLength(&c.Request().Header) {
+		return fault.New(fault.BadRequest)
+	}
 	err := c.Next()
-	if c.Method() == fiber.MethodTrace && asFault(err).Code == fault.NotFound {
-		// TRACE and unknown methods are not allowed anywhere, not even where there is nothing.
+	if (c.Method() == fiber.MethodTrace || c.Method() == fiber.MethodOptions) && asFault(err).Code == fault.NotFound {
+		// TRACE, OPTIONS and unknown methods are not allowed anywhere, not even where there is nothing.
 		c.Set(fiber.HeaderAllow, strings.Join([]string{fiber.MethodGet, fiber.MethodHead, fiber.MethodPost}, ", "))
 		return fault.New(fault.MethodNotAllowed)
 	}
 	return err
+}
+
+// ambiguousLength says whether a request has both a Transfer-Encoding and a Content-Length. The engine goes by the
+// first, as it should, but a proxy before us may have gone by the other (RFC 9112, section 6.3).
+func ambiguousLength(header *fasthttp.RequestHeader) bool {
+	const chunked = -1
+	return header.ContentLength() == chunked &&
+		bytes.Contains(bytes.ToLower(header.RawHeaders()), []byte("content-length:"))
 }
 
 // soundEscapes says whether every percent sign begins an escape of two hexadecimal digits (RFC 3986, section 2.1).
