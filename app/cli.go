@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -142,6 +141,3 @@ func given(flags any) map[string]string {
 func (r *command) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.stderr, format+"\n", args...)
 }
-
-// errUnconfigured is what commands that need the shared key say without one.
-var errUnconfigured = errors.New("no API_KEY and no JWT_SECRET_KEY: run latchkey init first")

@@ -108,6 +108,9 @@ func TestFiveFaultsAreFiveLines(t *testing.T) {
 	}
 	for _, command := range []string{"config", "serve"} {
 		code, stdout, stderr := run(t, command)
+		if command == "config" && !strings.Contains(stdout, "JWT_AUDIENCE") {
+			t.Errorf("config is silent when it is needed:\n%s", stdout)
+		}
 		if code != 1 || strings.Count(stderr, "\n") != 5 {
 			t.Errorf("%s: exit code %d, said\n%s", command, code, stderr)
 		}
@@ -169,6 +172,12 @@ func TestMigrateAndBackup(t *testing.T) {
 		t.Errorf("migrate again: %d %s", code, stderr)
 	}
 	copied := filepath.Join(dir, "copy.db")
+	if code, _, stderr := run(t, "backup", copied, "--database-url=sqlite:elsewhere/latchkey.db"); code != 1 || !strings.Contains(stderr, "cannot be copied") {
+		t.Errorf("backup of a store that is not there: %d %s", code, stderr)
+	}
+	if _, err := os.Stat("elsewhere"); err == nil {
+		t.Error("backup made a store")
+	}
 	if code, _, stderr := run(t, "backup", copied); code != 0 {
 		t.Errorf("backup: %d %s", code, stderr)
 	}

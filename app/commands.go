@@ -42,7 +42,7 @@ func (initCmd) Run(r *command) error {
 		r.say("Wrote .env with fresh secrets for development. Keep it out of version control.")
 		r.say("Start the server with: %s", r.name)
 	default:
-		r.say("There is a .env already; it was left as it is.")
+		r.say("There is a .env already; it was left as it is. If it names no API_KEY and JWT_SECRET_KEY, add them, or remove it and run init again.")
 	}
 	return nil
 }
@@ -61,8 +61,13 @@ func (t tokenCmd) Run(r *command) error {
 		return err
 	}
 	c := loaded.Config
-	if c.APIKey.IsZero() || c.JWTSecretKey.IsZero() {
-		return errUnconfigured
+	switch {
+	case c.APIKey.IsZero() && c.JWTSecretKey.IsZero():
+		return errors.New("neither API_KEY nor JWT_SECRET_KEY is set: run latchkey init first")
+	case c.APIKey.IsZero():
+		return errors.New("API_KEY is not set, and a token names it")
+	case c.JWTSecretKey.IsZero():
+		return errors.New("JWT_SECRET_KEY is not set, and it signs the token")
 	}
 	ttl := t.TTL
 	if ttl == 0 {
@@ -98,10 +103,7 @@ func (configCmd) Help() string { return configs.Describe() }
 
 // Run prints the effective configuration. It fails, after printing, where serve would refuse it.
 func (c configCmd) Run(r *command) error {
-	loaded, err := r.loadForServe()
-	if loaded == nil {
-		return err
-	}
+	loaded, err := configs.LoadAndValidate(r.sources)
 	if c.JSON {
 		encoder := json.NewEncoder(r.stdout)
 		encoder.SetIndent("", "  ")
@@ -141,17 +143,12 @@ type backupCmd struct {
 }
 
 // Run copies the store.
-func (b backupCmd) Run(r *command) (err error) {
+func (b backupCmd) Run(r *command) error {
 	loaded, err := r.loadStore()
 	if err != nil {
 		return err
 	}
-	opened, err := openStore(r.ctx, loaded.Config)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, opened.Close()) }()
-	if err := opened.Backup(r.ctx, b.File); err != nil {
+	if err := store.Backup(r.ctx, storeOptions(loaded.Config), b.File); err != nil {
 		return err
 	}
 	r.say("Wrote %s.", b.File)
@@ -169,7 +166,7 @@ type openapiCmd struct{}
 
 // Run prints the OpenAPI document. It needs no configuration and no store: the table alone decides.
 func (openapiCmd) Run(r *command) error {
-	document, err := openAPI(table(&handlers.Accounts{}, &handlers.Storyspaces{}, handlers.Live))
+	document, err := openAPI(table(nil, handlers.Live))
 	if err != nil {
 		return err
 	}
@@ -186,7 +183,10 @@ const healthTimeout = 2 * time.Second
 
 // Run asks the server. It reads neither secrets nor the store.
 func (h healthCmd) Run(r *command) error {
-	client := &http.Client{Timeout: healthTimeout}
+	transport := &http.Transport{} // no proxy, whatever the environment says
+	client := &http.Client{Timeout: healthTimeout, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	url := h.URL
 	if url == "" {
 		src := r.sources
@@ -199,7 +199,7 @@ func (h healthCmd) Run(r *command) error {
 		if c.TLSCertFile != "" {
 			scheme = "https"
 			// This process asks itself, under an address that no certificate names.
-			client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
+			transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
 		}
 		url = scheme + "://" + net.JoinHostPort(orLoopback(c.Host), strconv.Itoa(c.Port)) + "/readyz"
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/handlers"
 	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/middleware"
+	"github.com/latchkey-api/latchkey/store"
 	"github.com/latchkey-api/latchkey/token"
 )
 
@@ -33,7 +34,8 @@ func fails(f ...fault.Code) []fault.Code { return f }
 
 // table is every route of the service. What stands here is documented from here, too: a row without documentation is an
 // error at start.
-func table(accounts *handlers.Accounts, spaces *handlers.Storyspaces, ready fiber.Handler) []route {
+func table(s *store.Store, ready fiber.Handler) []route {
+	accounts, spaces := &handlers.Accounts{Store: s}, &handlers.Storyspaces{Store: s}
 	stevenm := handlers.Account{ID: "2112", Username: "stevenm"}
 	alice := handlers.Account{ID: "mrs7x2ptmcfyhuwzq3mqkdzwae", Username: "alice", Email: "alice@example.com"}
 	barfood := handlers.Storyspace{ID: "2113", Name: "barfood"}
@@ -87,7 +89,7 @@ func table(accounts *handlers.Accounts, spaces *handlers.Storyspaces, ready fibe
 
 // addRoutes puts the table, and the documentation made from it, on the framework.
 func (a *App) addRoutes(keyring *keys.Keyring, policy *token.Policy) error {
-	rows := table(&handlers.Accounts{Store: a.store}, &handlers.Storyspaces{Store: a.store}, handlers.Ready(a.ready))
+	rows := table(a.store, handlers.Ready(a.ready))
 	document, err := openAPI(rows)
 	if err != nil {
 		return fmt.Errorf("document the routes: %w", err)

@@ -76,6 +76,9 @@ func Bootstrap(dir string) (created bool, err error) {
 		"MASTER_KEY":     fresh.MasterKey.Reveal(),
 	})
 	temporary, err := writeTemporary(filepath.Dir(path), content)
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		err = failed.Err // the name in it is not the file's own
+	}
 	if err != nil {
 		return false, fmt.Errorf("write %s: %w", path, err)
 	}

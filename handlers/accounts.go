@@ -37,7 +37,7 @@ type AccountByID struct {
 // RegisterAccount is the request for a new account.
 type RegisterAccount struct {
 	Username  string `json:"username" example:"alice" required:"true" pattern:"^[A-Za-z0-9._-]{1,64}$" description:"1..64 of A-Z a-z 0-9 . _ - and neither '.', '..' nor 'register'."`
-	ID        string `json:"id" pattern:"^[A-Za-z0-9._-]{1,64}$" description:"The account's id; one is made where it is left out."`
+	ID        string `json:"id" pattern:"^[A-Za-z0-9._-]{0,64}$" description:"The account's id; one is made where it is left out or empty."`
 	Email     string `json:"email" example:"alice@example.com" maxLength:"254"`
 	FirstName string `json:"first_name" maxLength:"120"`
 	LastName  string `json:"last_name" maxLength:"120"`

@@ -10,8 +10,10 @@ import (
 	"mime"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
@@ -33,15 +35,17 @@ func decodeBody(c *fiber.Ctx, into any) error {
 	if err != nil || mediaType != fiber.MIMEApplicationJSON {
 		return fault.New(fault.UnsupportedMediaType)
 	}
-	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return fault.New(fault.UnsupportedMediaType)
+	for _, encoding := range c.Request().Header.PeekAll(fiber.HeaderContentEncoding) {
+		if len(encoding) > 0 && !strings.EqualFold(string(encoding), "identity") {
+			return fault.New(fault.UnsupportedMediaType)
+		}
 	}
 	return decodeJSON(c.BodyRaw(), into)
 }
 
 // decodeJSON is decodeBody behind the headers.
 func decodeJSON(body []byte, into any) error {
-	if !utf8.Valid(body) || !json.Valid(body) {
+	if !utf8.Valid(body) || !json.Valid(body) || loneSurrogate(body) {
 		return bodyField("not valid JSON", "json_invalid")
 	}
 	if bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
@@ -60,6 +64,33 @@ func decodeJSON(body []byte, into any) error {
 		return bodyField("not valid JSON", "json_invalid")
 	}
 	return nil
+}
+
+// escape finds the escapes of a JSON text; group 1 is the number of one that is given by number.
+var escape = regexp.MustCompile(`\\(?:u([0-9A-Fa-f]{4})|.)`)
+
+// loneSurrogate says whether a string in a valid JSON text has half of a surrogate pair, which is no character;
+// encoding/json would put another in its place.
+func loneSurrogate(body []byte) bool {
+	var high rune
+	end := -1 // where the escape before ended
+	for _, at := range escape.FindAllSubmatchIndex(body, -1) {
+		var r rune
+		if at[2] >= 0 {
+			number, _ := strconv.ParseUint(string(body[at[2]:at[3]]), 16, 16)
+			r = rune(number)
+		}
+		switch pair := high != 0 && at[0] == end; {
+		case pair && utf16.DecodeRune(high, r) != utf8.RuneError:
+			high = 0
+		case high != 0 || r >= 0xdc00 && r <= 0xdfff:
+			return true
+		case utf16.IsSurrogate(r):
+			high = r
+		}
+		end = at[1]
+	}
+	return high != 0
 }
 
 func bodyField(msg, kind string) error {

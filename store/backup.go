@@ -9,6 +9,27 @@ import (
 	"path/filepath"
 )
 
+// Backup writes a copy of a store to file, which must not exist; only its owner may read the copy. The store may be in use
+// meanwhile, and is neither made nor migrated: a copy of a store that was not there would be one of nothing.
+func Backup(ctx context.Context, o Options, file string) error {
+	path, err := sqlitePath(o.URL)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("the store %s cannot be copied: %w", path, reasonOf(err))
+	}
+	return backupSQLite(ctx, path, file)
+}
+
+// reasonOf leaves the path out of an error that has one.
+func reasonOf(err error) error {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return failed.Err
+	}
+	return err
+}
+
 // backupSQLite copies the state at one moment while others read and write. The empty file is made first, exclusively
 // and for its owner only; VACUUM INTO accepts it. The copy is on the disk when this returns nil.
 func backupSQLite(ctx context.Context, path, file string) (err error) {

@@ -90,12 +90,6 @@ func openSQLite(ctx context.Context, path, environment string) (*database, []str
 			_, err := write.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 			return err
 		},
-		backup: func(ctx context.Context, file string) error {
-			if err := present(); err != nil {
-				return err
-			}
-			return backupSQLite(ctx, path, file)
-		},
 	}, done.applied, nil
 }
 

@@ -327,3 +327,20 @@ func isSentence(t *testing.T, err error, parts ...string) {
 		}
 	}
 }
+
+func TestNothingIsAcknowledgedThatAFileWhichIsGoneWouldLose(t *testing.T) {
+	file := newFile(t)
+	s := openAt(t, file)
+	if err := os.Rename(file, file+".moved"); err != nil {
+		t.Skip("this platform does not move open files:", err)
+	}
+	_, err := s.CreateAccount(t.Context(), store.Account{Username: "ada"})
+	isCode(t, "an account", err, fault.Unavailable)
+	isCode(t, "ready", s.Ready(t.Context()), fault.Unavailable)
+	if err := os.Rename(file+".moved", file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateAccount(t.Context(), store.Account{Username: "ada"}); err != nil {
+		t.Errorf("with the file back in its place: %v", err)
+	}
+}

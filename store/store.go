@@ -43,8 +43,6 @@ type database struct {
 	present func() error
 	// flush moves what is durable only in a journal to its place; it is called once, before the pools are closed.
 	flush func(context.Context) error
-	// backup writes a copy to a file that does not exist yet.
-	backup func(ctx context.Context, file string) error
 }
 
 // Store is an open store. Its methods may be called from many goroutines.
@@ -113,14 +111,6 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// Backup writes a copy of the live store to file, which must not exist; only its owner may read the copy.
-func (s *Store) Backup(ctx context.Context, file string) error {
-	if s.closed() {
-		return errClosed
-	}
-	return s.db.backup(ctx, file)
-}
-
 // read runs a prepared query on a connection for reading.
 func (s *Store) read(ctx context.Context, query string, use func(context.Context, *sql.Stmt) error) error {
 	return s.fault(s.reader.run(ctx, query, use))
@@ -129,6 +119,10 @@ func (s *Store) read(ctx context.Context, query string, use func(context.Context
 // insert runs a prepared statement on a connection for writing and gives the number of rows it wrote.
 func (s *Store) insert(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	err = s.writer.run(ctx, query, func(ctx context.Context, stmt *sql.Stmt) error {
+		// What is written to a file that was removed is acknowledged and lost.
+		if err := s.db.present(); err != nil {
+			return fault.Wrap(fault.Unavailable, err)
+		}
 		result, err := stmt.ExecContext(ctx, args...)
 		if err != nil {
 			return err

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/store"
 )
 
 // become makes this process another user's, for good.
@@ -41,7 +43,7 @@ func TestFilesAreTheOwnersOnlyWhateverTheUmask(t *testing.T) {
 		before := syscall.Umask(umask)
 		s := openAt(t, filepath.Join(folder, "latchkey.db"))
 		err := s.InsertDemo(t.Context())
-		backupErr := s.Backup(t.Context(), filepath.Join(folder, "copy.db"))
+		backupErr := store.Backup(t.Context(), options(filepath.Join(folder, "latchkey.db")), filepath.Join(folder, "copy.db"))
 		syscall.Umask(before)
 		if err != nil || backupErr != nil {
 			t.Fatal(err, backupErr)
