@@ -3,11 +3,15 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +21,7 @@ import (
 
 	"github.com/latchkey-api/latchkey/configs"
 	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/keys/keystring"
 	"github.com/latchkey-api/latchkey/middleware"
 	"github.com/latchkey-api/latchkey/store"
 	"github.com/latchkey-api/latchkey/token"
@@ -38,6 +43,8 @@ type App struct {
 	config   configs.Config
 	logger   *slog.Logger
 	store    *store.Store
+	keyring  *keys.Keyring
+	guard    *middleware.Guard
 	registry *prometheus.Registry
 	fiber    *fiber.App
 	draining atomic.Bool
@@ -56,6 +63,13 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 			err = errors.Join(err, a.Close())
 		}
 	}()
+	if a.keyring, err = newKeyring(config, a.store, logger); err != nil {
+		return nil, err
+	}
+	if err := a.someoneCanAuthenticate(ctx); err != nil {
+		return nil, err
+	}
+	a.guard = middleware.NewGuard(a.keyring, policy(config), config.TokenCacheSize)
 	if config.DemoData {
 		if err := a.store.InsertDemo(ctx); err != nil {
 			return nil, fmt.Errorf("DEMO_DATA: %w", err)
@@ -87,15 +101,33 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 		CORSOrigins:    config.CORSOrigins,
 		TrustedProxies: config.TrustedProxies,
 	})
-	if err := a.addRoutes(keyring(config), policy(config)); err != nil {
+	if err := a.addRoutes(); err != nil {
 		return nil, err
 	}
 	middleware.Edge(a.fiber, a.draining.Load)
 	return a, nil
 }
 
+// someoneCanAuthenticate refuses a start in production that would turn everybody away.
+func (a *App) someoneCanAuthenticate(ctx context.Context) error {
+	if a.config.AppEnv != configs.Production || !a.config.APIKey.IsZero() {
+		return nil
+	}
+	registered, err := a.store.HasKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("look for registered keys: %w", err)
+	}
+	if !registered {
+		return errors.New("nobody could authenticate: set API_KEY and JWT_SECRET_KEY, or make a key with latchkey keys create")
+	}
+	return nil
+}
+
 // Close closes the store. The App cannot be used afterwards.
 func (a *App) Close() error {
+	if a.guard != nil {
+		a.guard.Close()
+	}
 	if err := a.store.Close(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
@@ -120,13 +152,43 @@ func storeOptions(config configs.Config) store.Options {
 	return store.Options{URL: config.DatabaseURL.Reveal(), Environment: string(config.AppEnv)}
 }
 
-func keyring(config configs.Config) *keys.Keyring {
-	return keys.NewKeyring(keys.SharedKey{
-		Algorithm:      config.JWTAlgorithm,
-		APIKey:         config.APIKey.Reveal(),
-		Secret:         []byte(config.JWTSecretKey.Reveal()),
-		PreviousSecret: []byte(config.JWTSecretKeyPrevious.Reveal()),
-	})
+// newKeyring makes the keyring of a store. It neither reads nor writes yet.
+func newKeyring(config configs.Config, opened *store.Store, logger *slog.Logger) (*keys.Keyring, error) {
+	sealer, err := keys.NewSealer(masterKey(config.MasterKey), masterKey(config.MasterKeyPrevious))
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "latchkey"
+	}
+	return keys.NewKeyring(keys.Options{
+		Shared: keys.SharedKey{
+			Algorithm:      config.JWTAlgorithm,
+			APIKey:         config.APIKey.Reveal(),
+			Secret:         []byte(config.JWTSecretKey.Reveal()),
+			PreviousSecret: []byte(config.JWTSecretKeyPrevious.Reveal()),
+		},
+		Store:       opened,
+		Environment: keyEnvironment(config.AppEnv),
+		Sealer:      sealer,
+		Logger:      logger,
+		Instance:    host + "-" + strings.ToLower(rand.Text()[:6]),
+	}), nil
+}
+
+// keyEnvironment is that of the keys which an environment makes and accepts.
+func keyEnvironment(env configs.Environment) keystring.Environment {
+	if env == configs.Production {
+		return keystring.Live
+	}
+	return keystring.Test
+}
+
+// masterKey decodes a setting that was checked when it was loaded.
+func masterKey(s configs.Secret) []byte {
+	key, _ := base64.StdEncoding.DecodeString(s.Reveal())
+	return key
 }
 
 func policy(config configs.Config) *token.Policy {

@@ -75,7 +75,9 @@ func TestTheRoutes(t *testing.T) {
 	want := append(openRoutes(),
 		"GET /service/account/:username", "GET /service/account/", "POST /service/account/register",
 		"GET /service/storyspaces/", "GET /service/storyspaces/:id", "POST /service/storyspaces/begin",
-		"GET /service/whoami")
+		"GET /service/whoami",
+		"POST /service/keys", "GET /service/keys", "GET /service/keys/:id", "POST /service/keys/:id/rotate",
+		"POST /service/keys/:id/disable", "POST /service/keys/:id/enable", "POST /service/keys/:id/revoke", "GET /service/audit")
 	for _, route := range slices.Clone(want) {
 		if path, ok := strings.CutPrefix(route, "GET "); ok {
 			want = append(want, "HEAD "+path)
@@ -106,7 +108,7 @@ func TestTheRoutes(t *testing.T) {
 }
 
 func TestARouteWithoutDocumentationIsAnError(t *testing.T) {
-	good := table(nil, nil)
+	good := table(nil, nil, nil)
 	if _, err := openAPI(good); err != nil {
 		t.Fatal(err)
 	}
@@ -120,12 +122,12 @@ func TestARouteWithoutDocumentationIsAnError(t *testing.T) {
 }
 
 func TestTheDocumentIsTheSameEveryTime(t *testing.T) {
-	first, err := openAPI(table(nil, nil))
+	first, err := openAPI(table(nil, nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		if next, _ := openAPI(table(nil, nil)); !bytes.Equal(first, next) {
+		if next, _ := openAPI(table(nil, nil, nil)); !bytes.Equal(first, next) {
 			t.Fatal("two documents of one table differ: the ETag would change at each start")
 		}
 	}

@@ -27,7 +27,9 @@ const settingsGroup = "Settings"
 type cli struct {
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the API. This is what happens when no command is given."`
 	Init    initCmd    `cmd:"" help:"Write a .env with fresh secrets into this folder, for development."`
-	Token   tokenCmd   `cmd:"" help:"Print a token that the API accepts, for the shared key."`
+	Token   tokenCmd   `cmd:"" help:"Print a token that the API accepts, for the shared key or for --key."`
+	Keys    keysCmd    `cmd:"" help:"Make, list and change the keys of clients."`
+	Explain explainCmd `cmd:"" help:"Say why a token is refused, or what it may do."`
 	Config  configCmd  `cmd:"" help:"Print every setting, its value, and where the value comes from. Secrets are masked."`
 	Migrate migrateCmd `cmd:"" help:"Bring the schema of the store up to date. serve does so, too."`
 	Backup  backupCmd  `cmd:"" help:"Copy the store into a new file, also beside a running server."`
@@ -70,7 +72,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exited
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "latchkey: %v\nTry 'latchkey --help'.\n", err)
+		_, _ = fmt.Fprintf(stderr, "latchkey: %s\nTry 'latchkey --help'.\n", withoutKeys(err.Error()))
 		return exitUsage
 	}
 	run := &command{

@@ -24,6 +24,8 @@ type doc struct {
 	// answer is the body of a success, as an example; created makes it a 201 with Location instead of a 200.
 	answer  any
 	created bool
+	// or is another form of the answer, which a parameter asks for; nil for none.
+	or any
 	// fails are the ways to fail that are the route's own. Those of the edge, the guard and the body come by
 	// themselves.
 	fails []fault.Code
@@ -92,7 +94,11 @@ func describe(reflector *openapi31.Reflector, r route) error {
 	if r.doc.created {
 		status = http.StatusCreated
 	}
-	op.AddRespStructure(r.doc.answer, openapi.WithHTTPStatus(status), openapi.WithCustomize(answerExample(r.doc)))
+	answer := r.doc.answer
+	if r.doc.or != nil {
+		answer = jsonschema.AnyOf(r.doc.answer, r.doc.or)
+	}
+	op.AddRespStructure(answer, openapi.WithHTTPStatus(status), openapi.WithCustomize(answerExample(r.doc)))
 	for status, codes := range failures(r) {
 		op.AddRespStructure(failure(codes), openapi.WithHTTPStatus(status), openapi.WithCustomize(failureExamples(r, codes)))
 	}
@@ -106,7 +112,7 @@ func failures(r route) map[int][]fault.Code {
 		codes = append(codes, fault.AuthorizationRepeated, fault.AuthorizationMissing,
 			fault.TokenTooLong, fault.TokenMalformed, fault.KeyNotAcceptable, fault.SignatureInvalid, fault.TokenExpired,
 			fault.TokenNotYetValid, fault.ClaimMissing, fault.AudienceInvalid, fault.LifetimeTooLong,
-			fault.APITokenMissing, fault.APITokenIncorrect)
+			fault.APITokenMissing, fault.APITokenIncorrect, fault.TooManyRequests, fault.Unavailable)
 	}
 	if r.guard.scope != "" {
 		codes = append(codes, fault.InsufficientScope)
@@ -146,7 +152,7 @@ func requestExample(request any) func(openapi.ContentOrReference) {
 		if !ok || body.RequestBody == nil {
 			return
 		}
-		body.RequestBody.WithRequired(true)
+		body.RequestBody.WithRequired(hasRequired(request, "json"))
 		for name, media := range body.RequestBody.Content {
 			media.Example = new(setMembers(request))
 			body.RequestBody.Content[name] = media
@@ -154,12 +160,26 @@ func requestExample(request any) func(openapi.ContentOrReference) {
 	}
 }
 
+// hasRequired says whether a request struct has a required field with the tag.
+func hasRequired(request any, tag string) bool { return firstRequired(request, tag) != "" }
+
+// firstRequired is the name of the first required field with the tag, "" for none.
+func firstRequired(request any, tag string) string {
+	for field := range reflect.TypeOf(request).Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get(tag), ",")
+		if required, _ := strconv.ParseBool(field.Tag.Get("required")); required && name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
 // setMembers are the members of a request struct that are not zero, by their JSON names.
 func setMembers(request any) any {
 	members := map[string]any{}
 	value := reflect.ValueOf(request)
 	for field, content := range value.Fields() {
-		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" && !content.IsZero() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" && name != "-" && !content.IsZero() {
 			members[name] = content.Interface()
 		}
 	}
@@ -208,8 +228,12 @@ func failureExamples(r route, codes []fault.Code) func(openapi.ContentOrReferenc
 			if middleware.Challenge(f) != "" {
 				addHeader(answer.Response, "WWW-Authenticate", "What is wrong with the credentials, as RFC 6750, section 3, says it.")
 			}
-			if code == fault.Unavailable {
+			if code == fault.Unavailable || code == fault.TooManyRequests {
 				addHeader(answer.Response, "Retry-After", "Seconds to wait.")
+			}
+			if code == fault.TooManyRequests {
+				addHeader(answer.Response, "RateLimit", `What is left of the key's limit: "key";r=<requests>;t=<seconds until all of it is back>.`)
+				addHeader(answer.Response, "RateLimit-Policy", `The key's limit: "key";q=<requests>;w=<seconds>.`)
 			}
 		}
 		for name, media := range answer.Response.Content {
@@ -225,11 +249,11 @@ func invalidExample(r route) []fault.Field {
 	if r.method == http.MethodPost {
 		in, tag = "body", "json"
 	}
-	for field := range reflect.TypeOf(r.doc.request).Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get(tag), ",")
-		if required, _ := strconv.ParseBool(field.Tag.Get("required")); required && name != "" {
-			return []fault.Field{{Loc: []string{in, name}, Msg: "field required", Type: "missing"}}
-		}
+	if name := firstRequired(r.doc.request, tag); name != "" {
+		return []fault.Field{{Loc: []string{in, name}, Msg: "field required", Type: "missing"}}
+	}
+	if in == "query" {
+		return []fault.Field{{Loc: []string{in, "limit"}, Msg: "must be a whole number from 1 to 200", Type: "int_range"}}
 	}
 	return []fault.Field{{Loc: []string{in}, Msg: "not valid JSON", Type: "json_invalid"}}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/middleware"
 	"github.com/latchkey-api/latchkey/store"
-	"github.com/latchkey-api/latchkey/token"
 )
 
 // route is one row of the table.
@@ -34,11 +33,10 @@ func fails(f ...fault.Code) []fault.Code { return f }
 
 // table is every route of the service. What stands here is documented from here, too: a row without documentation is an
 // error at start.
-func table(s *store.Store, ready fiber.Handler) []route {
+func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 	accounts, spaces := &handlers.Accounts{Store: s}, &handlers.Storyspaces{Store: s}
-	stevenm := handlers.Account{ID: "2112", Username: "stevenm"}
-	alice := handlers.Account{ID: "mrs7x2ptmcfyhuwzq3mqkdzwae", Username: "alice", Email: "alice@example.com"}
-	barfood := handlers.Storyspace{ID: "2113", Name: "barfood"}
+	admin := &handlers.Keys{Keyring: ring, Store: s}
+	ex := examples()
 	return []route{
 		{"GET", "/", open(), handlers.Hello, doc{
 			id: "hello", summary: "Say hello", answer: handlers.Message{Msg: "Hello from our latchkey app."},
@@ -51,50 +49,81 @@ func table(s *store.Store, ready fiber.Handler) []route {
 		}},
 		{"GET", "/service/account/{username}", need(keys.AccountsRead), accounts.ByUsername, doc{
 			id: "getAccount", summary: "An account by its username",
-			request: handlers.AccountByUsername{}, answer: stevenm, fails: fails(fault.NotFound, fault.Unavailable),
+			request: handlers.AccountByUsername{}, answer: ex.stevenm, fails: fails(fault.NotFound),
 		}},
 		{"GET", "/service/account/", need(keys.AccountsRead), accounts.ByID, doc{
 			id: "getAccountByID", summary: "An account by its id",
-			request: handlers.AccountByID{}, answer: stevenm, fails: fails(fault.NotFound, fault.Invalid, fault.Unavailable),
+			request: handlers.AccountByID{}, answer: ex.stevenm, fails: fails(fault.NotFound, fault.Invalid),
 		}},
 		{"POST", "/service/account/register", need(keys.AccountsWrite), accounts.Register, doc{
 			id: "registerAccount", summary: "Register an account",
 			request: handlers.RegisterAccount{Username: "alice", Email: "alice@example.com"},
-			answer:  alice, created: true, fails: fails(fault.Conflict, fault.Unavailable),
+			answer:  ex.alice, created: true, fails: fails(fault.Conflict),
 		}},
 		{"GET", "/service/storyspaces/", need(keys.StoryspacesRead), spaces.List, doc{
 			id: "listStoryspaces", summary: "The storyspaces of a user, oldest first",
-			request: handlers.StoryspacesOf{}, fails: fails(fault.Invalid, fault.Unavailable),
-			answer: []handlers.Storyspace{{ID: "1", Name: "barfood"}, {ID: "2", Name: "bazbars"}},
+			request: handlers.StoryspacesOf{}, fails: fails(fault.Invalid),
+			answer: ex.storyspaces,
 		}},
 		{"GET", "/service/storyspaces/{id}", need(keys.StoryspacesRead), spaces.ByID, doc{
 			id: "getStoryspace", summary: "A storyspace by its id",
-			request: handlers.StoryspaceByID{}, answer: barfood, fails: fails(fault.NotFound, fault.Unavailable),
+			request: handlers.StoryspaceByID{}, answer: ex.barfood, fails: fails(fault.NotFound),
 		}},
 		{"POST", "/service/storyspaces/begin", need(keys.StoryspacesWrite), spaces.Begin, doc{
 			id: "beginStoryspace", summary: "Begin a storyspace",
 			request: handlers.BeginStoryspace{Username: "stevenm", Name: "foobar"},
-			answer:  handlers.Storyspace{ID: "wqj5d6slm3vxq2rcn7ktyafezi", Name: "foobar"}, created: true,
-			fails: fails(fault.NotFound, fault.Unavailable),
+			answer:  ex.foobar, created: true,
+			fails: fails(fault.NotFound),
 		}},
 		{"GET", "/service/whoami", anyKey(), handlers.WhoAmI, doc{
 			id: "whoAmI", summary: "The caller's own key and scopes",
-			answer: handlers.Caller{
-				Key: "shared", Client: "shared", ExpiresAt: "2026-11-23T12:00:00Z",
-				Scopes: []string{"accounts:read", "accounts:write", "storyspaces:read", "storyspaces:write"},
-			},
+			answer: ex.caller,
+		}},
+		{"POST", "/service/keys", need(keys.KeysAdmin), admin.Create, doc{
+			id: "createKey", summary: "Make a key; its secret is shown this once",
+			request: handlers.CreateKey{Client: "acme", Scopes: []string{"accounts:read"}},
+			answer:  ex.made, created: true,
+		}},
+		{"GET", "/service/keys", need(keys.KeysAdmin), admin.List, doc{
+			id: "listKeys", summary: "Keys, oldest first", request: handlers.ListKeys{},
+			answer: ex.listed, fails: fails(fault.Invalid),
+		}},
+		{"GET", "/service/keys/{id}", need(keys.KeysAdmin), admin.ByID, doc{
+			id: "getKey", summary: "A key by its id", request: handlers.KeyByID{}, answer: ex.key, fails: fails(fault.NotFound),
+		}},
+		{"POST", "/service/keys/{id}/rotate", need(keys.KeysAdmin), admin.Rotate, doc{
+			id: "rotateKey", summary: "Make a successor; the old key is accepted for a while longer",
+			request: handlers.RotateKey{Grace: "24h"}, created: true,
+			answer: ex.rotated,
+			fails:  fails(fault.NotFound, fault.Conflict),
+		}},
+		{"POST", "/service/keys/{id}/disable", need(keys.KeysAdmin), admin.SetState(keys.Disabled), doc{
+			id: "disableKey", summary: "Refuse a key until it is enabled again",
+			request: handlers.KeyByID{}, answer: ex.disabled, fails: fails(fault.NotFound, fault.Conflict),
+		}},
+		{"POST", "/service/keys/{id}/enable", need(keys.KeysAdmin), admin.SetState(keys.Enabled), doc{
+			id: "enableKey", summary: "Accept a disabled key again",
+			request: handlers.KeyByID{}, answer: ex.key, fails: fails(fault.NotFound, fault.Conflict),
+		}},
+		{"POST", "/service/keys/{id}/revoke", need(keys.KeysAdmin), admin.Revoke, doc{
+			id: "revokeKey", summary: "Refuse a key for ever",
+			request: handlers.RevokeKey{}, answer: ex.revoked, or: handlers.ConfirmedKey{}, fails: fails(fault.NotFound),
+		}},
+		{"GET", "/service/audit", need(keys.KeysAdmin), admin.Audit, doc{
+			id: "listAudit", summary: "What was changed, and who was refused, oldest first", request: handlers.ListAudit{},
+			answer: ex.events, fails: fails(fault.Invalid),
 		}},
 	}
 }
 
 // addRoutes puts the table, and the documentation made from it, on the framework.
-func (a *App) addRoutes(keyring *keys.Keyring, policy *token.Policy) error {
-	rows := table(a.store, handlers.Ready(a.ready))
+func (a *App) addRoutes() error {
+	rows := table(a.store, a.keyring, handlers.Ready(a.ready))
 	document, err := openAPI(rows)
 	if err != nil {
 		return fmt.Errorf("document the routes: %w", err)
 	}
-	guards := middleware.Guard(keyring, policy)
+	guards := a.guard.Handlers()
 	for _, r := range rows {
 		a.add(r, guards)
 	}
@@ -107,13 +136,20 @@ func (a *App) addRoutes(keyring *keys.Keyring, policy *token.Policy) error {
 	return nil
 }
 
+// add puts one route behind what guards it. Every chain begins with Route; who may administrate keys is audited.
 func (a *App) add(r route, guards []fiber.Handler) {
 	chain := []fiber.Handler{middleware.Route(r.path, r.guard.closed)}
+	if r.guard.scope == keys.KeysAdmin {
+		chain = append(chain, a.guard.Audited(a.config.TrustedProxies))
+	}
 	if r.guard.closed {
 		chain = append(chain, guards...)
 	}
 	if r.guard.scope != "" {
 		chain = append(chain, middleware.Scope(r.guard.scope))
+	}
+	if r.guard.closed {
+		chain = append(chain, middleware.RateLimit)
 	}
 	chain = append(chain, r.handler)
 	if r.method == fiber.MethodGet {

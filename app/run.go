@@ -48,18 +48,48 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 		a.logger.Warn("OTEL_EXPORTER_OTLP_ENDPOINT is set, but this version sends no traces")
 	}
 
+	unfollow := a.followStore(ctx)
 	served := make(chan error, 1)
 	go func() { served <- a.fiber.Listener(public) }()
 	started(url)
 	select {
 	case err := <-served:
+		unfollow()
 		return errors.Join(errListener, err, ops.close())
 	case <-ctx.Done():
 	}
 	a.logger.Info("stopping", "drain_delay", a.config.DrainDelay.String(), "shutdown_timeout", a.config.ShutdownTimeout.String())
 	err = a.drain(context.WithoutCancel(ctx), public, served)
+	unfollow()
 	a.logger.Info("stopped")
 	return errors.Join(err, ops.close())
+}
+
+// farewell is how long the keyring may take to write what it noted, when the service stops.
+const farewell = 3 * time.Second
+
+// followStore lets the keyring follow the store until the function that it returns is called: after the last request is
+// answered, and before the store closes. What the keyring knows is as new as the store before the first request comes.
+func (a *App) followStore(ctx context.Context) (end func()) {
+	if _, err := a.keyring.Poll(ctx); err != nil {
+		a.logger.Warn("the store cannot be asked for changes of keys", "error", err) // each request asks it instead
+	}
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		a.keyring.Run(following, a.config.AuditRetention)
+	}()
+	return func() {
+		stop()
+		limit := time.NewTimer(farewell)
+		defer limit.Stop()
+		select {
+		case <-followed:
+		case <-limit.C:
+			a.logger.Warn("the store did not take what was noted of keys in time", "limit", farewell.String())
+		}
+	}
 }
 
 // errListener is why a service that nobody stopped ends.

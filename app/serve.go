@@ -2,8 +2,6 @@ package app
 
 import (
 	"errors"
-	"slices"
-	"strings"
 
 	"github.com/latchkey-api/latchkey/configs"
 )
@@ -18,7 +16,7 @@ func (serveCmd) Help() string {
 
 // Run serves until the context ends.
 func (serveCmd) Run(r *command) (err error) {
-	loaded, err := r.loadForServe()
+	loaded, err := configs.LoadAndValidate(r.sources)
 	if err != nil {
 		return err
 	}
@@ -41,33 +39,10 @@ func (serveCmd) Run(r *command) (err error) {
 	return a.Run(r.ctx, func(url string) {
 		switch {
 		case config.APIKey.IsZero():
-			r.say("API_KEY and JWT_SECRET_KEY are not set: nobody can authenticate.")
+			r.say("API_KEY and JWT_SECRET_KEY are not set: only registered keys can authenticate (latchkey keys create).")
 		case config.AppEnv == configs.Development:
 			r.sayTry(config, url, lasting)
 		}
-	})
-}
-
-// loadForServe reads the configuration and checks all of it.
-func (r *command) loadForServe() (*configs.Loaded, error) {
-	loaded, err := configs.LoadAndValidate(r.sources)
-	problems, ok := errors.AsType[configs.Problems](err)
-	if err != nil && !ok {
-		return nil, err
-	}
-	if c := loaded.Config; c.AppEnv == configs.Production && c.APIKey.IsZero() && c.JWTSecretKey.IsZero() && !mentions(problems, "API_KEY", "JWT_SECRET_KEY") {
-		problems = append(problems, "API_KEY and JWT_SECRET_KEY are not set: in production nobody could authenticate")
-	}
-	if len(problems) > 0 {
-		return nil, problems
-	}
-	return loaded, nil
-}
-
-// mentions says whether a problem is about one of the settings: then that is why it is empty.
-func mentions(problems configs.Problems, names ...string) bool {
-	return slices.ContainsFunc(problems, func(sentence string) bool {
-		return slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(sentence, name) })
 	})
 }
 
@@ -83,7 +58,7 @@ func (r *command) bootstrap(loaded *configs.Loaded) (_ *configs.Loaded, lasting 
 	if created {
 		r.say("Wrote .env with fresh secrets for development. Keep it out of version control.")
 	}
-	loaded, err = r.loadForServe()
+	loaded, err = configs.LoadAndValidate(r.sources)
 	return loaded, true, err
 }
 

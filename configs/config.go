@@ -63,6 +63,8 @@ type Config struct {
 	DocsEnabled bool
 	DemoData    bool
 
+	// TokenCacheSize is how many verified tokens are remembered; 0 for none.
+	TokenCacheSize int
 	AuditRetention time.Duration
 	OTLPEndpoint   string
 }

@@ -57,6 +57,13 @@ func port() kind[int] {
 }
 
 // duration reads Go's syntax, like 1m30s, and accepts what lies between least and most.
+func cacheSize() kind[int] {
+	return kind[int]{"a whole number from 0 to 1000000", func(s string) (int, bool) {
+		n, err := strconv.ParseUint(s, 10, 32)
+		return int(n), err == nil && n <= 1_000_000
+	}}
+}
+
 func duration(want string, least, most time.Duration) kind[time.Duration] {
 	return kind[time.Duration]{want, func(s string) (time.Duration, bool) {
 		d, err := time.ParseDuration(s)

@@ -84,6 +84,7 @@ func TestDefaults(t *testing.T) {
 		{"CORS_ORIGINS", "", ""},
 		{"DOCS_ENABLED", "true", "true"},
 		{"DEMO_DATA", "true", "false"},
+		{"TOKEN_CACHE_SIZE", "50000", "50000"},
 		{"AUDIT_RETENTION", "8760h", "8760h"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "", ""},
 	}
@@ -141,6 +142,7 @@ var samples = map[string][2]string{
 	"CORS_ORIGINS":                {"https://a.example,http://localhost:3000", "https://b.example"},
 	"DOCS_ENABLED":                {"false", "t"},
 	"DEMO_DATA":                   {"false", "true"},
+	"TOKEN_CACHE_SIZE":            {"0", "1000000"},
 	"AUDIT_RETENTION":             {"1h", "24h"},
 	"OTEL_EXPORTER_OTLP_ENDPOINT": {"http://collector:4318", ""},
 }

@@ -50,6 +50,7 @@ func TestValuesThatAreRefused(t *testing.T) {
 		"CORS_ORIGINS":                {"*", "https://*", "null", "app.example", "https://a.example/", "https://a.example/x", "https://u@a.example", "https://a.example?x", "https://a.example#x", "ftp://a.example", "https://", "https://a:0x1", "https://a:70000", "https://a:", "https://a.example,,"},
 		"DOCS_ENABLED":                {"", "no"},
 		"DEMO_DATA":                   {"", "demo"},
+		"TOKEN_CACHE_SIZE":            {"", "-1", "1000001", "many"},
 		"AUDIT_RETENTION":             {"", "365d", "0s", "-1h"},
 		"OTEL_EXPORTER_OTLP_ENDPOINT": {"collector:4317", "grpc://collector:4317", "http://", "http://a b"},
 	}

@@ -175,6 +175,10 @@ func settings() []setting {
 		},
 
 		{
+			name: "TOKEN_CACHE_SIZE", fallback: "50000", about: "how many verified tokens are remembered; 0 turns that off, with the same answers",
+			binding: into(func(c *Config) *int { return &c.TokenCacheSize }, cacheSize()),
+		},
+		{
 			name: "AUDIT_RETENTION", fallback: "8760h", about: "how long rows of the audit are kept",
 			binding: into(func(c *Config) *time.Duration { return &c.AuditRetention }, lifetime()),
 		},

@@ -19,6 +19,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/store"
 )
 
 // The parts of a request, as Field.Loc names them.
@@ -43,6 +44,14 @@ func decodeBody(c *fiber.Ctx, into any) error {
 	return decodeJSON(c.BodyRaw(), into)
 }
 
+// decodeOptionalBody is decodeBody for a body that may be left out, and its Content-Type with it.
+func decodeOptionalBody(c *fiber.Ctx, into any) error {
+	if len(c.BodyRaw()) == 0 && c.Get(fiber.HeaderContentType) == "" {
+		return nil
+	}
+	return decodeBody(c, into)
+}
+
 // decodeJSON is decodeBody behind the headers.
 func decodeJSON(body []byte, into any) error {
 	if !utf8.Valid(body) || !json.Valid(body) || loneSurrogate(body) {
@@ -57,13 +66,27 @@ func decodeJSON(body []byte, into any) error {
 	}
 	err := json.Unmarshal(body, into)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		kind := wrong.Type.Kind().String()
-		return fault.InvalidFields(fault.Field{Loc: []string{inBody, wrong.Field}, Msg: "must be a " + kind, Type: kind + "_type"})
+		kind := jsonType(wrong.Type.Kind())
+		return fault.InvalidFields(fault.Field{Loc: []string{inBody, wrong.Field}, Msg: "must be a " + kind, Type: strings.ReplaceAll(kind, " ", "_") + "_type"})
 	}
 	if err != nil {
 		return bodyField("not valid JSON", "json_invalid")
 	}
 	return nil
+}
+
+// jsonType is what JSON calls the values that a kind of Go value is read from.
+func jsonType(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Slice:
+		return "list"
+	case reflect.Float64:
+		return "number"
+	case reflect.Int:
+		return "whole number"
+	default:
+		return kind.String()
+	}
 }
 
 // escape finds the escapes of a JSON text; group 1 is the number of one that is given by number.
@@ -102,7 +125,9 @@ func jsonNames(t reflect.Type) map[string]bool {
 	names := map[string]bool{}
 	for field := range t.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		names[name] = true
+		if name != "" && name != "-" {
+			names[name] = true
+		}
 	}
 	return names
 }
@@ -183,6 +208,28 @@ func (f *fields) query(c *fiber.Ctx, name string) string {
 		f.add(inQuery, name, "field required", "missing")
 	}
 	return value
+}
+
+// boolean is a query value that is true or false; absent is false.
+func (f *fields) boolean(c *fiber.Ctx, name string) bool {
+	switch c.Query(name) {
+	case "true":
+		return true
+	case "", "false":
+		return false
+	default:
+		f.add(inQuery, name, "must be true or false", "bool_parsing")
+		return false
+	}
+}
+
+// page reads which page of a list is asked for.
+func (f *fields) page(c *fiber.Ctx, list store.List) store.Page {
+	after, err := store.ParseCursor(list, c.Query("cursor"))
+	if err != nil {
+		f.add(inQuery, "cursor", "not a cursor of this list", "cursor_invalid")
+	}
+	return store.Page{Limit: f.limit(c), After: after}
 }
 
 // limit reads the limit of a list.

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"fmt"
 	"net/url"
 
 	"github.com/gofiber/fiber/v2"
@@ -43,29 +42,22 @@ type BeginStoryspace struct {
 func (s *Storyspaces) List(c *fiber.Ctx) error {
 	var wrong fields
 	username := wrong.query(c, "username")
-	limit := wrong.limit(c)
-	after, err := store.ParseCursor(c.Query("cursor"))
-	if err != nil {
-		wrong.add(inQuery, "cursor", "not a cursor of this list", "cursor_invalid")
-	}
+	page := wrong.page(c, store.ListStoryspaces)
 	if err := wrong.err(); err != nil {
 		return err
 	}
-	list := make([]Storyspace, 0, limit)
+	list := make([]Storyspace, 0, page.Limit)
 	if !plainName(username) { // nobody can have it
 		return c.JSON(list)
 	}
-	rows, next, err := s.Store.Storyspaces(c.UserContext(), username, store.Page{Limit: limit, After: after})
+	rows, next, err := s.Store.Storyspaces(c.UserContext(), username, page)
 	if err != nil {
 		return err
 	}
 	for _, row := range rows {
 		list = append(list, Storyspace(row))
 	}
-	if next != (store.Cursor{}) {
-		c.Set(fiber.HeaderLink, fmt.Sprintf(`</service/storyspaces/?username=%s&limit=%d&cursor=%s>; rel="next"`,
-			url.QueryEscape(username), limit, url.QueryEscape(next.String())))
-	}
+	nextPage(c, "/service/storyspaces/", url.Values{"username": {username}}, page.Limit, next)
 	return c.JSON(list)
 }
 

@@ -3,65 +3,99 @@
 package keys
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"math"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// SharedID is the name of the shared key, which has no id of its own.
-const SharedID = "shared"
+// The bounds of what the keyring holds and asks.
+const (
+	// maxKeys is how many registered keys are held at once; past it any one of them is read again when it is used.
+	maxKeys = 100_000
+	// maxUnknown is how many unknown ids are remembered, each for unknownFor.
+	maxUnknown = 10_000
+	unknownFor = time.Second
+	// lookupLimit is how long a request may wait for a key that has to be read, and lookups how many are read at once.
+	lookupLimit = time.Second
+	lookups     = 8
+	// maxViewAge is how old the keyring's view of the store may be before it asks the store at each request.
+	maxViewAge = 5 * time.Second
+	// unasked is the version of a keyring that has not asked the store for changes yet: no change is after it.
+	unasked = math.MaxInt64
+)
 
-// Principal is a caller whose token and key were proven.
-type Principal struct {
-	// KeyID is the key's id, SharedID for the shared key.
-	KeyID string
-	// Client is whom the key was issued to.
-	Client string
-	// Scopes is what this token may do: the key's scopes, narrowed by the token's own.
-	Scopes Scopes
-	// ExpiresAt is when the token expires, UTC.
-	ExpiresAt time.Time
+// Options makes a keyring.
+type Options struct {
+	// Shared is the key that every caller may share; one without an API key or a secret is no key.
+	Shared SharedKey
+	// Store has the registered keys.
+	Store Store
+	// Environment is that of the keys that are made and accepted.
+	Environment keystring.Environment
+	// Sealer opens hs256 keys; nil without a master key.
+	Sealer *Sealer
+	Logger *slog.Logger
+	// Now is the wall clock; nil means time.Now.
+	Now func() time.Time
+	// Instance names this process among those on the same store.
+	Instance string
 }
 
-// PrincipalKey is the key under which the guard leaves a *Principal among a request's values.
-type PrincipalKey struct{}
-
-// SharedKey is the one key that every caller may share: an HMAC secret that signs, and an API key that is claimed.
-type SharedKey struct {
-	// Algorithm is HS256, HS384 or HS512 (RFC 7518, section 3.2).
-	Algorithm string
-	// APIKey is what the apiKey claim must equal.
-	APIKey string
-	// Secret verifies and signs; PreviousSecret, unless empty, only verifies, so that the secret can be changed
-	// while tokens of the old one are still about.
-	Secret, PreviousSecret []byte
-}
-
-// Keyring holds the keys that tokens are verified with. It is safe for concurrent use.
+// Keyring holds the keys that tokens are verified with, and makes and changes registered ones. What it holds follows
+// the store while Run runs; otherwise it asks the store at each request. It is safe for concurrent use.
 type Keyring struct {
+	Options
+
 	shared *Key
+	most   int // maxKeys
+	flight singleflight.Group
+	places chan struct{}
+
+	mu      sync.RWMutex
+	keys    map[string]*Key
+	unknown map[string]time.Time // until when an id is known to be unknown
+	swept   time.Time            // when those that are no longer were last thrown out
+	// changes counts the changes that were applied: what was read before one and kept after it could be older.
+	changes uint64
+
+	// monotonic is a clock that nobody sets, and viewed the time on it at which the store was last asked what changed,
+	// and answered.
+	monotonic func() time.Duration
+	viewed    atomic.Int64
+	version   atomic.Int64
+	// moved tells that version has changed.
+	moved chan struct{}
+	notes notes
 }
 
-// NewKeyring makes a keyring with the shared key; one without an API key or a secret is no key, and the keyring then
-// accepts nobody.
-func NewKeyring(shared SharedKey) *Keyring {
-	k := &Keyring{}
-	if shared.APIKey == "" || len(shared.Secret) == 0 {
-		return k
+// NewKeyring makes a keyring.
+func NewKeyring(o Options) *Keyring {
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	k.shared = &Key{
-		id:        SharedID,
-		client:    SharedID,
-		algorithm: shared.Algorithm,
-		claim:     sha256.Sum256([]byte(shared.APIKey)),
-		scopes:    ScopesOf(AccountsRead, AccountsWrite, StoryspacesRead, StoryspacesWrite),
-		verifying: [][]byte{shared.Secret},
+	k := &Keyring{
+		Options: o,
+		shared:  newSharedKey(o.Shared),
+		most:    maxKeys,
+		places:  make(chan struct{}, lookups),
+		keys:    map[string]*Key{},
+		unknown: map[string]time.Time{},
+		moved:   make(chan struct{}, 1),
 	}
-	if len(shared.PreviousSecret) > 0 {
-		k.shared.verifying = append(k.shared.verifying, shared.PreviousSecret)
-	}
+	began := time.Now()
+	k.monotonic = func() time.Duration { return time.Since(began) }
+	k.viewed.Store(math.MinInt64)
+	k.version.Store(unasked)
 	return k
 }
 
@@ -73,29 +107,193 @@ func (k *Keyring) Shared() (*Key, error) {
 	return k.shared, nil
 }
 
-// Key is one key, as far as verifying needs it.
-type Key struct {
-	id, client string
-	algorithm  string
-	verifying  [][]byte
-	// claim is a digest, so that comparing takes the same time whatever the claim's length.
-	claim  [sha256.Size]byte
-	scopes Scopes
+// Find is the registered key with the given id. Its errors are fault.KeyNotAcceptable for an id that is unknown or has
+// not the form of one, and fault.Unavailable where the store cannot be asked or the key cannot be opened. An id without
+// the form costs no look-up, an unknown one none more within a second.
+func (k *Keyring) Find(id string) (*Key, error) {
+	if _, ok := keystring.KindOf(id); !ok {
+		return nil, fault.New(fault.KeyNotAcceptable)
+	}
+	k.mu.RLock()
+	held, until := k.keys[id], k.unknown[id]
+	k.mu.RUnlock()
+	if held == nil {
+		if !until.IsZero() && time.Now().Before(until) {
+			return nil, fault.New(fault.KeyNotAcceptable)
+		}
+		var err error
+		if held, err = k.read(id); err != nil {
+			return nil, err
+		}
+	}
+	return held, held.problem
 }
 
-// Algorithm is the one JWS algorithm that this key's tokens are signed with.
-func (k *Key) Algorithm() string { return k.algorithm }
+// read reads a key from the store, once for all who ask at the same time, and for at most lookupLimit.
+func (k *Keyring) read(id string) (*Key, error) {
+	result := k.flight.DoChan(id, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
+		defer cancel()
+		select {
+		case k.places <- struct{}{}:
+			defer func() { <-k.places }()
+		case <-ctx.Done():
+			return nil, fault.Wrap(fault.Unavailable, errors.New("too many keys are being looked up"))
+		}
+		return k.fill(ctx, id)
+	})
+	limit := time.NewTimer(lookupLimit)
+	defer limit.Stop()
+	select {
+	case r := <-result:
+		held, _ := r.Val.(*Key)
+		return held, r.Err
+	case <-limit.C:
+		return nil, fault.Wrap(fault.Unavailable, errors.New("looking a key up took too long"))
+	}
+}
 
-// VerificationSecrets are the HMAC secrets of which one must verify a token of this key; the current one comes first.
-// They are not to be changed.
-func (k *Key) VerificationSecrets() [][]byte { return k.verifying }
+// fill reads a key and keeps it, unless a change was applied in between: then what was read may be older, and it is read
+// again. What cannot be kept is used once, and marked stale so that nothing else holds on to it.
+func (k *Keyring) fill(ctx context.Context, id string) (*Key, error) {
+	const tries = 3
+	for try := 1; ; try++ {
+		k.mu.RLock()
+		before := k.changes
+		k.mu.RUnlock()
+		record, err := k.Store.Key(ctx, id)
+		unknown := err != nil && fault.CodeOf(err) == fault.NotFound
+		if err != nil && !unknown {
+			return nil, fault.Wrap(fault.Unavailable, err)
+		}
+		if key, kept := k.keepUnlessChanged(before, id, record, unknown); kept || try == tries {
+			if unknown {
+				return nil, fault.New(fault.KeyNotAcceptable)
+			}
+			return key, nil
+		}
+	}
+}
 
-// Authorize is the check of the apiKey claim of a token that this key has verified, in constant time. It returns what
-// the key may do; its error is fault.APITokenIncorrect.
-func (k *Key) Authorize(claimed string) (Principal, error) {
-	digest := sha256.Sum256([]byte(claimed))
-	if subtle.ConstantTimeCompare(digest[:], k.claim[:]) != 1 {
+// keepUnlessChanged keeps what was read when before changes had been applied, if none was since.
+func (k *Keyring) keepUnlessChanged(before uint64, id string, record Record, unknown bool) (key *Key, kept bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch kept = k.changes == before; {
+	case unknown && kept:
+		k.remember(id)
+	case unknown:
+	case kept:
+		key = k.keep(record)
+	default:
+		key = k.newKey(record, k.keys[id])
+		key.stale.Store(true)
+	}
+	return key, kept
+}
+
+// keep holds what record says of a key, unless what is held is at least as new. The caller has the lock.
+func (k *Keyring) keep(record Record) *Key {
+	held := k.keys[record.ID]
+	if held != nil && held.record.Version >= record.Version {
+		return held
+	}
+	fresh := k.newKey(record, held)
+	if held != nil {
+		held.stale.Store(true)
+	} else if len(k.keys) >= k.most {
+		for id, evicted := range k.keys { // any of them
+			evicted.stale.Store(true)
+			delete(k.keys, id)
+			break
+		}
+	}
+	k.keys[record.ID] = fresh
+	delete(k.unknown, record.ID)
+	return fresh
+}
+
+// remember notes that an id is unknown. The caller has the lock. What is full is looked through once in unknownFor: a
+// flood of ids must not make each of them cost as much as all.
+func (k *Keyring) remember(id string) {
+	now := time.Now()
+	if len(k.unknown) >= maxUnknown && now.Sub(k.swept) >= unknownFor {
+		k.swept = now
+		maps.DeleteFunc(k.unknown, func(_ string, until time.Time) bool { return !now.Before(until) })
+	}
+	if len(k.unknown) < maxUnknown {
+		k.unknown[id] = now.Add(unknownFor)
+	}
+}
+
+// apply takes over a change that the store has made: a key that is held is replaced, one that was unknown is forgotten
+// to be so, and what is being read just now is read again.
+func (k *Keyring) apply(records ...Record) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changes++
+	for _, record := range records {
+		delete(k.unknown, record.ID)
+		if k.keys[record.ID] != nil {
+			k.keep(record)
+		}
+	}
+}
+
+// forget lets go of everything that is held.
+func (k *Keyring) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changes++
+	for _, held := range k.keys {
+		held.stale.Store(true)
+	}
+	clear(k.keys)
+	clear(k.unknown)
+}
+
+// current is whether the view of the store is young enough to be believed. It is measured on the monotonic clock at each
+// request, so that a process that was paused asks again when it goes on.
+func (k *Keyring) current() bool {
+	viewed := k.viewed.Load()
+	return viewed != math.MinInt64 && k.monotonic()-time.Duration(viewed) <= maxViewAge
+}
+
+// Authorize is the check of the apiKey claim of a token that key has verified: the claim must be the key's own, and the
+// key enabled, in its time, and of this environment. It returns what the key may do. Its errors are
+// fault.APITokenIncorrect, and fault.Unavailable where the store had to be asked and did not answer.
+func (k *Keyring) Authorize(key *Key, claimed string) (Principal, error) {
+	if key.registered() && (key.stale.Load() || !k.current()) {
+		var err error
+		if key, err = k.newest(key); err != nil {
+			return Principal{}, err
+		}
+	}
+	if !key.claims(claimed) {
 		return Principal{}, fault.New(fault.APITokenIncorrect)
 	}
-	return Principal{KeyID: k.id, Client: k.client, Scopes: k.scopes}, nil
+	if key.registered() {
+		now := k.Now()
+		if key.record.State != Enabled || key.record.Expired(now) || key.record.Environment != k.Environment {
+			return Principal{}, fault.New(fault.APITokenIncorrect)
+		}
+		k.notes.used(key, now)
+	}
+	return Principal{KeyID: key.id, Client: key.client, Scopes: key.scopes, key: key}, nil
+}
+
+// newest is the newest state of a key that was replaced, or that may have been.
+func (k *Keyring) newest(key *Key) (*Key, error) {
+	if k.current() {
+		if found, err := k.Find(key.id); err != nil || !found.stale.Load() {
+			return found, err
+		}
+	}
+	// Whoever is reading the key already may have read it before this request began.
+	k.flight.Forget(key.id)
+	read, err := k.read(key.id)
+	if err != nil {
+		return nil, err
+	}
+	return read, read.problem
 }

@@ -55,11 +55,12 @@ func shared() keys.SharedKey {
 }
 
 func TestSharedKey(t *testing.T) {
-	key, err := keys.NewKeyring(shared()).Shared()
+	ring := keys.NewKeyring(keys.Options{Shared: shared()})
+	key, err := ring.Shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	principal, err := key.Authorize("the key")
+	principal, err := ring.Authorize(key, "the key")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +71,16 @@ func TestSharedKey(t *testing.T) {
 	if got := principal.Scopes.Names(); !slices.Equal(got, want) {
 		t.Errorf("the shared key may %v, want %v", got, want)
 	}
-	if got := key.VerificationSecrets(); len(got) != 2 || string(got[0]) != "new" || string(got[1]) != "old" {
-		t.Errorf("tokens are verified with %q", got)
+	if q := principal.Take(); q.Limited {
+		t.Errorf("the shared key has a limit: %+v", q)
+	}
+	for i, want := range []string{"new", "old"} {
+		if got, ok := key.VerificationKeys()[i].([]byte); !ok || string(got) != want {
+			t.Errorf("verified with %q, want %q", got, want)
+		}
 	}
 	for _, claimed := range []string{"", "the", "the key ", "THE KEY", "another"} {
-		if _, err := key.Authorize(claimed); fault.CodeOf(err) != fault.APITokenIncorrect {
+		if _, err := ring.Authorize(key, claimed); fault.CodeOf(err) != fault.APITokenIncorrect {
 			t.Errorf("claiming %q: %v", claimed, err)
 		}
 	}
@@ -84,14 +90,14 @@ func TestAHalfConfiguredSharedKeyAcceptsNobody(t *testing.T) {
 	noKey, noSecret, none := shared(), shared(), keys.SharedKey{}
 	noKey.APIKey, noSecret.Secret = "", nil
 	for _, s := range []keys.SharedKey{noKey, noSecret, none} {
-		if _, err := keys.NewKeyring(s).Shared(); fault.CodeOf(err) != fault.KeyNotAcceptable {
+		if _, err := keys.NewKeyring(keys.Options{Shared: s}).Shared(); fault.CodeOf(err) != fault.KeyNotAcceptable {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}
 	alone := shared()
 	alone.PreviousSecret = nil
-	key, err := keys.NewKeyring(alone).Shared()
-	if err != nil || len(key.VerificationSecrets()) != 1 {
+	key, err := keys.NewKeyring(keys.Options{Shared: alone}).Shared()
+	if err != nil || len(key.VerificationKeys()) != 1 {
 		t.Errorf("without a previous secret: %v", err)
 	}
 }

@@ -25,7 +25,11 @@ const unrouted = "unmatched"
 // access writes the access line and counts. It answers errors itself, because the framework would do so only after
 // this has read the status.
 func access(o Options) fiber.Handler {
-	limit := &lineLimit{most: refusalLines, flush: func(suppressed int) {
+	// Two limits: a flood of refusals must not hide what is wrong with the service itself.
+	refusals := &lineLimit{most: refusalLines, flush: func(suppressed int) {
+		o.Logger.Warn("refusals not logged one by one", "count", suppressed)
+	}}
+	failures := &lineLimit{most: refusalLines, flush: func(suppressed int) {
 		o.Logger.Warn("failed requests not logged one by one", "count", suppressed)
 	}}
 	return func(c *fiber.Ctx) error {
@@ -45,8 +49,10 @@ func access(o Options) fiber.Handler {
 		}
 		o.Metrics.observe(route, method, status, took)
 		if failed != nil {
+			limit := failures
 			if refusal(failed.Code) {
 				o.Metrics.refused(failed.Code)
+				limit = refusals
 			}
 			if !limit.allow(begin) {
 				return nil

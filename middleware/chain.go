@@ -47,7 +47,7 @@ func Install(app *fiber.App, o Options) {
 			AllowOrigins:  strings.Join(o.CORSOrigins, ","),
 			AllowMethods:  "GET,HEAD,POST",
 			AllowHeaders:  "Authorization,Content-Type,X-Request-ID",
-			ExposeHeaders: "Link,Location,Retry-After,WWW-Authenticate,X-Request-ID",
+			ExposeHeaders: "Link,Location,RateLimit,RateLimit-Policy,Retry-After,WWW-Authenticate,X-Request-ID",
 			MaxAge:        600,
 		}))
 	}

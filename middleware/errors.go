@@ -112,7 +112,7 @@ func respond(ctx *fasthttp.RequestCtx, f *fault.Error) {
 func Body(f *fault.Error) []byte {
 	var detail any = f.Code.Text()
 	if f.Code == fault.Invalid {
-		detail = f.Fields
+		detail = append([]fault.Field{}, f.Fields...) // a list, also where nothing says which part is wrong
 	}
 	body, err := json.Marshal(map[string]any{"detail": detail})
 	if err != nil { // strings and slices of strings always marshal

@@ -23,26 +23,60 @@ type claims struct {
 	key *keys.Key
 }
 
-// Guard is the handlers that turn a token into a Principal, in the order in which they stand before a route's own.
+// Validate is called when the signature is verified. What it refuses then is known to come from the key.
+func (c *claims) Validate() error {
+	if err := c.Claims.Validate(); err != nil {
+		return &provenError{err, c.key}
+	}
+	return nil
+}
+
+// provenError is a refusal of a token whose signature verified.
+type provenError struct {
+	error
+
+	key *keys.Key
+}
+
+func (e *provenError) Unwrap() error { return e.error }
+
+// Guard turns tokens into Principals.
+type Guard struct {
+	keyring *keys.Keyring
+	policy  *token.Policy
+	cache   *tokenCache
+}
+
+// NewGuard makes a guard. cacheSize is how many verified tokens it remembers, 0 for none; its answers do not depend on
+// that.
+func NewGuard(keyring *keys.Keyring, policy *token.Policy, cacheSize int) *Guard {
+	return &Guard{keyring: keyring, policy: policy, cache: newTokenCache(cacheSize)}
+}
+
+// Handlers are what stands before a guarded route's own handler, in this order.
 //
-// contrib/jwt carries the token through the parser. What it leaves open is closed in its own hooks: processToken (the
-// form of the token), keyFor (one key, one algorithm, the policy) and refuse (the texts). Its Claims must be a pointer:
-// it makes a fresh value for each request by reflection.
-func Guard(keyring *keys.Keyring, policy *token.Policy) []fiber.Handler {
+// contrib/jwt carries the token through the parser. What it leaves open is closed in its own hooks: known (tokens that
+// were verified before), processToken (the form of the token), keyFor (one key, one algorithm, the policy) and refuse
+// (the texts). Its Claims must be a pointer: it makes a fresh value for each request by reflection.
+func (g *Guard) Handlers() []fiber.Handler {
 	return []fiber.Handler{
 		oneAuthorization,
 		jwtware.New(jwtware.Config{
+			Filter: g.known,
 			// Given explicitly, TokenLookup leaves AuthScheme empty: the scheme is processToken's work.
 			TokenLookup:        "header:" + fiber.HeaderAuthorization,
 			TokenProcessorFunc: processToken,
-			KeyFunc:            keyFor(keyring, policy),
+			KeyFunc:            g.keyFor,
 			Claims:             &claims{},
 			ContextKey:         tokenKey,
 			ErrorHandler:       refuse,
 		}),
-		apiKey,
+		g.apiKey,
 	}
 }
+
+// Close releases what the guard holds.
+func (g *Guard) Close() { g.cache.close() }
 
 // oneAuthorization refuses a request with more than one Authorization line: which of them counts would be a guess.
 func oneAuthorization(c *fiber.Ctx) error {
@@ -52,48 +86,64 @@ func oneAuthorization(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// processToken takes the token out of the header: with the scheme Bearer in any case (RFC 9110, section 11.1), or bare,
-// as older clients send it. The copy is needed: the header's bytes belong to the next request once this one is
-// answered, and the parsed token keeps parts of the string.
-func processToken(header string) (string, error) {
-	raw := header
+// bare is the token in an Authorization header: behind the scheme Bearer in any case (RFC 9110, section 11.1), or all of
+// it, as older clients send it.
+func bare(header string) string {
 	if scheme, rest, found := strings.Cut(header, " "); found && strings.EqualFold(scheme, "Bearer") {
-		raw = strings.TrimLeft(rest, " ")
+		return strings.TrimLeft(rest, " ")
 	}
+	return header
+}
+
+// processToken takes the token out of the header and checks its form. The copy is needed: the header's bytes belong to
+// the next request once this one is answered, and the parsed token keeps parts of the string.
+func processToken(header string) (string, error) {
+	raw := bare(header)
 	if err := token.CheckCompact(raw); err != nil {
 		return "", err
 	}
 	return strings.Clone(raw), nil
 }
 
-// keyFor chooses the key that must verify a token, and holds the token's claims against policy.
-func keyFor(keyring *keys.Keyring, policy *token.Policy) jwt.Keyfunc {
-	return func(t *jwt.Token) (any, error) {
-		held, ok := t.Claims.(*claims)
-		if !ok {
-			return nil, fault.Wrap(fault.Internal, errors.New("foreign claims"))
-		}
-		// crit and b64 change what the signature covers (RFC 7515, section 4.1.11; RFC 7797), kid names a key.
-		for _, name := range []string{"crit", "b64", "kid"} {
-			if _, present := t.Header[name]; present {
-				return nil, fault.New(fault.KeyNotAcceptable)
-			}
-		}
-		key, err := keyring.Shared()
-		if err != nil {
-			return nil, err
-		}
-		if t.Method.Alg() != key.Algorithm() {
+// keyFor chooses the key that must verify a token, and holds the token's claims against the policy.
+func (g *Guard) keyFor(t *jwt.Token) (any, error) {
+	held, ok := t.Claims.(*claims)
+	if !ok {
+		return nil, fault.Wrap(fault.Internal, errors.New("foreign claims"))
+	}
+	// Both change what the signature covers (RFC 7515, section 4.1.11; RFC 7797).
+	for _, name := range []string{"crit", "b64"} {
+		if _, present := t.Header[name]; present {
 			return nil, fault.New(fault.KeyNotAcceptable)
 		}
-		held.key = key
-		held.Hold(policy)
-		set := jwt.VerificationKeySet{}
-		for _, secret := range key.VerificationSecrets() {
-			set.Keys = append(set.Keys, secret)
-		}
-		return set, nil
 	}
+	key, err := g.find(t.Header)
+	if err != nil {
+		return nil, err
+	}
+	if t.Method.Alg() != key.Algorithm() {
+		return nil, fault.New(fault.KeyNotAcceptable)
+	}
+	held.key = key
+	held.Hold(g.policy)
+	set := jwt.VerificationKeySet{}
+	for _, verifying := range key.VerificationKeys() {
+		set.Keys = append(set.Keys, verifying)
+	}
+	return set, nil
+}
+
+// find is the key that a token's header names: the shared one where it names none.
+func (g *Guard) find(header map[string]any) (*keys.Key, error) {
+	named, present := header["kid"]
+	if !present {
+		return g.keyring.Shared()
+	}
+	id, ok := named.(string)
+	if !ok {
+		return nil, fault.New(fault.KeyNotAcceptable)
+	}
+	return g.keyring.Find(id)
 }
 
 // refuse gives the failures of contrib/jwt and the parser their codes. contrib/jwt has one error for a header that is
@@ -104,6 +154,9 @@ func refuse(c *fiber.Ctx, err error) error {
 			return fault.New(fault.AuthorizationMissing)
 		}
 		return fault.Wrap(fault.TokenMalformed, err)
+	}
+	if proven, ok := errors.AsType[*provenError](err); ok {
+		c.Locals(verifiedBy{}, proven.key)
 	}
 	return token.Refusal(err)
 }

@@ -39,7 +39,7 @@ func (s *Store) CreateAccount(ctx context.Context, a Account) (Account, error) {
 	if a.ID == "" {
 		a.ID = newID()
 	}
-	_, err := s.insert(ctx, insertAccount, a.ID, a.Username, a.Email, a.FirstName, a.LastName, a.AvatarURL)
+	_, err := s.write(ctx, insertAccount, a.ID, a.Username, a.Email, a.FirstName, a.LastName, a.AvatarURL)
 	if err != nil {
 		return Account{}, err
 	}

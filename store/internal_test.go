@@ -119,7 +119,7 @@ func TestReadersCannotWrite(t *testing.T) {
 
 func TestForeignKeysHold(t *testing.T) {
 	s := openTemp(t)
-	_, err := s.insert(t.Context(), "INSERT INTO storyspaces (id, account_id, name) VALUES ($1, $2, $3)", "1", "nobody", "x")
+	_, err := s.write(t.Context(), "INSERT INTO storyspaces (id, account_id, name) VALUES ($1, $2, $3)", "1", "nobody", "x")
 	if err == nil || fault.CodeOf(err) != fault.Internal {
 		t.Errorf("a storyspace of nobody: %v", err)
 	}

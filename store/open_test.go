@@ -166,11 +166,11 @@ func TestAnOlderSchemaIsMigratedAndKeepsItsRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tamper(t, file, "DROP TABLE storyspaces; DELETE FROM goose_db_version WHERE version_id = 3")
+	tamper(t, file, "DROP TABLE instances; DELETE FROM goose_db_version WHERE version_id = 6")
 	isCode(t, "ready on an older schema", s.Ready(t.Context()), fault.Unavailable)
 
 	applied, err := store.Migrate(t.Context(), options(file))
-	if err != nil || !slices.Equal(applied, []string{"00003_storyspaces.sql"}) {
+	if err != nil || !slices.Equal(applied, []string{"00006_instances.sql"}) {
 		t.Fatalf("applied %v, %v", applied, err)
 	}
 	if err := s.Ready(t.Context()); err != nil {
@@ -179,7 +179,7 @@ func TestAnOlderSchemaIsMigratedAndKeepsItsRows(t *testing.T) {
 	if got, err := s.AccountByUsername(t.Context(), "ada"); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	if _, err := s.CreateStoryspace(t.Context(), "ada", "x"); err != nil {
+	if err := s.Beat(t.Context(), "one", 1, time.Unix(1, 0)); err != nil {
 		t.Error(err)
 	}
 }
@@ -188,7 +188,7 @@ func TestANewerSchemaOfTheSameMajorIsServed(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	tamper(t, file, `CREATE TABLE later (id TEXT); ALTER TABLE accounts ADD COLUMN later TEXT NOT NULL DEFAULT '';
-		INSERT INTO goose_db_version (version_id, is_applied) VALUES (4, 1), (5, 1)`)
+		INSERT INTO goose_db_version (version_id, is_applied) VALUES (1004, 1), (1005, 1)`)
 	for _, s := range []*store.Store{s, openAt(t, file)} {
 		if err := s.Ready(t.Context()); err != nil {
 			t.Error(err)
@@ -219,7 +219,7 @@ func TestAFailedMigrationLeavesNothing(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	// Version 3 creates storyspaces, which is there: the migration after 2 has to fail.
-	tamper(t, file, `DELETE FROM goose_db_version WHERE version_id IN (2, 3);
+	tamper(t, file, `DELETE FROM goose_db_version WHERE version_id > 1;
 		DROP TABLE storyspaces; ALTER TABLE accounts RENAME TO kept; CREATE TABLE storyspaces (id TEXT)`)
 	_, err := store.Open(t.Context(), options(file))
 	isSentence(t, err, file, "cannot be opened")

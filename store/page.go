@@ -1,14 +1,31 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math"
+
+	"github.com/latchkey-api/latchkey/fault"
 )
 
-// Page says which part of a list is wanted: at most Limit rows, which must be 1 or more, of those that come after After.
+// List names a list that has pages. Its number is the first byte of the list's cursors, so that a cursor of one list is
+// refused by every other. A cursor of another form would take a new number.
+type List uint8
+
+// The lists.
+const (
+	ListStoryspaces List = iota + 1
+	ListKeys
+	ListAudit
+)
+
+// Page says which part of a list is wanted: at most Limit rows, which must be 1 or more, of those that come after
+// After, which must be a place in the same list.
 type Page struct {
 	Limit int
 	After Cursor
@@ -17,13 +34,11 @@ type Page struct {
 // Cursor is a place in a list. The zero value stands before the first row, and where a list gives it as the next
 // place, there is no more. Cursors can be compared with ==.
 type Cursor struct {
-	seq int64
+	list List
+	seq  int64
 }
 
-// cursorVersion changes when the form of a cursor does, so that an old one is refused and not misread.
-const cursorVersion = 1
-
-// cursorBytes are the version, the position, and a checksum of both: it catches typing and cutting, it is no secret.
+// cursorBytes are the list, the position, and a checksum of both: it catches typing and cutting, it is no secret.
 const cursorBytes = 1 + 8 + 4
 
 var errCursor = errors.New("not a cursor of this service")
@@ -37,14 +52,14 @@ func (c Cursor) String() string {
 		return ""
 	}
 	b := make([]byte, 0, cursorBytes)
-	b = append(b, cursorVersion)
+	b = append(b, byte(c.list))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.seq)) //nolint:gosec // a position is never negative
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// ParseCursor reads what String wrote, the empty text too, and refuses every other.
-func ParseCursor(text string) (Cursor, error) {
+// ParseCursor reads what String wrote of a cursor of that list, the empty text too, and refuses every other.
+func ParseCursor(of List, text string) (Cursor, error) {
 	if text == "" {
 		return Cursor{}, nil
 	}
@@ -59,10 +74,56 @@ func ParseCursor(text string) (Cursor, error) {
 	if seq > math.MaxInt64 {
 		return Cursor{}, errCursor
 	}
-	// Writing it again checks the version, the checksum and base64's spare bits in one.
-	c := Cursor{seq: int64(seq)}
+	// Writing it again checks the list, the checksum and base64's spare bits in one.
+	c := Cursor{list: of, seq: int64(seq)}
 	if c.String() != text {
 		return Cursor{}, errCursor
 	}
 	return c, nil
+}
+
+// scanner is a *sql.Row, or a *sql.Rows at one of its rows.
+type scanner interface {
+	Scan(destinations ...any) error
+}
+
+// list reads a page, and gives the place where the next one begins, zero when there is none. The rows of query begin
+// with seq and are in its order; it takes the place to begin after as $1, the limit as $2, and args from $3 on. The
+// list is never nil.
+func list[T any](
+	ctx context.Context, s *Store, of List, page Page, scan func(from scanner, seq *int64) (T, error), query string, args ...any,
+) ([]T, Cursor, error) {
+	if page.Limit < 1 {
+		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a page of %d rows", page.Limit))
+	}
+	if !page.After.IsZero() && page.After.list != of {
+		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a cursor of list %d for list %d", page.After.list, of))
+	}
+	found := []T{}
+	var next Cursor
+	err := s.read(ctx, query, func(ctx context.Context, stmt *sql.Stmt) error {
+		// One row more than asked for tells whether there is a next page.
+		rows, err := stmt.QueryContext(ctx, append([]any{page.After.seq, page.Limit + 1}, args...)...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		last := Cursor{list: of}
+		for rows.Next() {
+			if len(found) == page.Limit {
+				next = last
+				break
+			}
+			one, err := scan(rows, &last.seq)
+			if err != nil {
+				return err
+			}
+			found = append(found, one)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, Cursor{}, err
+	}
+	return found, next, nil
 }

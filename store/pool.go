@@ -52,8 +52,11 @@ func (p *pool) transaction(ctx context.Context, use func(context.Context, *sql.T
 	if err != nil {
 		return err
 	}
+	// After a commit this does nothing. A connection that stayed in its transaction, also because use panics, would
+	// never come back; what failed is the news, and a rollback that fails as well adds nothing.
+	defer func() { _ = tx.Rollback() }()
 	if err := use(ctx, tx); err != nil {
-		return errors.Join(err, tx.Rollback())
+		return err
 	}
 	return tx.Commit()
 }

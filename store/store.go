@@ -1,5 +1,6 @@
-// Package store is database/sql behind the resources. Queries are written once, with $1..$n placeholders, in one file
-// for each resource; what differs between databases stands apart: sqlite.go opens and translates the driver's errors.
+// Package store is database/sql behind the resources and behind keys.Store. Queries are written once, with $1..$n
+// placeholders, in one file for each resource; what differs between databases stands apart: sqlite.go opens and
+// translates the driver's errors.
 //
 // Every method that serves a request answers with a fault error: NotFound, Conflict, Unavailable while the store is
 // locked, full, unreachable or closed or the caller's time is over, and Internal, with its cause, for anything else.
@@ -116,8 +117,8 @@ func (s *Store) read(ctx context.Context, query string, use func(context.Context
 	return s.fault(s.reader.run(ctx, query, use))
 }
 
-// insert runs a prepared statement on a connection for writing and gives the number of rows it wrote.
-func (s *Store) insert(ctx context.Context, query string, args ...any) (rows int64, err error) {
+// write runs a prepared statement on a connection for writing and gives the number of rows it wrote.
+func (s *Store) write(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	err = s.writer.run(ctx, query, func(ctx context.Context, stmt *sql.Stmt) error {
 		// What is written to a file that was removed is acknowledged and lost.
 		if err := s.db.present(); err != nil {

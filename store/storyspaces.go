@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
 
 	"github.com/latchkey-api/latchkey/fault"
 )
@@ -17,7 +16,7 @@ const (
 	selectStoryspace = `SELECT id, name FROM storyspaces WHERE id = $1`
 
 	selectStoryspaces = `SELECT s.seq, s.id, s.name FROM storyspaces s JOIN accounts a ON a.id = s.account_id
-		WHERE a.username = $1 AND s.seq > $2 ORDER BY s.seq LIMIT $3`
+		WHERE s.seq > $1 AND a.username = $3 ORDER BY s.seq LIMIT $2`
 
 	insertStoryspace = `INSERT INTO storyspaces (id, account_id, name)
 		SELECT $1, id, $2 FROM accounts WHERE username = $3`
@@ -26,39 +25,15 @@ const (
 // Storyspaces lists the storyspaces of a user, the oldest first, and gives the place where the next page begins, zero
 // when there is none. The list is empty, never nil, for a user with none and for an unknown one.
 func (s *Store) Storyspaces(ctx context.Context, username string, page Page) ([]Storyspace, Cursor, error) {
-	if page.Limit < 1 {
-		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a page of %d rows", page.Limit))
-	}
-	found := []Storyspace{}
 	if !storable(username) {
-		return found, Cursor{}, nil
+		return []Storyspace{}, Cursor{}, nil
 	}
-	var next Cursor
-	err := s.read(ctx, selectStoryspaces, func(ctx context.Context, stmt *sql.Stmt) error {
-		// One row more than asked for tells whether there is a next page.
-		rows, err := stmt.QueryContext(ctx, username, page.After.seq, page.Limit+1)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		var last Cursor
-		for rows.Next() {
-			if len(found) == page.Limit {
-				next = last
-				break
-			}
-			var row Storyspace
-			if err := rows.Scan(&last.seq, &row.ID, &row.Name); err != nil {
-				return err
-			}
-			found = append(found, row)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, Cursor{}, err
-	}
-	return found, next, nil
+	return list(ctx, s, ListStoryspaces, page, scanStoryspace, selectStoryspaces, username)
+}
+
+func scanStoryspace(from scanner, seq *int64) (found Storyspace, err error) {
+	err = from.Scan(seq, &found.ID, &found.Name)
+	return found, err
 }
 
 // Storyspace finds a storyspace by its id. NotFound without one.
@@ -82,7 +57,7 @@ func (s *Store) CreateStoryspace(ctx context.Context, username, name string) (St
 		return Storyspace{}, fault.New(fault.Invalid)
 	}
 	row := Storyspace{ID: newID(), Name: name}
-	inserted, err := s.insert(ctx, insertStoryspace, row.ID, row.Name, username)
+	inserted, err := s.write(ctx, insertStoryspace, row.ID, row.Name, username)
 	if err != nil {
 		return Storyspace{}, err
 	}

@@ -1,12 +1,36 @@
 package token
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
+
+// Signing is a key to sign with.
+type Signing struct {
+	// KeyID is the kid of the header, "" for none.
+	KeyID string
+
+	method jwt.SigningMethod
+	key    any
+}
+
+// HMAC signs with secret under alg: HS256, HS384 or HS512 (RFC 7518, section 3.2).
+func HMAC(alg, keyID string, secret []byte) (Signing, error) {
+	method, ok := jwt.GetSigningMethod(alg).(*jwt.SigningMethodHMAC)
+	if !ok {
+		return Signing{}, fmt.Errorf("%q is no HMAC algorithm", alg)
+	}
+	return Signing{KeyID: keyID, method: method, key: secret}, nil
+}
+
+// EdDSA signs with an Ed25519 key (RFC 8037, section 3.1).
+func EdDSA(keyID string, key ed25519.PrivateKey) Signing {
+	return Signing{KeyID: keyID, method: jwt.SigningMethodEdDSA, key: key}
+}
 
 // Grant is what a minted token says.
 type Grant struct {
@@ -19,14 +43,12 @@ type Grant struct {
 	// Now is the iat claim; exp is Now + TTL. Both are cut to whole seconds.
 	Now time.Time
 	TTL time.Duration
+	// BackDate is how far before Now the nbf claim is, for a service whose clock is behind; 0 leaves nbf out.
+	BackDate time.Duration
 }
 
-// MintHMAC makes a token signed with secret under alg (HS256, HS384 or HS512; RFC 7518, section 3.2).
-func MintHMAC(alg string, secret []byte, g Grant) (string, error) {
-	method, ok := jwt.GetSigningMethod(alg).(*jwt.SigningMethodHMAC)
-	if !ok {
-		return "", fmt.Errorf("%q is no HMAC algorithm", alg)
-	}
+// Mint makes a token.
+func Mint(s Signing, g Grant) (string, error) {
 	claims := jwt.MapClaims{
 		"apiKey": g.APIKey,
 		"aud":    g.Audience,
@@ -37,5 +59,12 @@ func MintHMAC(alg string, secret []byte, g Grant) (string, error) {
 	if g.Scope != nil {
 		claims["scope"] = *g.Scope
 	}
-	return jwt.NewWithClaims(method, claims).SignedString(secret)
+	if g.BackDate > 0 {
+		claims["nbf"] = g.Now.Add(-g.BackDate).Unix()
+	}
+	t := jwt.NewWithClaims(s.method, claims)
+	if s.KeyID != "" {
+		t.Header["kid"] = s.KeyID
+	}
+	return t.SignedString(s.key)
 }

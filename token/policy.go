@@ -73,6 +73,14 @@ func (p *Policy) check(c *Claims) error {
 	return nil
 }
 
+// InTime says whether the times that the clock moves past still hold: exp, nbf and iat, with the leeway. It is for claims
+// that were valid before, of which nothing else can have changed.
+func (c *Claims) InTime() bool {
+	now, leeway := c.policy.rules.Now(), c.policy.rules.Leeway
+	begun := func(at *jwt.NumericDate) bool { return at == nil || !now.Before(at.Add(-leeway)) }
+	return now.Before(c.expires.Add(leeway)) && begun(c.notBefore) && begun(c.issued)
+}
+
 // times shows the validator the three times of a Claims and nothing else. The audience is not its work: it takes an
 // empty aud for an absent one.
 type times struct{ *Claims }

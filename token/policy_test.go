@@ -1,7 +1,11 @@
 package token_test
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,7 +117,11 @@ func TestThroughTheParser(t *testing.T) {
 		return token.Refusal(err)
 	}
 	mint := func(alg string, secret []byte, g token.Grant) string {
-		raw, err := token.MintHMAC(alg, secret, g)
+		signing, err := token.HMAC(alg, "", secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := token.Mint(signing, g)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,28 +147,64 @@ func TestThroughTheParser(t *testing.T) {
 
 func TestMint(t *testing.T) {
 	scope := ""
-	secret := []byte("0123456789abcdef0123456789abcdef")
-	first, err := token.MintHMAC("HS256", secret, token.Grant{APIKey: "k", Now: now, TTL: time.Minute, Scope: &scope})
+	hmac, err := token.HMAC("HS256", "", []byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c token.Claims
-	if _, _, err := jwt.NewParser().ParseUnverified(first, &c); err != nil {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got, present := c.Scope(); got != "" || !present {
-		t.Error("an empty scope, which grants nothing, was left out")
+	read := func(s token.Signing, g token.Grant) (token.Claims, map[string]any) {
+		raw, err := token.Mint(s, g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c token.Claims
+		parsed, _, err := jwt.NewParser().ParseUnverified(raw, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, parsed.Header
 	}
-	second, _ := token.MintHMAC("HS256", secret, token.Grant{APIKey: "k", Now: now, TTL: time.Minute})
-	if _, _, err := jwt.NewParser().ParseUnverified(second, &c); err != nil {
+	grant := token.Grant{APIKey: "k", Audience: "a", Now: now, TTL: time.Minute}
+	c, header := read(hmac, grant)
+	if _, present := c.Scope(); present || header["kid"] != nil || header["alg"] != "HS256" {
+		t.Errorf("what was not given is there: %+v %v", c, header)
+	}
+	if !c.ExpiresAt().Equal(now.Add(time.Minute)) {
+		t.Errorf("exp is %v", c.ExpiresAt())
+	}
+	grant.Scope = &scope
+	c, header = read(token.EdDSA("E0123456789A", private), grant)
+	if got, present := c.Scope(); got != "" || !present || header["kid"] != "E0123456789A" || header["alg"] != "EdDSA" {
+		t.Errorf("an empty scope, which grants nothing, or the kid was left out: %+v %v", c, header)
+	}
+	raw, err := token.Mint(token.EdDSA("E0123456789A", private), grant)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, present := c.Scope(); present {
-		t.Error("a scope that was not given is there")
+	var verified token.Claims
+	verified.Hold(token.NewPolicy(token.Rules{Audience: "a", MaxLifetime: time.Hour, Now: func() time.Time { return now }}))
+	if _, err := jwt.ParseWithClaims(raw, &verified, func(*jwt.Token) (any, error) { return public, nil }); err != nil {
+		t.Error(err)
 	}
-	for _, alg := range []string{"", "none", "RS256", "hs256"} {
-		if _, err := token.MintHMAC(alg, secret, token.Grant{}); err == nil {
-			t.Errorf("minted with %q", alg)
+	grant.BackDate = 5 * time.Second
+	if raw, err = token.Mint(hmac, grant); err != nil || !strings.Contains(payload(t, raw), `"nbf":`+strconv.FormatInt(at(-5), 10)) {
+		t.Errorf("nbf is not back-dated: %s, %v", payload(t, raw), err)
+	}
+	for _, alg := range []string{"", "none", "RS256", "EdDSA", "hs256"} {
+		if _, err := token.HMAC(alg, "", []byte("s")); err == nil {
+			t.Errorf("%q is taken for an HMAC algorithm", alg)
 		}
 	}
+}
+
+func payload(t *testing.T, raw string) string {
+	t.Helper()
+	decoded, err := base64.RawURLEncoding.DecodeString(strings.Split(raw, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(decoded)
 }

@@ -1,4 +1,4 @@
-// Package storetest is the contract of the resources as tests. Each engine's own tests run it.
+// Package storetest is the contract of the store, of the resources and of keys.Store, as tests. Each engine's own tests run it.
 package storetest
 
 import (
@@ -39,6 +39,35 @@ func Exercise(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"the demo rows are inserted once", demoOnce},
 		{"the demo rows touch nothing that exists", demoBesideOthers},
 		{"the demo rows do not take an id that is in use", demoIDTaken},
+		{"a key is created with its event, and found", keyCreated},
+		{"times of a key are UTC and whole microseconds", keyTimes},
+		{"a key's id or predecessor that is taken is a conflict", keyConflict},
+		{"of many who create one key one wins", keyRace},
+		{"an unknown key is not found, and nothing of it is written", keyUnknown},
+		{"keys, events and instances that not every engine can hold are refused", unstorableKeys},
+		{"whether a key could authenticate now", keysUsable},
+		{"the sealed keys", keysSealed},
+		{"a key is changed with its event, and only what may change", keyChanged},
+		{"a change that is decided against writes nothing", keyNotChanged},
+		{"a change that panics holds nothing up", keyChangePanics},
+		{"every change moves the version by one, and the key carries it", keyVersions},
+		{"of many changes of one key none is lost", keyChangesNotLost},
+		{"the changes since a version", keyChangesSince},
+		{"the changes can be followed while keys change", keyChangesFollowed},
+		{"the last use moves forward only, and is no change", keysTouched},
+		{"a key is rotated once", keyRotated},
+		{"a successor that cannot be kept leaves the key as it was", keyRotationConflict},
+		{"of many who rotate one key at once one wins", keyRotationRace},
+		{"keys are listed by client and state, oldest first, without loss", keysListed},
+		{"a list without keys is empty, not nil", keysListedNone},
+		{"a cursor belongs to its list", listsKeptApart},
+		{"the audit keeps every row as it was, in its order", auditAppended},
+		{"the audit is listed by key and time, without loss", auditFiltered},
+		{"the audit can be followed while rows are added", auditFollowed},
+		{"the audit forgets what is older, and no more", auditPruned},
+		{"instances beat, are seen and leave", instances},
+		{"instances that were lost are forgotten", instancesLost},
+		{"many instances beat at once", instancesTogether},
 		{"a store answers that it is ready", func(t *testing.T, s *store.Store) { must(t, s.Ready(t.Context())) }},
 	}
 	for _, part := range parts {

@@ -102,7 +102,7 @@ func storyspacesPaged(t *testing.T, s *store.Store) {
 				t.Fatalf("limit %d: a page of %d rows is not the last", limit, len(rows))
 			}
 			// The next page is asked for with text, as a caller does it.
-			page.After, err = store.ParseCursor(next.String())
+			page.After, err = store.ParseCursor(store.ListStoryspaces, next.String())
 			must(t, err)
 		}
 		if wantPages := (manyRows + limit - 1) / limit; pages != wantPages {

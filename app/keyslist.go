@@ -1,0 +1,159 @@
+package app
+
+import (
+	"errors"
+	"time"
+
+	"github.com/latchkey-api/latchkey/handlers"
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/store"
+)
+
+// pageSize is how many rows the lists read at once.
+const pageSize = 200
+
+// pages reads a list from its beginning: limit rows, or every row where limit is 0. more says that there are others.
+func pages[T any](limit int, read func(store.Page) ([]T, store.Cursor, error)) (rows []T, more bool, err error) {
+	rows = []T{}
+	page := store.Page{Limit: pageSize}
+	for {
+		if limit > 0 {
+			page.Limit = min(pageSize, limit-len(rows))
+		}
+		found, next, err := read(page)
+		if err != nil {
+			return nil, false, err
+		}
+		rows = append(rows, found...)
+		if next.IsZero() || len(rows) == limit {
+			return rows, !next.IsZero(), nil
+		}
+		page.After = next
+	}
+}
+
+type keysListCmd struct {
+	Client string `help:"Only keys of this client." placeholder:"NAME"`
+	State  string `help:"Only keys in this state: enabled, disabled or revoked." placeholder:"STATE"`
+}
+
+// Run lists keys.
+func (c keysListCmd) Run(r *command, all *keysCmd) error {
+	filter := store.KeyFilter{Client: c.Client, State: keys.State(c.State)}
+	switch filter.State {
+	case "", keys.Enabled, keys.Disabled, keys.Revoked:
+	default:
+		return errors.New("--state must be enabled, disabled or revoked")
+	}
+	return r.administrate(false, func(a administration) error {
+		records, _, err := pages(0, func(page store.Page) ([]keys.Record, store.Cursor, error) {
+			return a.store.Keys(r.ctx, filter, page)
+		})
+		if err != nil {
+			return sentence(err, "")
+		}
+		now := time.Now()
+		list := make([]handlers.ListedKey, 0, len(records))
+		for _, record := range records {
+			var successor keys.Record
+			if record.RotatedTo != "" {
+				if successor, err = a.store.Key(r.ctx, record.RotatedTo); err != nil {
+					return sentence(err, record.RotatedTo)
+				}
+			}
+			list = append(list, handlers.Listed(record, successor.CreatedAt, now))
+		}
+		switch {
+		case all.JSON:
+			return r.printJSON(list)
+		case len(list) == 0:
+			r.say("There are no such keys.")
+			return nil
+		default:
+			return r.printKeys(list, now)
+		}
+	})
+}
+
+type keysShowCmd struct{ keyArg }
+
+// Run shows a key.
+func (c keysShowCmd) Run(r *command, all *keysCmd) error {
+	if err := checkID(c.ID); err != nil {
+		return err
+	}
+	return r.administrate(false, func(a administration) error {
+		record, err := a.store.Key(r.ctx, c.ID)
+		if err != nil {
+			return sentence(err, c.ID)
+		}
+		if all.JSON {
+			return r.printJSON(handlers.KeyOf(record))
+		}
+		return r.printKey(handlers.KeyOf(record))
+	})
+}
+
+type keysAuditCmd struct {
+	Key   string `help:"Only rows about or by the key with this id; cli is the command line." placeholder:"ID"`
+	Since string `help:"Only rows since this time, such as 2027-01-31T12:00:00Z, or since so long ago, such as 24h." placeholder:"TIME"`
+	Limit *int   `help:"At most so many rows, the oldest of them. Default: all." placeholder:"NUMBER"`
+}
+
+// Run lists rows of the audit.
+func (c keysAuditCmd) Run(r *command, all *keysCmd) error {
+	filter := store.AuditFilter{Key: c.Key}
+	if isKeyString(c.Key) {
+		return errKeyForID
+	}
+	if c.Since != "" {
+		var err error
+		if filter.Since, err = sinceWhen(c.Since, time.Now()); err != nil {
+			return err
+		}
+	}
+	limit := 0
+	if c.Limit != nil {
+		if limit = *c.Limit; limit < 1 {
+			return errors.New("--limit must be 1 or more")
+		}
+	}
+	return r.administrate(false, func(a administration) error {
+		events, more, err := pages(limit, func(page store.Page) ([]keys.Event, store.Cursor, error) {
+			return a.store.Audit(r.ctx, filter, page)
+		})
+		if err != nil {
+			return sentence(err, "")
+		}
+		list := make([]handlers.Event, 0, len(events))
+		for _, event := range events {
+			list = append(list, handlers.EventOf(event))
+		}
+		switch {
+		case all.JSON:
+			return r.printJSON(list)
+		case len(list) == 0:
+			r.say("There are no such rows.")
+			return nil
+		}
+		if err := r.printEvents(list); err != nil {
+			return err
+		}
+		if more {
+			r.say("There are more rows: raise --limit, or begin later with --since.")
+		}
+		return nil
+	})
+}
+
+// sinceWhen reads a time, or how long ago it was.
+func sinceWhen(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, errors.New("--since must be a time such as 2027-01-31T12:00:00Z, or how long ago, such as 24h")
+	}
+	return at, nil
+}

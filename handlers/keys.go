@@ -1,0 +1,252 @@
+package handlers
+
+import (
+	"errors"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/store"
+)
+
+// Keys serves the administration of keys.
+type Keys struct {
+	Keyring *keys.Keyring
+	Store   *store.Store
+}
+
+// Key is a key as administrators see it: everything but the secret.
+type Key struct {
+	ID          string   `json:"id" required:"true" description:"The public half: the kid and the apiKey claim of its tokens."`
+	Client      string   `json:"client" required:"true"`
+	Kind        string   `json:"kind" required:"true" enum:"ed25519,hs256"`
+	Scopes      []string `json:"scopes" required:"true"`
+	Rate        float64  `json:"rate,omitempty" description:"Requests a second; absent for no limit."`
+	Burst       int      `json:"burst,omitempty" description:"Requests at once."`
+	CreatedAt   string   `json:"created_at" format:"date-time" required:"true"`
+	ExpiresAt   string   `json:"expires_at,omitempty" format:"date-time"`
+	State       string   `json:"state" required:"true" enum:"enabled,disabled,revoked"`
+	RotatedTo   string   `json:"rotated_to,omitempty" description:"The key's successor."`
+	RotatedFrom string   `json:"rotated_from,omitempty" description:"The key's predecessor."`
+	LastUsedAt  string   `json:"last_used_at,omitempty" format:"date-time" description:"To the minute."`
+	Hint        string   `json:"hint" required:"true" description:"The id and the last four characters."`
+}
+
+// KeyOf is the view of a record.
+func KeyOf(r keys.Record) Key {
+	return Key{
+		ID: r.ID, Client: r.Client, Kind: string(r.Kind), Scopes: r.Scopes.Names(), Rate: r.Rate, Burst: r.Burst,
+		CreatedAt: timeText(r.CreatedAt), ExpiresAt: timeText(r.ExpiresAt), State: string(r.State),
+		RotatedTo: r.RotatedTo, RotatedFrom: r.RotatedFrom, LastUsedAt: timeText(r.LastUsedAt), Hint: r.Hint,
+	}
+}
+
+// timeText writes a time as RFC 3339 in UTC, "" for none.
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// NewKey is a key that was just made, with its secret, which is shown this once.
+type NewKey struct {
+	Key    Key    `json:"key" required:"true"`
+	Secret string `json:"secret" required:"true" description:"The key string. It is shown this once and kept nowhere."`
+}
+
+// RotatedKey is the successor of a key.
+type RotatedKey struct {
+	Key      Key    `json:"key" required:"true"`
+	Secret   string `json:"secret" required:"true" description:"The key string of the successor. It is shown this once and kept nowhere."`
+	Replaces Key    `json:"replaces" required:"true"`
+}
+
+// ListedKey is a key in a list, with what an administrator looks for there.
+type ListedKey struct {
+	Key
+
+	ExpiresSoon bool  `json:"expires_soon" required:"true" description:"Whether it expires within 14 days."`
+	StillUsed   *bool `json:"still_used,omitempty" description:"For a rotated key: whether it was used after its successor was made."`
+}
+
+// soon is when a list warns that a key expires.
+const soon = 14 * 24 * time.Hour
+
+// Listed is the view of a record in a list. successor is the time its successor was made, zero where it has none.
+func Listed(r keys.Record, successor, now time.Time) ListedKey {
+	listed := ListedKey{Key: KeyOf(r), ExpiresSoon: !r.ExpiresAt.IsZero() && r.ExpiresAt.Before(now.Add(soon))}
+	if r.RotatedTo != "" {
+		// Last use is known to the minute only; the minute of the rotation counts, so as not to miss a use in it.
+		listed.StillUsed = new(!r.LastUsedAt.Before(successor.Truncate(time.Minute)))
+	}
+	return listed
+}
+
+// CreateKey is the request for a new key.
+type CreateKey struct {
+	Client    string   `json:"client" required:"true" minLength:"1" maxLength:"64" description:"Whom it is for."`
+	Scopes    []string `json:"scopes" required:"true" minItems:"1" description:"Of accounts:read, accounts:write, keys:admin, storyspaces:read, storyspaces:write."`
+	Kind      string   `json:"kind" enum:"ed25519,hs256" default:"ed25519"`
+	Rate      *float64 `json:"rate" description:"Requests a second, 0.001 to 1000000; absent for no limit."`
+	Burst     *int     `json:"burst" description:"Requests at once, 1 to 1000000; needs a rate. Default: the rate, rounded up."`
+	ExpiresAt *string  `json:"expires_at" format:"date-time"`
+}
+
+// KeyByID is the request for one key.
+type KeyByID struct {
+	ID string `path:"id" example:"E4hYx0aQbWm2" description:"The key's id."`
+}
+
+// RotateKey is the request for a successor.
+type RotateKey struct {
+	ID    string `json:"-" path:"id" example:"E4hYx0aQbWm2" description:"The key's id."`
+	Grace string `json:"grace" default:"24h" description:"For how long the old key goes on being accepted: 0s to 720h. It never extends the key's own expiry. 0s for a leak."`
+}
+
+// RevokeKey is the request to revoke a key.
+type RevokeKey struct {
+	ID   string `path:"id" example:"E4hYx0aQbWm2" description:"The key's id."`
+	Wait bool   `query:"wait" description:"Whether to wait, at most 3 s, until every live instance has seen it."`
+}
+
+// ConfirmedKey is a revoked key and who knows of it.
+type ConfirmedKey struct {
+	Key       Key            `json:"key" required:"true"`
+	Confirmed []Confirmation `json:"confirmed" required:"true" description:"The instances that have seen it."`
+	Late      []string       `json:"late" required:"true" description:"The live instances that have not."`
+}
+
+// Confirmation is an instance that has seen a change.
+type Confirmation struct {
+	Instance string `json:"instance" required:"true"`
+	MS       int64  `json:"ms" required:"true" description:"Milliseconds after the change."`
+}
+
+// ConfirmedOf is the view of a revocation and what became of it.
+func ConfirmedOf(r keys.Record, confirmed []keys.Confirmation, late []string) ConfirmedKey {
+	view := ConfirmedKey{Key: KeyOf(r), Confirmed: []Confirmation{}, Late: append([]string{}, late...)}
+	for _, c := range confirmed {
+		view.Confirmed = append(view.Confirmed, Confirmation{c.Instance, c.After.Milliseconds()})
+	}
+	return view
+}
+
+// actor is who calls, and from where.
+func actor(c *fiber.Ctx) (keys.Actor, error) {
+	from, fromOK := c.Locals(keys.ActorKey{}).(keys.Actor)
+	principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal)
+	if !ok || !fromOK {
+		return keys.Actor{}, fault.Wrap(fault.Internal, errors.New("the administration runs without a guard"))
+	}
+	from.Key = principal.KeyID
+	return from, nil
+}
+
+// Create makes a key.
+func (k *Keys) Create(c *fiber.Ctx) error {
+	var in CreateKey
+	if err := decodeBody(c, &in); err != nil {
+		return err
+	}
+	by, err := actor(c)
+	if err != nil {
+		return err
+	}
+	request := keys.Request{Client: in.Client, Scopes: in.Scopes, Kind: in.Kind, Rate: in.Rate, Burst: in.Burst}
+	if in.ExpiresAt != nil {
+		at, err := time.Parse(time.RFC3339, *in.ExpiresAt)
+		if err != nil {
+			var wrong fields
+			wrong.add(inBody, "expires_at", "must be a time such as 2027-01-31T12:00:00Z", "datetime_parsing")
+			return wrong.err()
+		}
+		request.ExpiresAt = &at
+	}
+	record, text, err := k.Keyring.Create(c.UserContext(), by, request)
+	if err != nil {
+		return err
+	}
+	c.Location("/service/keys/" + record.ID)
+	return c.Status(fiber.StatusCreated).JSON(NewKey{Key: KeyOf(record), Secret: text.Reveal()})
+}
+
+// ByID answers one key, or fault.NotFound.
+func (k *Keys) ByID(c *fiber.Ctx) error {
+	record, err := k.Store.Key(c.UserContext(), pathParam(c, "id"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(KeyOf(record))
+}
+
+// Rotate makes a successor of a key.
+func (k *Keys) Rotate(c *fiber.Ctx) error {
+	var in RotateKey
+	if err := decodeOptionalBody(c, &in); err != nil {
+		return err
+	}
+	by, err := actor(c)
+	if err != nil {
+		return err
+	}
+	grace := keys.DefaultGrace
+	if in.Grace != "" {
+		if grace, err = time.ParseDuration(in.Grace); err != nil {
+			var wrong fields
+			wrong.add(inBody, "grace", "must be a duration such as 90s or 24h", "duration_parsing")
+			return wrong.err()
+		}
+	}
+	old, record, text, err := k.Keyring.Rotate(c.UserContext(), by, pathParam(c, "id"), grace)
+	if err != nil {
+		return err
+	}
+	c.Location("/service/keys/" + record.ID)
+	return c.Status(fiber.StatusCreated).JSON(RotatedKey{Key: KeyOf(record), Secret: text.Reveal(), Replaces: KeyOf(old)})
+}
+
+// SetState enables or disables a key.
+func (k *Keys) SetState(state keys.State) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		record, err := k.setState(c, state)
+		if err != nil {
+			return err
+		}
+		return c.JSON(KeyOf(record))
+	}
+}
+
+// Revoke revokes a key, and waits until all instances know if it is asked to.
+func (k *Keys) Revoke(c *fiber.Ctx) error {
+	var wrong fields
+	wait := wrong.boolean(c, "wait")
+	if err := wrong.err(); err != nil {
+		return err
+	}
+	record, err := k.setState(c, keys.Revoked)
+	if err != nil {
+		return err
+	}
+	if !wait {
+		return c.JSON(KeyOf(record))
+	}
+	confirmed, late, err := k.Keyring.Confirm(c.UserContext(), record.Version)
+	if err != nil {
+		return err
+	}
+	return c.JSON(ConfirmedOf(record, confirmed, late))
+}
+
+func (k *Keys) setState(c *fiber.Ctx, state keys.State) (keys.Record, error) {
+	if err := decodeOptionalBody(c, &struct{}{}); err != nil {
+		return keys.Record{}, err
+	}
+	by, err := actor(c)
+	if err != nil {
+		return keys.Record{}, err
+	}
+	return k.Keyring.SetState(c.UserContext(), by, pathParam(c, "id"), state)
+}

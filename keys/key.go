@@ -1,0 +1,182 @@
+package keys
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys/keystring"
+)
+
+// SharedID is the name of the shared key, which has no id of its own.
+const SharedID = "shared"
+
+// Principal is a caller whose token and key were proven.
+type Principal struct {
+	// KeyID is the key's id, SharedID for the shared key.
+	KeyID string
+	// Client is whom the key was issued to.
+	Client string
+	// Scopes is what this token may do: the key's scopes, narrowed by the token's own.
+	Scopes Scopes
+	// ExpiresAt is when the token expires, UTC.
+	ExpiresAt time.Time
+
+	key *Key
+}
+
+// ActorKey is the key under which routes that change keys find an Actor: where the request came from. Who sent it is
+// the Principal's part.
+type ActorKey struct{}
+
+// PrincipalKey is the key under which the guard leaves a *Principal among a request's values.
+type PrincipalKey struct{}
+
+// SharedKey is the one key that every caller may share: an HMAC secret that signs, and an API key that is claimed.
+type SharedKey struct {
+	// Algorithm is HS256, HS384 or HS512 (RFC 7518, section 3.2).
+	Algorithm string
+	// APIKey is what the apiKey claim must equal.
+	APIKey string
+	// Secret verifies and signs; PreviousSecret, unless empty, only verifies, so that the secret can be changed
+	// while tokens of the old one are still about.
+	Secret, PreviousSecret []byte
+}
+
+// Key is one key as far as verifying needs it. It does not change: a change of the key makes a new one, and the old one
+// stale. So whoever holds a Key that is not stale holds the newest state that this process knows.
+type Key struct {
+	id, client string
+	algorithm  string
+	verifying  []any
+	// claim is a digest, so that comparing takes the same time whatever the claim's length.
+	claim  [sha256.Size]byte
+	scopes Scopes
+
+	// The rest is for registered keys only.
+	record  Record
+	problem error // why the key cannot be used by this process
+	stale   atomic.Bool
+	// shared with the key's earlier and later states
+	limiter *rate.Limiter
+	minute  *atomic.Int64
+}
+
+func newSharedKey(shared SharedKey) *Key {
+	if shared.APIKey == "" || len(shared.Secret) == 0 {
+		return nil
+	}
+	key := &Key{
+		id:        SharedID,
+		client:    SharedID,
+		algorithm: shared.Algorithm,
+		claim:     sha256.Sum256([]byte(shared.APIKey)),
+		scopes:    ScopesOf(AccountsRead, AccountsWrite, StoryspacesRead, StoryspacesWrite),
+		verifying: []any{shared.Secret},
+	}
+	if len(shared.PreviousSecret) > 0 {
+		key.verifying = append(key.verifying, shared.PreviousSecret)
+	}
+	return key
+}
+
+// newKey makes what a record says ready for use; before is the key's state until now, nil for none.
+func (k *Keyring) newKey(record Record, before *Key) *Key {
+	key := &Key{
+		id:     record.ID,
+		client: record.Client,
+		claim:  sha256.Sum256([]byte(record.ID)),
+		scopes: record.Scopes,
+		record: record,
+		minute: new(atomic.Int64),
+	}
+	if before != nil {
+		key.minute = before.minute
+	}
+	if record.Rate > 0 {
+		if before != nil && before.limiter != nil {
+			key.limiter = before.limiter
+			key.limiter.SetLimit(rate.Limit(record.Rate))
+			key.limiter.SetBurst(record.Burst)
+		} else {
+			key.limiter = rate.NewLimiter(rate.Limit(record.Rate), record.Burst)
+		}
+	}
+	switch record.Kind {
+	case keystring.Ed25519:
+		key.algorithm = "EdDSA"
+		key.verifying = []any{ed25519.PublicKey(record.Material)}
+		if len(record.Material) != ed25519.PublicKeySize {
+			key.problem = fault.Wrap(fault.Internal, errors.New("the public key of "+record.ID+" is damaged"))
+		}
+	case keystring.HS256:
+		key.algorithm = "HS256"
+		text, err := k.Sealer.Open(record.ID, record.Kind, record.Material)
+		if err != nil {
+			key.problem = fault.Wrap(fault.Unavailable, err)
+		}
+		key.verifying = []any{text}
+	default:
+		key.problem = fault.Wrap(fault.Internal, errors.New("the kind of "+record.ID+" is unknown"))
+	}
+	return key
+}
+
+// Algorithm is the one JWS algorithm that this key's tokens are signed with.
+func (k *Key) Algorithm() string { return k.algorithm }
+
+// VerificationKeys are the keys of which one must verify a token: HMAC secrets ([]byte), the current one first, or an
+// ed25519.PublicKey. They are not to be changed.
+func (k *Key) VerificationKeys() []any { return k.verifying }
+
+// ID is the id of the key, SharedID for the shared one.
+func (k *Key) ID() string { return k.id }
+
+// Stale says that the key has changed since: what was concluded from it must be concluded anew.
+func (k *Key) Stale() bool { return k.stale.Load() }
+
+func (k *Key) registered() bool { return k.id != SharedID }
+
+// claims compares in constant time.
+func (k *Key) claims(claimed string) bool {
+	digest := sha256.Sum256([]byte(claimed))
+	return subtle.ConstantTimeCompare(digest[:], k.claim[:]) == 1
+}
+
+// Quota is what a key's limit says of one request.
+type Quota struct {
+	// Limited is false for a key without a limit; the rest means nothing then.
+	Limited bool
+	// Allowed says whether the request may go on.
+	Allowed bool
+	// Burst is how many requests may come at once, and Window how long it takes to earn them all anew.
+	Burst  int
+	Window time.Duration
+	// Remaining is how many may come now, Wait how long until the next one may, and Reset how long until Burst may.
+	Remaining   int
+	Wait, Reset time.Duration
+}
+
+// Take counts one request against the limit of the caller's key.
+func (p *Principal) Take() Quota {
+	if p.key == nil || p.key.limiter == nil {
+		return Quota{}
+	}
+	limiter, now := p.key.limiter, time.Now()
+	perSecond, burst := float64(limiter.Limit()), limiter.Burst()
+	q := Quota{Limited: true, Allowed: limiter.AllowN(now, 1), Burst: burst}
+	earn := func(tokens float64) time.Duration {
+		return time.Duration(math.Ceil(max(0, tokens) / perSecond * float64(time.Second)))
+	}
+	left := limiter.TokensAt(now)
+	q.Remaining = max(0, int(left))
+	q.Window, q.Wait, q.Reset = earn(float64(burst)), earn(1-left), earn(float64(burst)-left)
+	return q
+}

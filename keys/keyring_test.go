@@ -1,0 +1,405 @@
+package keys_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/keys/keystring"
+	"github.com/latchkey-api/latchkey/store"
+)
+
+// watched is the real store, of which reads of keys are counted and can be made to fail.
+type watched struct {
+	*store.Store
+
+	reads atomic.Int64
+	fail  atomic.Bool
+	// afterRead and afterChanges, unless nil, run between reading and the answer.
+	afterRead    func()
+	afterChanges func()
+}
+
+func (w *watched) Key(ctx context.Context, id string) (keys.Record, error) {
+	w.reads.Add(1)
+	if w.fail.Load() {
+		return keys.Record{}, fault.Wrap(fault.Unavailable, errors.New("cut off"))
+	}
+	record, err := w.Store.Key(ctx, id)
+	if w.afterRead != nil {
+		w.afterRead()
+	}
+	return record, err
+}
+
+func (w *watched) KeyChanges(ctx context.Context, since int64) (int64, []keys.Record, error) {
+	version, changed, err := w.Store.KeyChanges(ctx, since)
+	if w.afterChanges != nil {
+		w.afterChanges()
+	}
+	return version, changed, err
+}
+
+func openStore(t testing.TB) *watched {
+	t.Helper()
+	s, err := store.Open(context.Background(), store.Options{
+		URL: "sqlite:" + filepath.Join(t.TempDir(), "latchkey.db"), Environment: "development",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return &watched{Store: s}
+}
+
+// clock is a wall clock that a test sets.
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Unix(c.at.Load(), 0).UTC() }
+func (c *clock) forward(d time.Duration) { c.at.Add(int64(d / time.Second)) }
+
+func newClock() *clock {
+	c := new(clock)
+	c.at.Store(1_763_900_000)
+	return c
+}
+
+// newRing is a keyring on a store, as a process of its own would have it.
+func newRing(t testing.TB, s keys.Store, change ...func(*keys.Options)) *keys.Keyring {
+	t.Helper()
+	sealer, err := keys.NewSealer([]byte(strings.Repeat("m", 32)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := keys.Options{
+		Store: s, Environment: keystring.Test, Sealer: sealer, Instance: "this",
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	for _, each := range change {
+		each(&o)
+	}
+	return keys.NewKeyring(o)
+}
+
+func cli() keys.Actor { return keys.Actor{Key: "cli"} }
+
+// create makes a key that may read accounts.
+func create(t testing.TB, ring *keys.Keyring, change ...func(*keys.Request)) (keys.Record, keystring.Key) {
+	t.Helper()
+	in := keys.Request{Client: "acme", Scopes: []string{"accounts:read"}}
+	for _, each := range change {
+		each(&in)
+	}
+	record, text, err := ring.Create(t.Context(), cli(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record, text
+}
+
+// call does what a request with a verified token of the key does.
+func call(ring *keys.Keyring, id string) error {
+	key, err := ring.Find(id)
+	if err != nil {
+		return err
+	}
+	_, err = ring.Authorize(key, id)
+	return err
+}
+
+func wantCall(t *testing.T, ring *keys.Keyring, id string, want fault.Code) {
+	t.Helper()
+	if err := call(ring, id); err == nil || fault.CodeOf(err) != want {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+func poll(t *testing.T, ring *keys.Keyring) {
+	t.Helper()
+	if _, err := ring.Poll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAKeyIsInForceOnlyWhenEverythingHolds(t *testing.T) {
+	s, now := openStore(t), newClock()
+	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
+	poll(t, ring)
+	record, _ := create(t, ring)
+	if err := call(ring, record.ID); err != nil {
+		t.Fatalf("a good key: %v", err)
+	}
+	key, _ := ring.Find(record.ID)
+	for _, claimed := range []string{"", "shared", record.ID + "x", strings.ToLower(record.ID)} {
+		if _, err := ring.Authorize(key, claimed); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+			t.Errorf("claiming %q: %v", claimed, err)
+		}
+	}
+
+	set := func(state keys.State) {
+		t.Helper()
+		if _, err := ring.SetState(t.Context(), cli(), record.ID, state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(keys.Disabled)
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+	set(keys.Enabled)
+	if err := call(ring, record.ID); err != nil {
+		t.Errorf("enabled again: %v", err)
+	}
+	set(keys.Revoked)
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+
+	expiring, _ := create(t, ring, func(in *keys.Request) { in.ExpiresAt = new(now.now().Add(time.Minute)) })
+	if err := call(ring, expiring.ID); err != nil {
+		t.Errorf("before its time is over: %v", err)
+	}
+	now.forward(time.Minute)
+	wantCall(t, ring, expiring.ID, fault.APITokenIncorrect)
+
+	other := newRing(t, s, func(o *keys.Options) { o.Environment = keystring.Live })
+	good, _ := create(t, ring)
+	wantCall(t, other, good.ID, fault.APITokenIncorrect)
+}
+
+func TestForgedTrafficIsCheap(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	for _, id := range []string{"", "shared", "x", strings.Repeat("E", 1000), "' OR 1=1; --", "E0123456789\x00", "X0123456789a", "E012345678"} {
+		wantCall(t, ring, id, fault.KeyNotAcceptable)
+	}
+	if got := s.reads.Load(); got != 0 {
+		t.Errorf("ids that are none cost %d reads", got)
+	}
+	for range 1000 {
+		wantCall(t, ring, "E0123456789a", fault.KeyNotAcceptable)
+	}
+	if got := s.reads.Load(); got > 2 { // 2 where the second was over in between
+		t.Errorf("1000 calls with one unknown id cost %d reads", got)
+	}
+}
+
+func TestAKeyIsReadOnceForAllWhoAsk(t *testing.T) {
+	s := openStore(t)
+	record, _ := create(t, newRing(t, s))
+	ring := newRing(t, s)
+	poll(t, ring)
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			for range 20 {
+				if err := call(ring, record.ID); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if got := s.reads.Load(); got != 1 {
+		t.Errorf("1000 calls cost %d reads", got)
+	}
+}
+
+func TestANewKeyIsKnownAtOnce(t *testing.T) {
+	s := openStore(t)
+	maker, ring := newRing(t, s), newRing(t, s)
+	poll(t, ring)
+	record, _ := create(t, maker)
+	if err := call(ring, record.ID); err != nil {
+		t.Errorf("made by another process: %v", err)
+	}
+	// Somebody asked for it before it was there. That is forgotten when the process hears of the new key.
+	wantCall(t, ring, "E0123456789a", fault.KeyNotAcceptable)
+	unknown := record
+	unknown.ID = "E0123456789a"
+	if _, err := s.CreateKey(t.Context(), unknown, keys.Event{At: time.Now(), Actor: cli(), Action: keys.ActionCreate, Target: unknown.ID, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, ring)
+	if err := call(ring, unknown.ID); err != nil {
+		t.Errorf("after the creation was heard of: %v", err)
+	}
+}
+
+func TestAChangeElsewhereActsWithTheNextPoll(t *testing.T) {
+	s := openStore(t)
+	admin, ring := newRing(t, s), newRing(t, s)
+	poll(t, ring)
+	record, _ := create(t, admin)
+	if err := call(ring, record.ID); err != nil {
+		t.Fatal(err)
+	}
+	held, _ := ring.Find(record.ID)
+	if _, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, ring)
+	if !held.Stale() {
+		t.Error("what was concluded from the old state can still be used")
+	}
+	if _, err := ring.Authorize(held, record.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+		t.Errorf("whoever holds the old state: %v", err)
+	}
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+}
+
+func TestAnOldViewIsNotBelieved(t *testing.T) {
+	s := openStore(t)
+	admin, ring := newRing(t, s), newRing(t, s) // ring never polls: its view is as old as can be
+	record, _ := create(t, admin)
+	for range 3 {
+		if err := call(ring, record.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.reads.Load(); got < 3 {
+		t.Errorf("three calls with an old view cost %d reads", got)
+	}
+	if _, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
+		t.Fatal(err)
+	}
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+
+	good, _ := create(t, admin)
+	if err := call(ring, good.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.fail.Store(true)
+	wantCall(t, ring, good.ID, fault.Unavailable)
+	wantCall(t, ring, "E0123456789a", fault.Unavailable) // never 401 because of the store
+	s.fail.Store(false)
+	poll(t, ring)
+	if err := call(ring, good.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.fail.Store(true)
+	if err := call(ring, good.ID); err != nil {
+		t.Errorf("with a young view nothing is read: %v", err)
+	}
+}
+
+// TestRevocationRacesFills revokes a key while many requests read it for the first time. Whoever begins after the
+// revocation returned is refused, whatever was being read meanwhile.
+func TestRevocationRacesFills(t *testing.T) {
+	s := openStore(t)
+	admin := newRing(t, s)
+	rounds := 2000
+	if testing.Short() {
+		rounds = 100
+	}
+	ring := newRing(t, s)
+	poll(t, ring)
+	for round := range rounds {
+		record, _ := create(t, admin)
+		var readers sync.WaitGroup
+		var held atomic.Pointer[keys.Key]
+		for range 2 {
+			readers.Go(func() {
+				if key, err := ring.Find(record.ID); err == nil {
+					held.Store(key)
+				}
+			})
+		}
+		if _, err := ring.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
+			t.Fatal(err)
+		}
+		if err := call(ring, record.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+			t.Fatalf("round %d: after the revocation: %v", round, err)
+		}
+		readers.Wait()
+		if key := held.Load(); key != nil {
+			if _, err := ring.Authorize(key, record.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+				t.Fatalf("round %d: a key read during the revocation: %v", round, err)
+			}
+		}
+		if err := call(ring, record.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+			t.Fatalf("round %d: after the readers ended: %v", round, err)
+		}
+	}
+}
+
+// TestEvictedKeysAreStale revokes a key that the keyring no longer holds, while somebody holds on to what it was.
+func TestEvictedKeysAreStale(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	ring.HoldAtMost(2)
+	poll(t, ring)
+	first, _ := create(t, ring)
+	held, err := ring.Find(first.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 { // any of the held keys gives way, this one sooner or later
+		if held.Stale() {
+			break
+		}
+		other, _ := create(t, ring)
+		if err := call(ring, other.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !held.Stale() {
+		t.Fatal("an evicted key is not stale")
+	}
+	if _, err := ring.Authorize(held, first.ID); err != nil {
+		t.Errorf("an evicted key that is in force: %v", err)
+	}
+	again, err := ring.Find(first.ID)
+	if err != nil || again == held {
+		t.Fatalf("evicted, and still held: %v", err)
+	}
+	if _, err := ring.SetState(t.Context(), cli(), first.ID, keys.Revoked); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []*keys.Key{held, again} {
+		if _, err := ring.Authorize(key, first.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+			t.Errorf("revoked after the eviction: %v", err)
+		}
+	}
+}
+
+func TestTheLimitOutlivesAChange(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	rate, burst := 0.001, 3
+	record, _ := create(t, ring, func(in *keys.Request) { in.Rate, in.Burst = &rate, &burst })
+	take := func() keys.Quota {
+		t.Helper()
+		key, err := ring.Find(record.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		principal, err := ring.Authorize(key, record.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return principal.Take()
+	}
+	for i := range 3 {
+		if q := take(); !q.Limited || !q.Allowed || q.Remaining != 2-i || q.Burst != 3 {
+			t.Errorf("request %d: %+v", i, q)
+		}
+	}
+	if q := take(); q.Allowed || q.Wait < 990*time.Second || q.Wait > 1000*time.Second || q.Window != 3000*time.Second {
+		t.Errorf("one too many: %+v", q)
+	}
+	for _, state := range []keys.State{keys.Disabled, keys.Enabled} {
+		if _, err := ring.SetState(t.Context(), cli(), record.ID, state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if q := take(); q.Allowed {
+		t.Error("disabling and enabling a key gives it a new limit")
+	}
+}

@@ -1,0 +1,343 @@
+package keys
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys/keystring"
+)
+
+// The bounds of what a key may be.
+const (
+	// MaxClient is how many characters the client's name may have.
+	MaxClient = 64
+	// MaxRate is the highest limit, in requests a second, and MaxBurst the highest burst.
+	MaxRate  = 1e6
+	MaxBurst = 1_000_000
+	// MaxGrace is the longest time for which a rotated key goes on being accepted; DefaultGrace is that of who says
+	// nothing.
+	MaxGrace     = 720 * time.Hour
+	DefaultGrace = 24 * time.Hour
+)
+
+// Request is what a new key shall be.
+type Request struct {
+	Client string
+	Scopes []string
+	// Kind is "" for ed25519.
+	Kind string
+	// Rate is in requests a second; nil for no limit. Burst nil means the rate, rounded up.
+	Rate  *float64
+	Burst *int
+	// ExpiresAt is nil for never.
+	ExpiresAt *time.Time
+}
+
+// Create makes a key. The key string that it returns is the only copy of the secret half. Its errors are fault.Invalid,
+// with the members of the request that are wrong, and those of the store.
+func (k *Keyring) Create(ctx context.Context, by Actor, in Request) (Record, keystring.Key, error) {
+	now := k.now()
+	record, wrong := in.record(now)
+	if record.Kind == keystring.HS256 {
+		if err := k.canSeal(ctx); fault.CodeOf(err) == fault.Unavailable && err != nil {
+			return Record{}, keystring.Key{}, err
+		} else if err != nil {
+			wrong = append(wrong, sealField(err))
+		}
+	}
+	if len(wrong) > 0 {
+		return Record{}, keystring.Key{}, fault.InvalidFields(wrong...)
+	}
+	text, err := k.provide(&record)
+	if err != nil {
+		return Record{}, keystring.Key{}, err
+	}
+	event := Event{At: now, Actor: by, Action: ActionCreate, Target: record.ID, Count: 1}
+	record, err = k.Store.CreateKey(ctx, record, event)
+	if err != nil {
+		return Record{}, keystring.Key{}, err
+	}
+	k.apply(record)
+	return record, text, nil
+}
+
+// record is the key that the request describes, and what is wrong with it.
+func (in Request) record(now time.Time) (Record, []fault.Field) {
+	var wrong []fault.Field
+	refuse := func(bad bool, name, msg, kind string) {
+		if bad {
+			wrong = append(wrong, bodyField(name, msg, kind))
+		}
+	}
+	r := Record{Client: in.Client, Kind: keystring.Kind(in.Kind), State: Enabled, CreatedAt: now}
+	if r.Kind == "" {
+		r.Kind = keystring.Ed25519
+	}
+	refuse(in.Client == "", "client", "field required", "missing")
+	refuse(utf8.RuneCountInString(in.Client) > MaxClient, "client", "must have at most 64 characters", "string_too_long")
+	refuse(!utf8.ValidString(in.Client) || strings.ContainsFunc(in.Client, unprintable) || in.Client != "" && strings.TrimSpace(in.Client) == "",
+		"client", "must be printable, and not blank", "string_pattern_mismatch")
+	refuse(len(in.Scopes) == 0, "scopes", "name at least one of "+allScopes(), "missing")
+	for _, name := range in.Scopes {
+		if !Scope(name).Known() {
+			refuse(true, "scopes", "unknown scope; there are "+allScopes(), "enum")
+			break
+		}
+		r.Scopes |= ScopesOf(Scope(name))
+	}
+	refuse(r.Kind != keystring.Ed25519 && r.Kind != keystring.HS256, "kind", "must be ed25519 or hs256", "enum")
+	if in.Rate != nil {
+		r.Rate = *in.Rate
+		// The comparison is written so that no number that is none passes it.
+		refuse(!(r.Rate >= 1e-3 && r.Rate <= MaxRate), "rate", "must be from 0.001 to 1000000 requests a second", "number_range")
+		r.Burst = int(math.Ceil(min(max(r.Rate, 1), MaxBurst)))
+	}
+	if in.Burst != nil {
+		r.Burst = *in.Burst
+		refuse(in.Rate == nil, "burst", "needs a rate", "value_error")
+		refuse(r.Burst < 1 || r.Burst > MaxBurst, "burst", "must be from 1 to "+strconv.Itoa(MaxBurst), "int_range")
+	}
+	if in.ExpiresAt != nil {
+		r.ExpiresAt = in.ExpiresAt.UTC().Truncate(time.Microsecond)
+		refuse(!r.ExpiresAt.After(now), "expires_at", "must be in the future", "datetime_future")
+		refuse(r.ExpiresAt.Year() > 9999, "expires_at", "must be before the year 10000", "datetime_range")
+	}
+	return r, wrong
+}
+
+// unprintable characters have no place in a name: they change what a terminal or a page shows around it.
+func unprintable(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+
+// canSeal says why hs256 keys cannot be made here: there is no master key, or it is not the one that those in the store
+// are sealed under, so that no other process could open a new one. fault.Unavailable where the store cannot be asked.
+func (k *Keyring) canSeal(ctx context.Context) error {
+	if k.Sealer == nil {
+		return errNoMasterKey
+	}
+	ids, err := k.Store.SealedKeys(ctx)
+	if err != nil {
+		return err
+	}
+	var wrong error
+	for _, id := range slices.Backward(ids) { // a single one may be damaged
+		record, err := k.Store.Key(ctx, id)
+		if err != nil {
+			return err
+		}
+		if _, wrong = k.Sealer.Open(record.ID, record.Kind, record.Material); wrong == nil {
+			return nil
+		}
+	}
+	return wrong
+}
+
+func sealField(err error) fault.Field {
+	msg := "MASTER_KEY is not the one that the other hs256 keys are sealed under"
+	if errors.Is(err, errNoMasterKey) {
+		msg = "hs256 keys need MASTER_KEY, which is not set"
+	}
+	return bodyField("kind", msg, "value_error")
+}
+
+func allScopes() string {
+	list := known()
+	names := make([]string, len(list))
+	for i, s := range list {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
+}
+
+func bodyField(name, msg, kind string) fault.Field {
+	return fault.Field{Loc: []string{"body", name}, Msg: msg, Type: kind}
+}
+
+// provide gives a record a new id, and the material of a new secret.
+func (k *Keyring) provide(r *Record) (keystring.Key, error) {
+	text, err := keystring.New(k.Environment, r.Kind)
+	if err != nil {
+		return keystring.Key{}, err
+	}
+	r.ID, r.Hint, r.Environment = text.ID(), text.Hint(), text.Environment()
+	if private, ok := text.PrivateKey(); ok {
+		r.Material = private.Public().(ed25519.PublicKey) //nolint:forcetypeassert // what the library promises
+		return text, nil
+	}
+	r.Material, err = k.Sealer.Seal(r.ID, r.Kind, []byte(text.Reveal()))
+	return text, err
+}
+
+// Rotate makes a successor of a key: for the same client, with the same scopes and limit, in the same state, and, if the
+// old one was made to expire, for as long. The old one goes on being accepted for grace, or until its own expiry if that
+// is sooner; without any grace it is revoked. Its errors are fault.Invalid for a grace outside of 0 to MaxGrace or an hs256 key without a master key,
+// fault.NotFound, and fault.Conflict for a key that is revoked, expired, or has a successor.
+func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Duration) (old, successor Record, _ keystring.Key, _ error) {
+	var text keystring.Key
+	if _, ok := keystring.KindOf(id); !ok {
+		return old, successor, text, fault.New(fault.NotFound)
+	}
+	if grace < 0 || grace > MaxGrace {
+		return old, successor, text, fault.InvalidFields(bodyField("grace", "must be from 0s to 720h", "duration_range"))
+	}
+	now := k.now()
+	event := Event{At: now, Actor: by, Action: ActionRotate, Target: id, Count: 1}
+	old, successor, err := k.Store.RotateKey(ctx, id, event, func(old *Record) (Record, error) {
+		if old.State == Revoked || old.Expired(now) || old.RotatedTo != "" {
+			return Record{}, fault.New(fault.Conflict)
+		}
+		if old.Kind == keystring.HS256 {
+			if _, err := k.Sealer.Open(old.ID, old.Kind, old.Material); err != nil {
+				return Record{}, fault.InvalidFields(sealField(err))
+			}
+		}
+		next := Record{
+			Client: old.Client, Kind: old.Kind, Scopes: old.Scopes, Rate: old.Rate, Burst: old.Burst,
+			State: old.State, RotatedFrom: old.ID, CreatedAt: now,
+		}
+		if !old.ExpiresAt.IsZero() {
+			next.ExpiresAt = now.Add(old.ExpiresAt.Sub(old.CreatedAt))
+		}
+		var err error
+		if text, err = k.provide(&next); err != nil {
+			return Record{}, err
+		}
+		old.RotatedTo = next.ID
+		if ends := now.Add(grace); old.ExpiresAt.IsZero() || ends.Before(old.ExpiresAt) {
+			old.ExpiresAt = ends
+		}
+		if grace == 0 {
+			old.State = Revoked // the clock of no instance brings a leaked key back
+		}
+		return next, nil
+	})
+	if err != nil {
+		return Record{}, Record{}, keystring.Key{}, err
+	}
+	k.apply(old, successor)
+	return old, successor, text, nil
+}
+
+// SetState enables, disables or revokes a key. Revoking is final: afterwards the others are fault.Conflict, and revoking
+// again changes nothing. What a key already is leaves no trace. fault.NotFound without the key.
+//
+// When it returns, no request that this process begins afterwards is let through by a key that is not enabled.
+func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State) (Record, error) {
+	if _, ok := keystring.KindOf(id); !ok {
+		return Record{}, fault.New(fault.NotFound)
+	}
+	action := map[State]string{Enabled: ActionEnable, Disabled: ActionDisable, Revoked: ActionRevoke}[state]
+	event := Event{At: k.now(), Actor: by, Action: action, Target: id, Count: 1}
+	record, err := k.Store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
+		if r.State == state {
+			return false, nil
+		}
+		if r.State == Revoked {
+			return false, fault.New(fault.Conflict)
+		}
+		r.State = state
+		return true, nil
+	})
+	if err != nil {
+		return Record{}, err
+	}
+	k.apply(record)
+	return record, nil
+}
+
+// Rewrap seals every hs256 key anew, under the current master key, after the master key was changed. It returns how many
+// it sealed. Keys that cannot be opened are left as they are, and named in the error.
+func (k *Keyring) Rewrap(ctx context.Context, by Actor) (int, error) {
+	ids, err := k.Store.SealedKeys(ctx)
+	if err != nil {
+		return 0, err
+	}
+	done := 0
+	var failed error
+	for _, id := range ids {
+		event := Event{At: k.now(), Actor: by, Action: ActionRewrap, Target: id, Count: 1}
+		record, err := k.Store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
+			text, err := k.Sealer.Open(r.ID, r.Kind, r.Material)
+			if err != nil {
+				return false, err
+			}
+			r.Material, err = k.Sealer.Seal(r.ID, r.Kind, text)
+			return err == nil, err
+		})
+		switch {
+		case errors.Is(err, errWrongMasterKey):
+			failed = errors.Join(failed, err)
+		case err != nil:
+			return done, err
+		default:
+			done++
+			k.apply(record)
+		}
+	}
+	return done, failed
+}
+
+// now is the wall clock as the store keeps it.
+func (k *Keyring) now() time.Time { return k.Now().UTC().Truncate(time.Microsecond) }
+
+// Confirmation says that an instance has seen a change.
+type Confirmation struct {
+	Instance string
+	// After is how long it took from the question.
+	After time.Duration
+}
+
+// How long, and how often, the instances are asked.
+const (
+	confirmFor   = 3 * time.Second
+	confirmEvery = 25 * time.Millisecond
+	// An instance that has not beaten for longer than this asks the store at each request, or will when it goes on:
+	// nobody has to wait for it.
+	liveFor = maxViewAge + beatEvery
+)
+
+// Confirm waits until every live instance has seen version, for at most 3 s, and returns those that have and those that
+// were late. An instance is live that had beaten within liveFor before, unless it signs off meanwhile.
+func (k *Keyring) Confirm(ctx context.Context, version int64) (confirmed []Confirmation, late []string, err error) {
+	began, since := time.Now(), k.Now().Add(-liveFor)
+	seen := map[string]bool{}
+	ticker := time.NewTicker(confirmEvery)
+	defer ticker.Stop()
+	for {
+		instances, err := k.Store.Instances(ctx, since)
+		if err != nil && ctx.Err() == nil {
+			return confirmed, late, err
+		}
+		if err != nil {
+			return confirmed, late, nil // the caller's time is over; what is known until now is the answer
+		}
+		late = late[:0]
+		for _, instance := range slices.Sorted(maps.Keys(instances)) {
+			switch {
+			case seen[instance]:
+			case instances[instance] >= version || instance == k.Instance && k.current():
+				seen[instance] = true
+				confirmed = append(confirmed, Confirmation{instance, time.Since(began)})
+			default:
+				late = append(late, instance)
+			}
+		}
+		if len(late) == 0 || time.Since(began) >= confirmFor {
+			return confirmed, late, nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return confirmed, late, nil
+		}
+	}
+}

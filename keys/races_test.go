@@ -1,0 +1,192 @@
+package keys_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+func revoke(t *testing.T, ring *keys.Keyring, id string) {
+	t.Helper()
+	if _, err := ring.SetState(t.Context(), cli(), id, keys.Revoked); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatWasReadBeforeAChangeIsNotKept(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	record, _ := create(t, ring)
+	var once sync.Once
+	s.afterRead = func() { once.Do(func() { revoke(t, ring, record.ID) }) }
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+	if got := s.reads.Load(); got != 2 {
+		t.Errorf("read %d times, want again after the change", got)
+	}
+	s.afterRead = nil
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+}
+
+func TestWhatCannotBeKeptIsUsedOnce(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	record, _ := create(t, ring)
+	other, _ := create(t, ring)
+	states := []keys.State{keys.Disabled, keys.Enabled}
+	n := 0
+	s.afterRead = func() { // something changes each time
+		n++
+		if _, err := ring.SetState(t.Context(), cli(), other.ID, states[n%2]); err != nil {
+			t.Error(err)
+		}
+	}
+	key, err := ring.Find(record.ID)
+	if err != nil || !key.Stale() {
+		t.Fatalf("read while everything changes: %v, stale %v", err, key.Stale())
+	}
+	s.afterRead = nil
+	if err := call(ring, record.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnOlderChangeDoesNotUndoANewerOne(t *testing.T) {
+	s := openStore(t)
+	ring, admin := newRing(t, s), newRing(t, s)
+	poll(t, ring)
+	record, _ := create(t, admin)
+	poll(t, ring)
+	if err := call(ring, record.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []keys.State{keys.Disabled, keys.Enabled} {
+		if _, err := admin.SetState(t.Context(), cli(), record.ID, state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The poll has read that the key is enabled when this process revokes it.
+	s.afterChanges = func() { revoke(t, ring, record.ID) }
+	poll(t, ring)
+	s.afterChanges = nil
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+}
+
+func TestWhatWasReadBeforeTheFirstPollIsForgotten(t *testing.T) {
+	s := openStore(t)
+	ring, admin := newRing(t, s), newRing(t, s)
+	record, _ := create(t, admin)
+	if err := call(ring, record.ID); err != nil {
+		t.Fatal(err)
+	}
+	held, _ := ring.Find(record.ID)
+	revoke(t, admin, record.ID)
+	poll(t, ring)
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+	if !held.Stale() {
+		t.Error("what was held is not stale")
+	}
+}
+
+func TestAnOldViewDoesNotJoinAnOldRead(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s) // it never polls
+	record, _ := create(t, ring)
+	held, err := ring.Find(record.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, release := make(chan struct{}), make(chan struct{})
+	var begun atomic.Bool
+	s.afterRead = func() {
+		if begun.CompareAndSwap(false, true) {
+			close(read)
+			<-release
+		}
+	}
+	var early sync.WaitGroup
+	early.Go(func() { _, _ = ring.Authorize(held, record.ID) })
+	<-read
+	revoke(t, ring, record.ID)
+	if _, err := ring.Authorize(held, record.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+		t.Errorf("a request after the revocation: %v", err)
+	}
+	close(release)
+	early.Wait()
+}
+
+func TestTheAgeOfTheView(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	var now atomic.Int64
+	ring.SetMonotonic(func() time.Duration { return time.Duration(now.Load()) })
+	poll(t, ring)
+	record, _ := create(t, ring)
+	if err := call(ring, record.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.fail.Store(true)
+	now.Store(int64(5 * time.Second))
+	if err := call(ring, record.ID); err != nil {
+		t.Errorf("a view of 5 s: %v", err)
+	}
+	now.Add(1) // as in a process that was paused and goes on
+	wantCall(t, ring, record.ID, fault.Unavailable)
+	poll(t, ring)
+	if err := call(ring, record.ID); err != nil {
+		t.Errorf("after a new poll: %v", err)
+	}
+	// What counts is when the question was asked: the answer may have been long under way.
+	s.afterChanges = func() { now.Add(int64(6 * time.Second)) }
+	poll(t, ring)
+	wantCall(t, ring, record.ID, fault.Unavailable)
+}
+
+func TestFewKeysAreReadAtOnce(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	var inside, most atomic.Int64
+	full, release := make(chan struct{}), make(chan struct{})
+	s.afterRead = func() {
+		n := inside.Add(1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		if n == 8 {
+			close(full)
+		}
+		<-release
+		inside.Add(-1)
+	}
+	var callers sync.WaitGroup
+	for i := range 30 {
+		callers.Go(func() { _, _ = ring.Find(fmt.Sprintf("E%011d", i)) })
+	}
+	<-full
+	callers.Wait() // who finds no place gives up after a second
+	close(release)
+	if got := most.Load(); got != 8 {
+		t.Errorf("%d keys were read at once", got)
+	}
+	if got := s.reads.Load(); got != 8 {
+		t.Errorf("%d reads began", got)
+	}
+}
+
+func TestUnknownIDsAreRememberedWithinBounds(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	for i := range 10_200 {
+		wantCall(t, ring, fmt.Sprintf("E%011d", i), fault.KeyNotAcceptable)
+	}
+	if got := ring.Unknown(); got == 0 || got > 10_000 {
+		t.Errorf("%d unknown ids are remembered", got)
+	}
+}

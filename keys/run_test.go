@@ -1,0 +1,140 @@
+package keys_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/store"
+)
+
+// during runs a keyring, calls f, stops it and waits until it has written everything.
+func during(t *testing.T, ring *keys.Keyring, f func()) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ring.Run(ctx, time.Hour)
+	}()
+	f()
+	stop()
+	<-ended
+}
+
+// within fails unless done becomes true in time.
+func within(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	end := time.Now().Add(limit)
+	for !done() {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+	}
+}
+
+func TestLastUseIsWrittenOnceAMinute(t *testing.T) {
+	s, now := openStore(t), newClock()
+	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
+	record, _ := create(t, ring)
+	unused, _ := create(t, ring)
+	during(t, ring, func() {
+		for range 1000 {
+			if err := call(ring, record.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	read, err := s.Store.Key(t.Context(), record.ID)
+	if want := now.now().Truncate(time.Minute); err != nil || !read.LastUsedAt.Equal(want) {
+		t.Errorf("last used %v, want %v: %v", read.LastUsedAt, want, err)
+	}
+	if read.Version != record.Version {
+		t.Error("being used counts as a change: every instance would read the key again")
+	}
+	if read, _ := s.Store.Key(t.Context(), unused.ID); !read.LastUsedAt.IsZero() {
+		t.Errorf("a key that was not used was used at %v", read.LastUsedAt)
+	}
+}
+
+func TestRefusalsOfOneSecondAreOneRow(t *testing.T) {
+	s, now := openStore(t), newClock()
+	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
+	during(t, ring, func() {
+		for _, actor := range []string{"E0123456789a", "E0123456789b"} {
+			for range 500 {
+				ring.Refused(keys.Actor{Key: actor, RequestID: "r", Address: "a"}, "POST /service/keys")
+			}
+		}
+		now.forward(time.Second)
+		ring.Refused(keys.Actor{Key: "E0123456789a"}, "GET /service/keys")
+	})
+	events, _, err := s.Audit(t.Context(), store.AuditFilter{}, store.Page{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, event := range events {
+		if event.Action != keys.ActionRefused {
+			t.Errorf("action %q", event.Action)
+		}
+		counts[event.Actor.Key+" "+event.Target] = event.Count
+	}
+	if len(events) != 3 || counts["E0123456789a POST /service/keys"] != 500 || counts["E0123456789b POST /service/keys"] != 500 || counts["E0123456789a GET /service/keys"] != 1 {
+		t.Errorf("the audit has %v", counts)
+	}
+}
+
+func TestARevocationReachesARunningInstance(t *testing.T) {
+	s := openStore(t)
+	admin, ring := newRing(t, s), newRing(t, s)
+	during(t, ring, func() {
+		for range 5 {
+			record, _ := create(t, admin)
+			within(t, time.Second, "the new key is accepted", func() bool { return call(ring, record.ID) == nil })
+			if _, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
+				t.Fatal(err)
+			}
+			within(t, time.Second, "the revoked key is refused", func() bool { return call(ring, record.ID) != nil })
+		}
+	})
+}
+
+func TestConfirm(t *testing.T) {
+	s := openStore(t)
+	admin := newRing(t, s, func(o *keys.Options) { o.Instance = "admin" })
+	ring := newRing(t, s)
+	revoke := func() keys.Record {
+		t.Helper()
+		record, _ := create(t, admin)
+		record, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return record
+	}
+	if confirmed, late, err := admin.Confirm(t.Context(), revoke().Version); err != nil || len(confirmed)+len(late) != 0 {
+		t.Errorf("without any instance: %v %v %v", confirmed, late, err)
+	}
+	during(t, ring, func() {
+		within(t, 5*time.Second, "the instance is there", func() bool {
+			live, err := s.Instances(t.Context(), time.Now().Add(-3*time.Second))
+			return err == nil && len(live) == 1
+		})
+		confirmed, late, err := admin.Confirm(t.Context(), revoke().Version)
+		if err != nil || len(confirmed) != 1 || len(late) != 0 || confirmed[0].Instance != "this" || confirmed[0].After > time.Second {
+			t.Errorf("with one instance: %v %v %v", confirmed, late, err)
+		}
+	})
+	if live, err := s.Instances(t.Context(), time.Now().Add(-time.Hour)); err != nil || len(live) != 0 {
+		t.Errorf("a stopped instance is still there: %v %v", live, err)
+	}
+	// An instance that beats and does not follow is late.
+	if err := s.Beat(t.Context(), "stuck", 0, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if confirmed, late, err := admin.Confirm(t.Context(), revoke().Version); err != nil || len(confirmed) != 0 || len(late) != 1 || late[0] != "stuck" {
+		t.Errorf("with a stuck instance: %v %v %v", confirmed, late, err)
+	}
+}

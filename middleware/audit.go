@@ -1,0 +1,47 @@
+package middleware
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+// verifiedBy is the key under which the guard leaves the key that verified a token which it then refused.
+type verifiedBy struct{}
+
+// Audited stands before the guard of every route that serves the administration of keys. It tells the handler where the
+// request came from, and notes for the audit when a caller whose signature verified is refused. Anonymous refusals are a
+// metric and a log line only: who floods the service must not fill the store.
+func (g *Guard) Audited(trusted []netip.Prefix) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		actor := keys.Actor{RequestID: strings.Clone(RequestID(c)), Address: clientAddress(c, trusted)}
+		c.Locals(keys.ActorKey{}, actor)
+		err := c.Next()
+		if err == nil || !barred(asFault(err).Code) {
+			return err
+		}
+		if principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal); ok {
+			actor.Key = principal.KeyID
+		} else if key, ok := c.Locals(verifiedBy{}).(*keys.Key); ok {
+			actor.Key = key.ID()
+		}
+		if actor.Key != "" {
+			g.keyring.Refused(actor, c.Route().Method+" "+routeOf(c))
+		}
+		return err
+	}
+}
+
+// barred is whether a refusal was about who the caller is, and not about what it asked for.
+func barred(code fault.Code) bool {
+	switch StatusOf(code) {
+	case fiber.StatusUnauthorized, fiber.StatusForbidden, fiber.StatusTooManyRequests:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,222 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+var _ keys.Store = (*Store)(nil)
+
+const (
+	keyColumns = `id, client, kind, environment, scopes, rate, burst, state, hint, material, rotated_to, rotated_from,
+		created_at, expires_at, last_used_at, version`
+
+	selectKey = `SELECT ` + keyColumns + ` FROM keys WHERE id = $1`
+
+	// The first row has the version and no id. One statement sees one moment on every engine.
+	selectKeyChanges = `SELECT '', '', '', '', '', 0, 0, '', '', '', '', '', 0, 0, 0, value FROM key_version
+		UNION ALL SELECT ` + keyColumns + ` FROM keys WHERE version > $1`
+
+	selectSealedKeys = `SELECT id FROM keys WHERE kind = 'hs256' ORDER BY seq`
+
+	selectUsableKey = `SELECT EXISTS (SELECT 1 FROM keys WHERE state = 'enabled' AND (expires_at = 0 OR expires_at > $1))`
+
+	updateLastUsed = `UPDATE keys SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2`
+)
+
+// The pages of keys. Each combination of filters has a query of its own, so that each finds its index.
+const (
+	keyPage     = `SELECT seq, ` + keyColumns + ` FROM keys WHERE seq > $1`
+	oldestFirst = ` ORDER BY seq LIMIT $2`
+
+	selectKeys                = keyPage + oldestFirst
+	selectKeysOfClient        = keyPage + ` AND client = $3` + oldestFirst
+	selectKeysInState         = keyPage + ` AND state = $3` + oldestFirst
+	selectKeysOfClientInState = keyPage + ` AND client = $3 AND state = $4` + oldestFirst
+)
+
+var errNoVersion = errors.New("the store has lost its version of keys")
+
+// Key finds a key by its id. NotFound without one.
+func (s *Store) Key(ctx context.Context, id string) (found keys.Record, err error) {
+	if !storable(id) {
+		return keys.Record{}, fault.New(fault.NotFound)
+	}
+	err = s.read(ctx, selectKey, func(ctx context.Context, stmt *sql.Stmt) error {
+		found, err = scanKey(stmt.QueryRowContext(ctx, id))
+		return err
+	})
+	return found, err
+}
+
+// KeyFilter says which keys a list has. An empty field matches every key.
+type KeyFilter struct {
+	Client string
+	State  keys.State
+}
+
+// Keys lists keys, the oldest first, and gives the place where the next page begins, zero when there is none. The list
+// may be empty, it is never nil.
+func (s *Store) Keys(ctx context.Context, filter KeyFilter, page Page) ([]keys.Record, Cursor, error) {
+	client, state := filter.Client, string(filter.State)
+	if !storable(client, state) {
+		return []keys.Record{}, Cursor{}, nil
+	}
+	var query string
+	var args []any
+	switch {
+	case client != "" && state != "":
+		query, args = selectKeysOfClientInState, []any{client, state}
+	case client != "":
+		query, args = selectKeysOfClient, []any{client}
+	case state != "":
+		query, args = selectKeysInState, []any{state}
+	default:
+		query = selectKeys
+	}
+	return list(ctx, s, ListKeys, page, scanListedKey, query, args...)
+}
+
+// HasKeys reports whether any registered key could authenticate now: it is enabled and not expired.
+func (s *Store) HasKeys(ctx context.Context) (has bool, err error) {
+	err = s.read(ctx, selectUsableKey, func(ctx context.Context, stmt *sql.Stmt) error {
+		return stmt.QueryRowContext(ctx, micros(time.Now())).Scan(&has)
+	})
+	return has, err
+}
+
+// KeyChanges gives the current version of keys and the keys whose version is above since, as they are at one moment.
+func (s *Store) KeyChanges(ctx context.Context, since int64) (version int64, changed []keys.Record, err error) {
+	err = s.read(ctx, selectKeyChanges, func(ctx context.Context, stmt *sql.Stmt) error {
+		rows, err := stmt.QueryContext(ctx, since)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		known := false
+		for rows.Next() {
+			r, err := scanKey(rows)
+			if err != nil {
+				return err
+			}
+			if r.ID == "" {
+				version, known = r.Version, true
+			} else {
+				changed = append(changed, r)
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		if !known {
+			return fault.Wrap(fault.Internal, errNoVersion)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return version, changed, nil
+}
+
+// SealedKeys lists the ids of all hs256 keys, the oldest first, whatever their state.
+func (s *Store) SealedKeys(ctx context.Context) ([]string, error) {
+	var ids []string
+	err := s.read(ctx, selectSealedKeys, func(ctx context.Context, stmt *sql.Stmt) error {
+		rows, err := stmt.QueryContext(ctx)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, nil
+}
+
+// TouchKeys sets when keys were last used, in one transaction. A time that is not after the one that is there is
+// ignored, and so is an unknown key; no version moves.
+func (s *Store) TouchKeys(ctx context.Context, used map[string]time.Time) error {
+	if len(used) == 0 {
+		return nil
+	}
+	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		update, err := tx.PrepareContext(ctx, updateLastUsed)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = update.Close() }()
+		// In one order, so that instances that touch the same keys do not wait for each other in a circle.
+		for _, id := range slices.Sorted(maps.Keys(used)) {
+			if !storable(id) {
+				continue
+			}
+			if _, err := update.ExecContext(ctx, id, micros(used[id])); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// scanKey reads a row of keyColumns, after the columns that stand before them.
+func scanKey(from scanner, before ...any) (keys.Record, error) {
+	var r keys.Record
+	var scopes string
+	var created, expires, lastUsed int64
+	err := from.Scan(append(before, &r.ID, &r.Client, &r.Kind, &r.Environment, &scopes, &r.Rate, &r.Burst, &r.State,
+		&r.Hint, &r.Material, &r.RotatedTo, &r.RotatedFrom, &created, &expires, &lastUsed, &r.Version)...)
+	if err != nil {
+		return keys.Record{}, err
+	}
+	r.Scopes = keys.ParseScopes(scopes)
+	r.CreatedAt, r.ExpiresAt, r.LastUsedAt = fromMicros(created), fromMicros(expires), fromMicros(lastUsed)
+	return r, nil
+}
+
+func scanListedKey(from scanner, seq *int64) (keys.Record, error) { return scanKey(from, seq) }
+
+// keyArgs are the values of keyColumns.
+func keyArgs(r *keys.Record) []any {
+	return []any{
+		r.ID, r.Client, r.Kind, r.Environment, strings.Join(r.Scopes.Names(), " "), r.Rate, r.Burst, r.State,
+		r.Hint, r.Material, r.RotatedTo, r.RotatedFrom,
+		micros(r.CreatedAt), micros(r.ExpiresAt), micros(r.LastUsedAt), r.Version,
+	}
+}
+
+func storableKey(r *keys.Record) bool {
+	return storable(r.ID, r.Client, string(r.Kind), string(r.Environment), string(r.State), r.Hint, r.RotatedTo, r.RotatedFrom)
+}
+
+// micros is how a time is stored: whole microseconds since 1970, 0 for never.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}

@@ -1,0 +1,137 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/store"
+)
+
+func keysListed(t *testing.T, s *store.Store) {
+	var all []keys.Record
+	for i := range 41 {
+		// Ids in falling order, so that an order by id would show.
+		r := newKey(fmt.Sprintf("E%03d", 100-i))
+		r.Client = []string{"acme", "ACME", "' OR 1=1 --"}[i%3]
+		r.State = []keys.State{keys.Enabled, keys.Disabled, keys.Revoked, keys.Enabled}[i%4]
+		all = append(all, addKey(t, s, r))
+	}
+	// The order is that of creation, whatever changes.
+	all[20] = setState(t, s, all[20].ID, keys.Disabled)
+	filters := []store.KeyFilter{
+		{},
+		{Client: "acme"},
+		{Client: "ACME"},
+		{Client: "' OR 1=1 --"},
+		{State: keys.Enabled},
+		{State: keys.Revoked},
+		{Client: "acme", State: keys.Disabled},
+		{Client: "ACME", State: keys.Enabled},
+	}
+	for _, filter := range filters {
+		want := []keys.Record{}
+		for _, r := range all {
+			if (filter.Client == "" || filter.Client == r.Client) && (filter.State == "" || filter.State == r.State) {
+				want = append(want, r)
+			}
+		}
+		if len(want) < 3 {
+			t.Fatalf("filter %+v proves nothing with %d keys", filter, len(want))
+		}
+		for _, limit := range []int{1, 2, 3, len(want) - 1, len(want), len(want) + 1, 200} {
+			got := pages(t, store.ListKeys, limit, func(page store.Page) ([]keys.Record, store.Cursor, error) {
+				return s.Keys(t.Context(), filter, page)
+			})
+			same(t, fmt.Sprintf("filter %+v, limit %d", filter, limit), got, want)
+		}
+	}
+}
+
+func keysListedNone(t *testing.T, s *store.Store) {
+	isEmpty := func(filter store.KeyFilter) {
+		t.Helper()
+		got, next, err := s.Keys(t.Context(), filter, store.Page{Limit: 50})
+		if err != nil || got == nil || len(got) != 0 || !next.IsZero() {
+			t.Errorf("filter %+v: got %#v, next page %q, %v", filter, got, next, err)
+		}
+	}
+	isEmpty(store.KeyFilter{})
+	addKey(t, s, newKey("E1"))
+	for _, client := range []string{"nobody", "Acme", "%", "\xff", "acme\x00"} {
+		isEmpty(store.KeyFilter{Client: client})
+	}
+	for _, state := range []keys.State{"odd", "\xff", keys.Revoked} {
+		isEmpty(store.KeyFilter{State: state})
+		isEmpty(store.KeyFilter{Client: "acme", State: state})
+	}
+}
+
+func listsKeptApart(t *testing.T, s *store.Store) {
+	addUser(t, s, "ada")
+	for i := range 2 {
+		addKey(t, s, newKey(fmt.Sprint("E", i)))
+		_, err := s.CreateStoryspace(t.Context(), "ada", "x")
+		must(t, err)
+	}
+	lists := map[store.List]func(store.Page) (store.Cursor, error){
+		store.ListKeys: func(page store.Page) (store.Cursor, error) {
+			_, next, err := s.Keys(t.Context(), store.KeyFilter{}, page)
+			return next, err
+		},
+		store.ListAudit: func(page store.Page) (store.Cursor, error) {
+			_, next, err := s.Audit(t.Context(), store.AuditFilter{}, page)
+			return next, err
+		},
+		store.ListStoryspaces: func(page store.Page) (store.Cursor, error) {
+			_, next, err := s.Storyspaces(t.Context(), "ada", page)
+			return next, err
+		},
+	}
+	for list, read := range lists {
+		for _, limit := range []int{0, -1} {
+			_, err := read(store.Page{Limit: limit})
+			isFault(t, fmt.Sprintf("list %d, limit %d", list, limit), err, fault.Internal)
+		}
+		next, err := read(store.Page{Limit: 1})
+		must(t, err)
+		for other, read := range lists {
+			_, errText := store.ParseCursor(other, next.String())
+			_, errRead := read(store.Page{Limit: 1, After: next})
+			if other == list {
+				must(t, errText)
+				must(t, errRead)
+				continue
+			}
+			if errText == nil {
+				t.Errorf("the text of a cursor of list %d was taken for list %d", list, other)
+			}
+			isFault(t, fmt.Sprintf("a cursor of list %d for list %d", list, other), errRead, fault.Internal)
+		}
+	}
+}
+
+// pages reads a whole list page by page, each asked for with text as a caller does it, and checks their lengths.
+func pages[T any](
+	t *testing.T, of store.List, limit int, read func(store.Page) ([]T, store.Cursor, error),
+) []T {
+	t.Helper()
+	got := []T{}
+	for page := (store.Page{Limit: limit}); ; {
+		rows, next, err := read(page)
+		must(t, err)
+		got = append(got, rows...)
+		if next.IsZero() {
+			if len(rows) > limit || len(rows) == 0 && len(got) > 0 {
+				t.Errorf("limit %d: the last page has %d rows", limit, len(rows))
+			}
+			return got
+		}
+		if len(rows) != limit {
+			t.Fatalf("limit %d: a page of %d rows is not the last", limit, len(rows))
+		}
+		page.After, err = store.ParseCursor(of, next.String())
+		must(t, err)
+	}
+}

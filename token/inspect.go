@@ -1,0 +1,127 @@
+package token
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Inspection is what a token says of itself, whether or not it is true. It is for telling whoever holds the token what
+// is wrong with it: nothing in it may be believed, and nothing may be decided by it.
+type Inspection struct {
+	// Malformed says where the form is broken, "" where it is sound. It quotes single characters and nothing else.
+	Malformed string
+	// Algorithm is the alg of the header, "" where there is none or where it is no string.
+	Algorithm string
+	// NamesKey says whether the header has a kid, and KeyID is that kid, "" where it is no string.
+	NamesKey bool
+	KeyID    string
+	// Critical are those of the header parameters crit and b64 that are there.
+	Critical []string
+	// Claims is the payload, without claims where that could not be read.
+	Claims Claims
+}
+
+// Inspect reads as much of a token as can be read.
+func Inspect(raw string) Inspection {
+	var seen Inspection
+	segments := strings.SplitN(raw, ".", 4)
+	if len(segments) != 3 {
+		seen.Malformed = fmt.Sprintf("a token has three parts with dots in between; this has %d", strings.Count(raw, ".")+1)
+		return seen
+	}
+	header, err := decode("header", segments[0])
+	seen.note(err)
+	payload, err := decode("payload", segments[1])
+	seen.note(err)
+	_, err = decode("signature", segments[2])
+	seen.note(err)
+
+	if header != nil {
+		members, err := parseObject(header)
+		if err != nil {
+			seen.note(fmt.Errorf("the header is %w", err))
+		}
+		seen.readHeader(members)
+	}
+	if payload != nil {
+		seen.note(seen.readPayload(payload))
+	}
+	return seen
+}
+
+// note keeps the first thing that is wrong.
+func (i *Inspection) note(err error) {
+	if err != nil && i.Malformed == "" {
+		i.Malformed = err.Error()
+	}
+}
+
+func (i *Inspection) readHeader(members []member) {
+	for _, m := range members {
+		switch m.name {
+		case "alg":
+			i.Algorithm, _ = stringValue(m.value)
+		case "kid":
+			i.NamesKey = true
+			i.KeyID, _ = stringValue(m.value)
+		case "crit", "b64":
+			i.Critical = append(i.Critical, m.name)
+		}
+	}
+}
+
+func (i *Inspection) readPayload(payload []byte) error {
+	members, err := parseObject(payload)
+	if err != nil {
+		return fmt.Errorf("the payload is %w", err)
+	}
+	var claims Claims
+	for _, m := range members {
+		if !claims.set(m) {
+			return fmt.Errorf("the claim %s has the wrong type or range", m.name) // one of the few that have a type
+		}
+	}
+	i.Claims = claims
+	return nil
+}
+
+// decode decodes a segment, or says why it is none.
+func decode(name, segment string) ([]byte, error) {
+	if segment == "" {
+		return nil, fmt.Errorf("the %s is empty", name)
+	}
+	for i, c := range segment {
+		// The first byte of a character that is not ASCII is none of the alphabet either.
+		if _, ok := base64urlValue(segment[i]); !ok {
+			return nil, fmt.Errorf("the %s has %+q in it, which base64url has not", name, c)
+		}
+	}
+	if !canonical(segment) {
+		return nil, fmt.Errorf("the %s is cut off, or one of its characters was changed", name)
+	}
+	return base64.RawURLEncoding.DecodeString(segment)
+}
+
+// Audience is the aud claim, nil without one; present tells an empty one from none.
+func (c *Claims) Audience() (audience []string, present bool) {
+	return slices.Clone(c.audience), c.hasAud
+}
+
+// IssuedAt is the iat claim in UTC, the zero time where there is none.
+func (c *Claims) IssuedAt() time.Time {
+	if c.issued == nil {
+		return time.Time{}
+	}
+	return c.issued.UTC()
+}
+
+// NotBefore is the nbf claim in UTC, the zero time where there is none.
+func (c *Claims) NotBefore() time.Time {
+	if c.notBefore == nil {
+		return time.Time{}
+	}
+	return c.notBefore.UTC()
+}
