@@ -1,28 +1,37 @@
 package integration
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 )
 
-// bodyPaths are the operations that take a body, with one that they would accept; NAME is replaced by a fresh name.
+// bodyPaths are the operations that take a body, with one that they would accept, whose first member is a text; NAME is
+// replaced by a fresh name.
 var bodyPaths = map[string]string{
 	"/service/account/register":  `{"username":"NAME"}`,
 	"/service/storyspaces/begin": `{"username":"stevenm","name":"NAME"}`,
+	"/service/keys":              `{"client":"NAME","scopes":["accounts:read"]}`,
 }
 
 // checkBodies: a body is one strict JSON value, announced as JSON, for each operation that takes one.
 func checkBodies(t *testing.T, tg *target) {
 	for path, good := range bodyPaths {
+		holder, ok := tg.holder(designed["POST "+path])
+		if !ok {
+			t.Logf("NOT TESTED: %s, there is no key for it", path)
+			continue
+		}
 		fresh := func() string { return strings.ReplaceAll(good, "NAME", freshName()) }
 		members := strings.TrimSuffix(good, "}")
+		first, _, _ := strings.Cut(strings.TrimPrefix(good, `{"`), `"`)
 		for _, contentType := range []string{
 			"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml",
 			"application/jsonx", "text/json", "json", "application/json-patch+json", "application/", ";", "*/*",
 		} {
 			c := post(path, fresh())
-			c.token = tg.secrets.token()
+			c.token = holder.token()
 			if c.header["Content-Type"] = contentType; contentType == "" {
 				delete(c.header, "Content-Type")
 			}
@@ -32,12 +41,12 @@ func checkBodies(t *testing.T, tg *target) {
 		}
 		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "APPLICATION/JSON"} {
 			c := post(path, fresh())
-			c.token, c.header["Content-Type"] = tg.secrets.token(), contentType
+			c.token, c.header["Content-Type"] = holder.token(), contentType
 			tg.do(t, c).is(t, http.StatusCreated, "")
 		}
 		for encoding, status := range map[string]int{"gzip": 415, "br": 415, "deflate": 415, "x": 415, "gzip, identity": 415, "identity": 201} {
 			c := post(path, fresh())
-			c.token, c.header["Content-Encoding"] = tg.secrets.token(), encoding
+			c.token, c.header["Content-Encoding"] = holder.token(), encoding
 			if a := tg.do(t, c); a.status != status {
 				t.Errorf("%s with Content-Encoding %s: %d %s, want %d", path, encoding, a.status, a.body, status)
 			}
@@ -47,18 +56,18 @@ func checkBodies(t *testing.T, tg *target) {
 			strings.ReplaceAll(good, `"`, `'`), "\xef\xbb\xbf" + good, "\x00" + good, good + "\x00", "\x1f\x8b\x08\x00", "%7B%7D",
 			"username=x", strings.Repeat("[", 30000), strings.Repeat(`{"a":`, 8000), members + `,}`, "// comment\n" + good,
 		} {
-			checkBodyRefused(t, tg, path, body, "")
+			checkBodyRefused(t, tg, holder, post(path, body), "")
 		}
 		unknown := `{"detail":[{"loc":["body"],"msg":"unknown field","type":"extra_forbidden"}]}`
 		duplicate := `{"detail":[{"loc":["body"],"msg":"duplicate member","type":"json_invalid"}]}`
 		for member, want := range map[string]string{
-			`"unknown":1`:           unknown,
-			`"Username":"x"`:        unknown,
-			`"username ":"x"`:       unknown,
-			`"":1`:                  unknown,
-			`"__proto__":{}`:        unknown,
-			`"username":"again"`:    duplicate,
-			`"user\u006eame":"x"`:   duplicate,
+			`"unknown":1`:                          unknown,
+			`"` + strings.ToUpper(first) + `":"x"`: unknown,
+			`"` + first + ` ":"x"`:                 unknown,
+			`"":1`:                                 unknown,
+			`"__proto__":{}`:                       unknown,
+			`"` + first + `":"again"`:              duplicate,
+			fmt.Sprintf(`"\u%04x%s":"x"`, first[0], first[1:]): duplicate,
 			`"x":{"a":1,"a":2}`:     "", // one of the two
 			`"x":` + deep(500):      "",
 			"\"x\":\"\xff\"":        "",
@@ -66,7 +75,7 @@ func checkBodies(t *testing.T, tg *target) {
 			`"first_name":NaN`:      "",
 			`"secret-marker-9x":[]`: unknown,
 		} {
-			checkBodyRefused(t, tg, path, members+","+member+"}", want)
+			checkBodyRefused(t, tg, holder, post(path, members+","+member+"}"), want)
 		}
 	}
 }
@@ -74,12 +83,11 @@ func checkBodies(t *testing.T, tg *target) {
 // deep is JSON nested n times.
 func deep(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
-// checkBodyRefused posts body, which must be a 422 about the body that repeats nothing of it.
-func checkBodyRefused(t *testing.T, tg *target, path, body, want string) {
+// checkBodyRefused sends c, which must be a 422 about the body that repeats nothing of it.
+func checkBodyRefused(t *testing.T, tg *target, holder credential, c call, want string) {
 	t.Helper()
-	c := post(path, body)
-	c.token = tg.secrets.token()
-	a := tg.do(t, c)
+	c.token = holder.token()
+	path, body, a := c.path, c.body, tg.do(t, c)
 	if a.status != http.StatusUnprocessableEntity {
 		t.Errorf("%s %.80q: %d %s, want 422", path, body, a.status, a.body)
 		return

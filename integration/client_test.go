@@ -98,6 +98,11 @@ func (tg *target) try(t *testing.T, c call) (answer, error) {
 		closes: resp.Close,
 	}
 	a.check(t, tg, c)
+	if a.status == http.StatusCreated {
+		for _, text := range keyString.FindAllString(a.body, -1) {
+			tg.rememberKey(t, text)
+		}
+	}
 	return a, nil
 }
 
@@ -130,6 +135,9 @@ func (a answer) check(t *testing.T, tg *target, c call) {
 		a.checkErrorShape(t)
 	}
 	printed := a.body + "\n" + fmt.Sprint(a.header)
+	if a.status != http.StatusCreated && keyString.MatchString(printed) {
+		t.Errorf("%s: %d with a key string: %s", a.call, a.status, printed)
+	}
 	secret := []string{tg.secrets.apiKey, tg.secrets.secretKey}
 	for _, line := range c.auth {
 		if token := strings.TrimPrefix(line, "Bearer "); len(token) >= 20 {

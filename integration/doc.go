@@ -9,7 +9,8 @@
 //
 // A deployment needs DEMO_DATA=true and the default JWT_ settings. Its secrets come from LATCHKEY_API_KEY, LATCHKEY_JWT_SECRET_KEY and
 // LATCHKEY_JWT_AUDIENCE, or the same names without LATCHKEY_; LATCHKEY_OPS_URL, if set, is where its metrics are.
-// The suite registers accounts of random names there and leaves them behind.
+// LATCHKEY_ADMIN_KEY is the key string of a registered key with the scope keys:admin alone; without it nothing is tested of
+// registered keys. The suite registers accounts, and issues keys, of random names there and leaves them behind.
 //
 // With CI=true a missing container engine, Chromium or openssl is a failure; elsewhere it is a skip that says so.
 package integration

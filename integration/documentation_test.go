@@ -20,6 +20,15 @@ var designed = map[string]string{
 	"GET /service/storyspaces/{id}":   "storyspaces:read",
 	"POST /service/storyspaces/begin": "storyspaces:write",
 	"GET /service/whoami":             "",
+
+	"POST /service/keys":              "keys:admin",
+	"GET /service/keys":               "keys:admin",
+	"GET /service/keys/{id}":          "keys:admin",
+	"POST /service/keys/{id}/rotate":  "keys:admin",
+	"POST /service/keys/{id}/disable": "keys:admin",
+	"POST /service/keys/{id}/enable":  "keys:admin",
+	"POST /service/keys/{id}/revoke":  "keys:admin",
+	"GET /service/audit":              "keys:admin",
 }
 
 // everyScope is the closed set.

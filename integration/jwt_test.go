@@ -15,21 +15,65 @@ import (
 // headerHS256 is what every JWT library writes for an HMAC-SHA256 token.
 const headerHS256 = `{"alg":"HS256","typ":"JWT"}`
 
-// secrets is what a caller's developer is given.
+// credential makes the tokens of one key.
+type credential struct {
+	apiKey   string // what its tokens claim to be of
+	audience string
+	header   string // of its tokens
+	// signature is what the key makes of a token's first two segments.
+	signature func(input string) string
+}
+
+// secrets is what a caller's developer is given who uses the shared key.
 type secrets struct {
 	apiKey    string
 	secretKey string
 	audience  string
+	masterKey string // "" where the suite did not choose it
+}
+
+// shared is the shared key.
+func (s secrets) shared() credential {
+	return credential{apiKey: s.apiKey, audience: s.audience, header: headerHS256, signature: func(input string) string {
+		return mac(sha256.New, input, s.secretKey)
+	}}
 }
 
 // claims is a token's payload.
 type claims map[string]any
 
 // good are the claims of a token that is accepted, valid for five minutes.
-func (s secrets) good() claims {
+func (c credential) good() claims {
 	now := time.Now().Unix()
-	return claims{"apiKey": s.apiKey, "aud": s.audience, "iat": now, "exp": now + 300}
+	return claims{"apiKey": c.apiKey, "aud": c.audience, "iat": now, "exp": now + 300}
 }
+
+// sign is the token with exactly this header and payload.
+func (c credential) sign(header, payload string) string {
+	input := segment(header) + "." + segment(payload)
+	return input + "." + segment(c.signature(input))
+}
+
+// jwt is p as a token.
+func (c credential) jwt(p claims) string { return c.sign(c.header, p.json()) }
+
+// token is a token that is accepted and may do all that the key may.
+func (c credential) token() string { return c.jwt(c.good()) }
+
+// scoped is an accepted token whose scope claim narrows it to scope.
+func (c credential) scoped(scope string) string { return c.jwt(c.good().with("scope", scope)) }
+
+// forged is p as a token that somebody signed who does not have the key.
+func (c credential) forged(p claims) string {
+	input := segment(c.header) + "." + segment(p.json())
+	return input + "." + segment(c.signature(input+"x"))
+}
+
+// good, jwt, token and scoped are those of the shared key.
+func (s secrets) good() claims               { return s.shared().good() }
+func (s secrets) jwt(p claims) string        { return s.shared().jwt(p) }
+func (s secrets) token() string              { return s.shared().token() }
+func (s secrets) scoped(scope string) string { return s.shared().scoped(scope) }
 
 // with is a copy of c in which name has the given value.
 func (c claims) with(name string, value any) claims {
@@ -56,15 +100,6 @@ func (c claims) json() string {
 	return string(text)
 }
 
-// jwt is c as a token, HMAC-SHA256 under the secret of s.
-func (s secrets) jwt(c claims) string { return signed(headerHS256, c.json(), s.secretKey) }
-
-// token is a token that is accepted and has every scope of the shared key.
-func (s secrets) token() string { return s.jwt(s.good()) }
-
-// scoped is an accepted token whose scope claim narrows it to scope.
-func (s secrets) scoped(scope string) string { return s.jwt(s.good().with("scope", scope)) }
-
 // signed is the token with exactly this header and payload, HMAC-SHA256 under secret.
 func signed(header, payload, secret string) string {
 	return signedWith(sha256.New, header, payload, secret)
@@ -73,21 +108,18 @@ func signed(header, payload, secret string) string {
 // signedWith is signed with another hash.
 func signedWith(hash func() hash.Hash, header, payload, secret string) string {
 	input := segment(header) + "." + segment(payload)
-	mac := hmac.New(hash, []byte(secret))
-	mac.Write([]byte(input))
-	return input + "." + segment(string(mac.Sum(nil)))
+	return input + "." + segment(mac(hash, input, secret))
+}
+
+// mac is the HMAC of input.
+func mac(hash func() hash.Hash, input, secret string) string {
+	m := hmac.New(hash, []byte(secret))
+	m.Write([]byte(input))
+	return string(m.Sum(nil))
 }
 
 // segment is text as one part of a token.
 func segment(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-
-// resigned replaces the signature of token by the right one for its first two segments, whatever they are.
-func resigned(token, secret string) string {
-	input := token[:strings.LastIndexByte(token, '.')]
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(input))
-	return input + "." + segment(string(mac.Sum(nil)))
-}
 
 // nonCanonical is token with one unused bit of its last character set: a lax decoder reads the same bytes.
 func nonCanonical(token string) string {

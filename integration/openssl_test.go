@@ -8,34 +8,88 @@ import (
 	"testing"
 )
 
-// mintWithOpenSSL is a shell's way to a token: no code of ours, and none of Go.
+// mintWithOpenSSL is a shell's way to a token: no code of ours, and none of Go. PEM is an Ed25519 key; without one,
+// SECRET is the HMAC secret. OpenSSL reads what Ed25519 signs from a file only.
 const mintWithOpenSSL = `
 set -eu
 b64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 now=$(date +%s)
-header=$(printf '{"alg":"HS256","typ":"JWT"}' | b64url)
+header=$(printf '%s' "$HEADER" | b64url)
 payload=$(printf '{"apiKey":"%s","aud":"%s","iat":%d,"exp":%d}' "$API_KEY" "$JWT_AUDIENCE" "$now" $((now + 300)) | b64url)
-signature=$(printf '%s.%s' "$header" "$payload" | openssl dgst -sha256 -hmac "$JWT_SECRET_KEY" -binary | b64url)
-printf '%s.%s.%s' "$header" "$payload" "$signature"
+printf '%s.%s' "$header" "$payload" >input
+if [ -n "$PEM" ]; then
+	printf '%s' "$PEM" >key.pem
+	openssl pkeyutl -sign -rawin -inkey key.pem -in input -out signature
+else
+	openssl dgst -sha256 -hmac "$SECRET" -binary -out signature input
+fi
+printf '%s.%s' "$(cat input)" "$(b64url <signature)"
 `
 
-// checkOpenSSLToken: a token that a shell made is accepted bare, as older clients send it, and with Bearer.
-func checkOpenSSLToken(t *testing.T, tg *target) {
+// opensslToken is a token that a shell makes.
+func opensslToken(t *testing.T, env ...string) string {
+	t.Helper()
 	for _, tool := range []string{"sh", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			unavailable(t, "no token was made by a shell: %v", err)
 		}
 	}
 	shell := exec.CommandContext(t.Context(), "sh", "-c", mintWithOpenSSL)
-	shell.Env = append(os.Environ(), "API_KEY="+tg.secrets.apiKey, "JWT_SECRET_KEY="+tg.secrets.secretKey, "JWT_AUDIENCE="+tg.secrets.audience)
+	shell.Dir, shell.Env = t.TempDir(), append(append(os.Environ(), "PEM=", "SECRET="), env...)
 	var stderr strings.Builder
 	shell.Stderr = &stderr
 	token, err := shell.Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, stderr.String())
 	}
+	return string(token)
+}
+
+// checkOpenSSLToken: a token that a shell made is accepted bare, as older clients send it, and with Bearer.
+func checkOpenSSLToken(t *testing.T, tg *target) {
+	token := opensslToken(t, "HEADER="+headerHS256, "API_KEY="+tg.secrets.apiKey, "SECRET="+tg.secrets.secretKey, "JWT_AUDIENCE="+tg.secrets.audience)
 	for _, scheme := range []string{"", "Bearer "} {
-		a := tg.do(t, call{path: "/service/account/stevenm", auth: []string{scheme + string(token)}})
+		a := tg.do(t, call{path: "/service/account/stevenm", auth: []string{scheme + token}})
 		a.is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)
+	}
+}
+
+// checkOpenSSLKeys: of what keys create and keys pem print, a shell makes tokens that are accepted.
+func checkOpenSSLKeys(t *testing.T, tg *target) {
+	if tg.cli == nil {
+		t.Skip("NOT TESTED: there is no command line beside this target")
+	}
+	for _, kind := range tg.kinds() {
+		t.Run(kind, func(t *testing.T) {
+			stdout := tg.latchkey(t, "keys", "create", "--client", "shell", "--scope", "accounts:read", "--kind", kind)
+			key := readKey(t, strings.TrimSuffix(stdout, "\n"), tg.secrets.audience) // the key string, and nothing else
+			if key.kind != kind {
+				t.Fatalf("asked for %s, got %s", kind, key.kind)
+			}
+			env := []string{"HEADER=" + key.header, "API_KEY=" + key.id, "JWT_AUDIENCE=" + tg.secrets.audience}
+			if kind == kindHS256 {
+				env = append(env, "SECRET="+key.text)
+				if _, _, code := tg.run(t, "keys", "pem", "--key", key.text); code != 1 {
+					t.Errorf("keys pem of an hs256 key: exit code %d", code)
+				}
+			} else {
+				needsOpenSSL3(t)
+				env = append(env, "PEM="+tg.latchkey(t, "keys", "pem", "--key", key.text))
+			}
+			token := opensslToken(t, env...)
+			for _, scheme := range []string{"", "Bearer "} {
+				a := tg.do(t, call{path: "/service/account/stevenm", auth: []string{scheme + token}})
+				a.is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)
+			}
+		})
+	}
+}
+
+// needsOpenSSL3 ends a test where the tool cannot sign with Ed25519.
+func needsOpenSSL3(t *testing.T) {
+	t.Helper()
+	version, err := exec.CommandContext(t.Context(), "openssl", "version").Output()
+	if err != nil || !strings.HasPrefix(string(version), "OpenSSL ") || string(version) < "OpenSSL 3" {
+		unavailable(t, "no Ed25519 token was made by a shell: %s, %v", version, err)
 	}
 }

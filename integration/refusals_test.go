@@ -3,6 +3,8 @@ package integration
 import (
 	"crypto/sha512"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,12 +21,19 @@ type refusal struct {
 	detail string
 }
 
-// checkRefusals: each guarded operation refuses each row, with Bearer and bare alike, with the exact text and header.
+// checkRefusals: each guarded operation refuses each row, with Bearer and bare alike, with the exact text and header:
+// for the shared key, and for registered ones of both kinds.
 func checkRefusals(t *testing.T, tg *target) {
+	retired := tg.retired(t)
 	for _, op := range tg.openapi(t).guarded() {
 		t.Run(op.ID, func(t *testing.T) {
 			checkHeaderRefusals(t, tg, op)
-			for _, row := range refusals(tg.secrets) {
+			rows := append(refusals(tg.secrets.shared()), sharedRefusals(tg)...)
+			for _, kind := range tg.kinds() {
+				rows = append(rows, refusals(tg.every[kind].credential)...)
+				rows = append(rows, registeredRefusals(t, tg, tg.every[kind])...)
+			}
+			for _, row := range append(rows, retiredRefusals(retired)...) {
 				for _, scheme := range []string{"Bearer ", ""} {
 					c := op.mustRequest(t)
 					c.auth = []string{scheme + row.token}
@@ -72,46 +81,69 @@ func checkHeaderRefusals(t *testing.T, tg *target, op operation) {
 	}
 }
 
-// refusals are the rows of every check that a token must pass, in the order of the checks.
-func refusals(s secrets) []refusal {
-	rows := []refusal{}
-	add := func(detail string, more []refusal) {
-		for _, row := range more {
-			row.detail = detail
-			rows = append(rows, row)
-		}
+// refusals are the rows of every check that a token must pass, in the order of the checks, for a key of any kind.
+func refusals(c credential) []refusal {
+	return slices.Concat(
+		all(decodingError+"token too long", tooLong(c)),
+		all(decodingError+"malformed token", malformedText(c)),
+		all(decodingError+"malformed token", malformedClaims(c)),
+		all(decodingError+"key or algorithm not acceptable", wrongHeader(c)),
+		all(decodingError+"key or algorithm not acceptable", wrongKid(c)),
+		all(decodingError+"signature verification failed", wrongSignature(c)),
+		all(decodingError+"signature has expired", expired(c)),
+		all(decodingError+"token is not yet valid", notYetValid(c)),
+		all(decodingError+"required claim missing", claimMissing(c)),
+		all(decodingError+"invalid audience", wrongAudience(c)),
+		all(decodingError+"token lifetime too long", lifetimeTooLong(c)),
+		all("Missing API token", missingKey(c)),
+		all("Incorrect API token", incorrectKey(c)),
+	)
+}
+
+// all is rows that are refused with the same text.
+func all(detail string, rows []refusal) []refusal {
+	for i := range rows {
+		rows[i].detail = detail
 	}
-	add(decodingError+"token too long", tooLong(s))
-	add(decodingError+"malformed token", malformedText(s))
-	add(decodingError+"malformed token", malformedClaims(s))
-	add(decodingError+"key or algorithm not acceptable", wrongKey(s))
-	add(decodingError+"signature verification failed", wrongSignature(s))
-	add(decodingError+"signature has expired", expired(s))
-	add(decodingError+"token is not yet valid", notYetValid(s))
-	add(decodingError+"required claim missing", claimMissing(s))
-	add(decodingError+"invalid audience", wrongAudience(s))
-	add(decodingError+"token lifetime too long", lifetimeTooLong(s))
-	add("Missing API token", missingKey(s))
-	add("Incorrect API token", incorrectKey(s))
 	return rows
 }
 
-func tooLong(s secrets) []refusal {
+// sharedRefusals are the rows that only the shared key has.
+func sharedRefusals(tg *target) []refusal {
+	s := tg.secrets
+	good := s.good().json()
+	return slices.Concat(
+		all(decodingError+"key or algorithm not acceptable", []refusal{
+			{name: "HS384", token: signedWith(sha512.New384, `{"alg":"HS384","typ":"JWT"}`, good, s.secretKey)},
+			{name: "HS512", token: signedWith(sha512.New, `{"alg":"HS512","typ":"JWT"}`, good, s.secretKey)},
+			{name: "EdDSA", token: signed(`{"alg":"EdDSA","typ":"JWT"}`, good, s.secretKey)},
+		}),
+		all(decodingError+"signature verification failed", []refusal{
+			{name: "another secret", token: signed(headerHS256, good, "not"+s.secretKey)},
+			{name: "empty secret", token: signed(headerHS256, good, "")},
+			{name: "the API key as the secret", token: signed(headerHS256, good, s.apiKey)},
+			{name: "signature of HS512", token: signedWith(sha512.New, headerHS256, good, s.secretKey)},
+		}),
+	)
+}
+
+func tooLong(c credential) []refusal {
 	return []refusal{
-		{name: "a good token over 3 KiB", token: s.jwt(s.good().with("pad", strings.Repeat("x", 3000)))},
+		{name: "a good token over 3 KiB", token: c.jwt(c.good().with("pad", strings.Repeat("x", 3000)))},
 		{name: "3 KiB and one byte of letters", token: strings.Repeat("a", 3<<10+1)},
 		{name: "thousands of dots", token: strings.Repeat(".", 8000)},
 	}
 }
 
 // malformedText are tokens that are not three segments of canonical base64url.
-func malformedText(s secrets) []refusal {
-	good := s.token()
+func malformedText(c credential) []refusal {
+	good := c.token()
 	part := strings.Split(good, ".")
 	h, p, sig := part[0], part[1], part[2]
-	payload := s.good().json()
+	payload := c.good().json()
 	payload += strings.Repeat(" ", 3-len(payload)%3) + " " // one byte over a multiple of three: four unused bits
-	spare := segment(headerHS256) + "." + nonCanonical(segment(payload)) + ".x"
+	spare := segment(c.header) + "." + nonCanonical(segment(payload))
+	spare += "." + segment(c.signature(spare))
 	return []refusal{
 		{name: "a word", token: "abc"},
 		{name: "two segments", token: h + "." + p},
@@ -125,7 +157,7 @@ func malformedText(s secrets) []refusal {
 		{name: "padding in the payload", token: h + "." + p + "=." + sig},
 		{name: "alphabet of plain base64", token: h + "." + p + ".+/" + sig[2:]},
 		{name: "unused bits of the signature", token: nonCanonical(good)},
-		{name: "unused bits of the payload", token: resigned(spare, s.secretKey)},
+		{name: "unused bits of the payload", token: spare},
 		{name: "a segment of one character", token: h + ".a." + sig},
 		{name: "a space inside", token: h + "." + p + " ." + sig},
 		{name: "a tab inside", token: h + "." + p + "\t." + sig},
@@ -138,25 +170,26 @@ func malformedText(s secrets) []refusal {
 }
 
 // malformedClaims are well signed, but their JSON is not strict or a claim has the wrong type or range.
-func malformedClaims(s secrets) []refusal {
-	good := s.good()
+func malformedClaims(c credential) []refusal {
+	good := c.good()
 	text := strings.TrimSuffix(good.json(), "}")
 	rows := []refusal{}
+	header := strings.TrimSuffix(c.header, "}")
 	for _, header := range []string{
-		`[]`, `null`, `"HS256"`, `{"alg":"HS256"`, `{"alg":"HS256"} {}`, `{"alg":"HS256","alg":"HS256"}`,
-		`{"alg":"HS256","x":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `}`, "{\"alg\":\"HS256\",\"x\":\"\xff\"}",
+		`[]`, `null`, `"HS256"`, header, header + `} {}`, header + `,` + header[1:] + `}`, header + `,"x":` + deep(500) + `}`,
+		header + ",\"x\":\"\xff\"}",
 	} {
-		rows = append(rows, refusal{name: "header " + header, token: signed(header, good.json(), s.secretKey)})
+		rows = append(rows, refusal{name: "header " + header, token: c.sign(header, good.json())})
 	}
 	for _, payload := range []string{
 		`[]`, `null`, `1`, `"x"`, `{`, text, text + `}x`, text + `}{}`, text + `,}`,
 		text + `,"exp":9999999999}`, text + `,"apiKey":"x"}`, text + `,"other":1,"other":2}`,
-		text + `,"x":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `}`,
+		text + `,"x":` + deep(500) + `}`,
 		text + `,"x":` + strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat("}", 200) + `}`,
 		text + ",\"x\":\"\xff\"}", text + ",\"x\":\"\x01\"}", text + `,"x":01}`, text + `,"x":NaN}`, text + `,'x':1}`,
 		"\xef\xbb\xbf" + text + "}",
 	} {
-		rows = append(rows, refusal{name: "payload " + payload, token: signed(headerHS256, payload, s.secretKey)})
+		rows = append(rows, refusal{name: "payload " + payload, token: c.sign(c.header, payload)})
 	}
 	for _, name := range []string{"exp", "iat", "nbf"} {
 		rest := strings.TrimSuffix(good.without(name).json(), "}")
@@ -165,88 +198,88 @@ func malformedClaims(s secrets) []refusal {
 			`-1`, `253402300800`, `1e300`, `1e400`, `99999999999999999999999999`,
 		} {
 			payload := rest + `,"` + name + `":` + value + `}`
-			rows = append(rows, refusal{name: name + " " + value, token: signed(headerHS256, payload, s.secretKey)})
+			rows = append(rows, refusal{name: name + " " + value, token: c.sign(c.header, payload)})
 		}
 	}
 	for _, name := range []string{"iss", "sub", "jti", "scope"} {
 		for _, value := range []any{1, true, []string{"accounts:read"}, map[string]any{}} {
-			rows = append(rows, refusal{name: name + " not a string", token: s.jwt(good.with(name, value))})
+			rows = append(rows, refusal{name: name + " not a string", token: c.jwt(good.with(name, value))})
 		}
 	}
-	for _, value := range []any{1, true, []any{1}, []any{s.audience, 1}, []any{[]string{s.audience}}, map[string]any{"a": s.audience}} {
-		rows = append(rows, refusal{name: "aud neither string nor list of strings", token: s.jwt(good.with("aud", value))})
+	for _, value := range []any{1, true, []any{1}, []any{c.audience, 1}, []any{[]string{c.audience}}, map[string]any{"a": c.audience}} {
+		rows = append(rows, refusal{name: "aud neither string nor list of strings", token: c.jwt(good.with("aud", value))})
 	}
 	return rows
 }
 
-func wrongKey(s secrets) []refusal {
-	good := s.good().json()
-	rows := []refusal{
-		{name: "HS384", token: signedWith(sha512.New384, `{"alg":"HS384","typ":"JWT"}`, good, s.secretKey)},
-		{name: "HS512", token: signedWith(sha512.New, `{"alg":"HS512","typ":"JWT"}`, good, s.secretKey)},
+// wrongHeader are tokens whose header does not say what this key's header says.
+func wrongHeader(c credential) []refusal {
+	good := c.good().json()
+	rows := []refusal{}
+	members := strings.TrimSuffix(c.header, "}")
+	for _, member := range []string{`"crit":["exp"]`, `"crit":[]`, `"crit":null`, `"b64":true`, `"b64":false,"crit":["b64"]`} {
+		rows = append(rows, refusal{name: "header with " + member, token: c.sign(members+","+member+"}", good)})
 	}
-	for _, header := range []string{
-		`{"typ":"JWT"}`, `{}`, `{"alg":""}`, `{"alg":"none"}`, `{"alg":"None"}`, `{"alg":"NONE"}`, `{"alg":"hs256"}`,
-		`{"alg":"HS1"}`, `{"alg":"RS256"}`, `{"alg":"ES256"}`, `{"alg":"EdDSA"}`, `{"ALG":"HS256"}`,
-		`{"alg":"HS256","kid":"shared"}`, `{"alg":"HS256","kid":""}`, `{"alg":"HS256","kid":"Eaaaaaaaaaaa"}`,
-		`{"alg":"HS256","kid":"../../dev/null"}`, `{"alg":"HS256","kid":"' OR 1=1 --"}`, `{"alg":"HS256","kid":1}`,
-		`{"alg":"HS256","kid":["a"]}`, `{"alg":"EdDSA","kid":"Eaaaaaaaaaaa"}`,
-		`{"alg":"HS256","crit":["exp"]}`, `{"alg":"HS256","crit":[]}`, `{"alg":"HS256","b64":true}`,
-		`{"alg":"HS256","b64":false,"crit":["b64"]}`,
+	alg := algorithm.FindString(c.header)
+	for _, other := range []string{
+		`"x":1`, `"alg":""`, `"alg":"none"`, `"alg":"None"`, `"alg":"NONE"`, `"alg":"hs256"`, `"alg":"eddsa"`, `"alg":"HS1"`,
+		`"alg":"RS256"`, `"alg":"ES256"`, `"alg":"PS512"`, `"alg":"HS384"`, `"alg":"HS512"`, `"alg":"Ed25519"`, `"alg":"Ed448"`,
+		strings.ToUpper(alg),
 	} {
-		rows = append(rows, refusal{name: "header " + header, token: signed(header, good, s.secretKey)})
+		rows = append(rows, refusal{name: "header with " + other, token: c.sign(strings.Replace(c.header, alg, other, 1), good)})
 	}
 	return rows
 }
 
-func wrongSignature(s secrets) []refusal {
-	good := s.token()
-	part := strings.Split(good, ".")
-	tampered := part[0] + "." + segment(s.good().with("sub", "admin").json()) + "." + part[2]
+// algorithm finds the member alg in the text of a header.
+var algorithm = regexp.MustCompile(`"alg":"[^"]*"`)
+
+func wrongSignature(c credential) []refusal {
+	part := strings.Split(c.token(), ".")
+	input := part[0] + "." + part[1]
 	return []refusal{
-		{name: "tampered payload", token: tampered},
-		{name: "tampered header", token: segment(`{"alg":"HS256"}`) + "." + part[1] + "." + part[2]},
-		{name: "another secret", token: signed(headerHS256, s.good().json(), "not"+s.secretKey)},
-		{name: "empty secret", token: signed(headerHS256, s.good().json(), "")},
-		{name: "the API key as the secret", token: signed(headerHS256, s.good().json(), s.apiKey)},
-		{name: "half a signature", token: part[0] + "." + part[1] + "." + segment(strings.Repeat("x", 16))},
-		{name: "one byte", token: part[0] + "." + part[1] + "." + segment("x")},
-		{name: "signature of HS512", token: signedWith(sha512.New, headerHS256, s.good().json(), s.secretKey)},
+		{name: "tampered payload", token: part[0] + "." + segment(c.good().with("sub", "admin").json()) + "." + part[2]},
+		{name: "tampered header", token: segment(strings.Replace(c.header, `,"typ":"JWT"`, "", 1)) + "." + part[1] + "." + part[2]},
+		{name: "of another text", token: c.forged(c.good())},
+		{name: "half a signature", token: input + "." + segment(strings.Repeat("x", 16))},
+		{name: "one byte", token: input + "." + segment("x")},
+		{name: "twice the signature", token: input + "." + segment(c.signature(input)+c.signature(input))},
+		{name: "zeros", token: input + "." + segment(strings.Repeat("\x00", len(c.signature(input))))},
 	}
 }
 
-func expired(s secrets) []refusal {
-	good, now := s.good(), time.Now().Unix()
+func expired(c credential) []refusal {
+	good, now := c.good(), time.Now().Unix()
 	return []refusal{
-		{name: "a minute ago", token: s.jwt(good.with("iat", now-360).with("exp", now-60))},
-		{name: "in 1970", token: s.jwt(good.with("iat", 0).with("exp", 1))},
-		{name: "at zero", token: s.jwt(good.with("exp", 0))},
-		{name: "EXP is another claim", token: s.jwt(good.with("iat", now-360).with("exp", now-60).with("EXP", now+300))},
+		{name: "a minute ago", token: c.jwt(good.with("iat", now-360).with("exp", now-60))},
+		{name: "in 1970", token: c.jwt(good.with("iat", 0).with("exp", 1))},
+		{name: "at zero", token: c.jwt(good.with("exp", 0))},
+		{name: "EXP is another claim", token: c.jwt(good.with("iat", now-360).with("exp", now-60).with("EXP", now+300))},
 	}
 }
 
-func notYetValid(s secrets) []refusal {
-	good, now := s.good(), time.Now().Unix()
+func notYetValid(c credential) []refusal {
+	good, now := c.good(), time.Now().Unix()
 	return []refusal{
-		{name: "nbf in two minutes", token: s.jwt(good.with("nbf", now+120))},
-		{name: "iat in two minutes", token: s.jwt(good.with("iat", now+120).with("exp", now+300))},
-		{name: "nbf in the year 9999", token: s.jwt(good.with("nbf", int64(253402300799)))},
+		{name: "nbf in two minutes", token: c.jwt(good.with("nbf", now+120))},
+		{name: "iat in two minutes", token: c.jwt(good.with("iat", now+120).with("exp", now+300))},
+		{name: "nbf in the year 9999", token: c.jwt(good.with("nbf", int64(253402300799)))},
 	}
 }
 
-func claimMissing(s secrets) []refusal {
-	good := s.good()
+func claimMissing(c credential) []refusal {
+	good := c.good()
 	return []refusal{
-		{name: "exp", token: s.jwt(good.without("exp"))},
-		{name: "exp, but EXP", token: s.jwt(good.without("exp").with("EXP", good["exp"]))},
-		{name: "aud", token: s.jwt(good.without("aud"))},
-		{name: "iat and nbf", token: s.jwt(good.without("iat"))},
-		{name: "everything but the key", token: s.jwt(claims{"apiKey": s.apiKey})},
-		{name: "everything", token: s.jwt(claims{})},
+		{name: "exp", token: c.jwt(good.without("exp"))},
+		{name: "exp, but EXP", token: c.jwt(good.without("exp").with("EXP", good["exp"]))},
+		{name: "aud", token: c.jwt(good.without("aud"))},
+		{name: "iat and nbf", token: c.jwt(good.without("iat"))},
+		{name: "everything but the key", token: c.jwt(claims{"apiKey": c.apiKey})},
+		{name: "everything", token: c.jwt(claims{})},
 	}
 }
 
-func wrongAudience(s secrets) []refusal {
+func wrongAudience(c credential) []refusal {
 	rows := []refusal{}
 	for _, aud := range []any{
 		"",
@@ -254,43 +287,43 @@ func wrongAudience(s secrets) []refusal {
 		"other",
 		[]string{"other"},
 		[]string{""},
-		s.audience + " ", s.audience + "x", s.audience[1:],
-		otherCase(s.audience),
+		c.audience + " ", c.audience + "x", c.audience[1:],
+		otherCase(c.audience),
 		[]string{"a", "b"},
 	} {
-		rows = append(rows, refusal{name: "aud", token: s.jwt(s.good().with("aud", aud))})
+		rows = append(rows, refusal{name: "aud", token: c.jwt(c.good().with("aud", aud))})
 	}
 	return rows
 }
 
-func lifetimeTooLong(s secrets) []refusal {
-	good, now := s.good(), time.Now().Unix()
+func lifetimeTooLong(c credential) []refusal {
+	good, now := c.good(), time.Now().Unix()
 	return []refusal{
-		{name: "two hours", token: s.jwt(good.with("exp", now+7200))},
-		{name: "two hours, nearly over", token: s.jwt(good.with("iat", now-7140).with("exp", now+60))},
-		{name: "two hours from nbf", token: s.jwt(good.without("iat").with("nbf", now).with("exp", now+7200))},
-		{name: "to the year 9999", token: s.jwt(good.with("exp", int64(253402300799)))},
+		{name: "two hours", token: c.jwt(good.with("exp", now+7200))},
+		{name: "two hours, nearly over", token: c.jwt(good.with("iat", now-7140).with("exp", now+60))},
+		{name: "two hours from nbf", token: c.jwt(good.without("iat").with("nbf", now).with("exp", now+7200))},
+		{name: "to the year 9999", token: c.jwt(good.with("exp", int64(253402300799)))},
 	}
 }
 
-func missingKey(s secrets) []refusal {
-	rows := []refusal{{name: "absent", token: s.jwt(s.good().without("apiKey"))}}
+func missingKey(c credential) []refusal {
+	rows := []refusal{{name: "absent", token: c.jwt(c.good().without("apiKey"))}}
 	for _, value := range []any{nil, "", false, 0, []any{}, map[string]any{}} {
-		rows = append(rows, refusal{name: "empty", token: s.jwt(s.good().with("apiKey", value))})
+		rows = append(rows, refusal{name: "empty", token: c.jwt(c.good().with("apiKey", value))})
 	}
-	return append(rows, refusal{name: "apikey is another claim", token: s.jwt(s.good().without("apiKey").with("apikey", s.apiKey))})
+	return append(rows, refusal{name: "apikey is another claim", token: c.jwt(c.good().without("apiKey").with("apikey", c.apiKey))})
 }
 
-func incorrectKey(s secrets) []refusal {
+func incorrectKey(c credential) []refusal {
 	rows := []refusal{}
 	for _, value := range []any{
-		"wrong", s.apiKey + "x", s.apiKey[:len(s.apiKey)-1], otherCase(s.apiKey), " " + s.apiKey, "null", "0",
+		"wrong", c.apiKey + "x", c.apiKey[:len(c.apiKey)-1], otherCase(c.apiKey), " " + c.apiKey, "null", "0",
 		true, 1, -1, 0.5,
-		[]string{s.apiKey},
-		map[string]any{"apiKey": s.apiKey},
+		[]string{c.apiKey},
+		map[string]any{"apiKey": c.apiKey},
 		[]any{nil},
 	} {
-		rows = append(rows, refusal{name: "another value", token: s.jwt(s.good().with("apiKey", value))})
+		rows = append(rows, refusal{name: "another value", token: c.jwt(c.good().with("apiKey", value))})
 	}
 	return rows
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -134,18 +135,24 @@ type containerSpec struct {
 	env    map[string]string
 	host   func(*container.HostConfig)
 	wait   wait.Strategy
-	volume string // removed with the container
+	volume string   // removed with the container
+	args   []string // of the program: serve, where there are none
 }
 
 // runContainer starts a container as a careful operator would: production settings, a read-only root, no capability and
 // no way to gain one. It is removed when the test ends.
 func runContainer(t *testing.T, image string, spec containerSpec) testcontainers.Container {
 	t.Helper()
+	ports := []string{"8000/tcp", "9464/tcp"}
+	if len(spec.args) > 0 {
+		ports = nil
+	}
 	c, err := testcontainers.GenericContainer(t.Context(), testcontainers.GenericContainerRequest{
 		ContainerRequest: testcontainers.ContainerRequest{
 			Image:        image,
+			Cmd:          spec.args,
 			Env:          spec.env,
-			ExposedPorts: []string{"8000/tcp", "9464/tcp"},
+			ExposedPorts: ports,
 			WaitingFor:   spec.wait,
 			HostConfigModifier: func(hc *container.HostConfig) {
 				hc.ReadonlyRootfs = true
@@ -190,15 +197,26 @@ func startContainerWith(t *testing.T, image string, s secrets, spec containerSpe
 	env := map[string]string{
 		"API_KEY":        s.apiKey,
 		"JWT_SECRET_KEY": s.secretKey,
+		"MASTER_KEY":     s.masterKey,
 		"DEMO_DATA":      "true",
 		"DRAIN_DELAY":    "0s",
 	}
 	maps.Copy(env, spec.env)
 	spec.env = env
+	if spec.volume == "" {
+		spec.volume = "latchkey-" + freshName()
+		spec.host = mounted(spec.volume, nil)
+	}
+	oneOff := containerSpec{env: spec.env, host: spec.host}
 	spec.wait = wait.ForHTTP("/readyz").WithPort("8000/tcp").WithStartupTimeout(startLimit)
 	c := &running{Container: runContainer(t, image, spec)}
 	c.kind, c.secrets = "container", s
+	c.cli = func(t *testing.T, args ...string) (stdout, stderr string, code int) {
+		oneOff.args = args
+		return runOnce(t, image, oneOff)
+	}
 	c.log = func(t *testing.T) string { return containerLog(t, c) }
+	c.files = func(t *testing.T) map[string]string { return storeFiles(t, c) }
 	for port, url := range map[string]*string{"8000/tcp": &c.url, "9464/tcp": &c.opsURL} {
 		endpoint, err := c.PortEndpoint(t.Context(), port, "http")
 		if err != nil {
@@ -207,6 +225,54 @@ func startContainerWith(t *testing.T, image string, s secrets, spec containerSpe
 		*url = endpoint
 	}
 	return c
+}
+
+// runOnce runs the program in a container of its own to its end.
+func runOnce(t *testing.T, image string, spec containerSpec) (stdout, stderr string, code int) {
+	t.Helper()
+	spec.wait = wait.ForExit().WithExitTimeout(startLimit).WithPollInterval(20 * time.Millisecond)
+	c := runContainer(t, image, spec)
+	state, err := c.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := testcontainers.NewDockerClientWithOpts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	lines, err := engine.ContainerLogs(t.Context(), c.GetContainerID(), client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lines.Close()
+	var out, errs strings.Builder
+	if _, err := stdcopy.StdCopy(&out, &errs, lines); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Terminate(t.Context()); err != nil {
+		t.Errorf("a container is left behind: %v", err)
+	}
+	return out.String(), errs.String(), state.ExitCode
+}
+
+// storeFiles are the files of the container's store, by name.
+func storeFiles(t *testing.T, c testcontainers.Container) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, name := range []string{"/data/latchkey.db", "/data/latchkey.db-wal"} {
+		file, err := c.CopyFileFromContainer(t.Context(), name)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		text, err := io.ReadAll(file)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_ = file.Close() // it is a pipe
+		files[name] = string(text)
+	}
+	return files
 }
 
 // containerLog is all that the container has printed.

@@ -21,6 +21,9 @@ import (
 func TestBinary(t *testing.T) {
 	bin := buildBinary(t)
 	t.Run("contract", func(t *testing.T) { startProcess(t, bin, nil).keepsContract(t) })
+	t.Run("contract without the token cache", func(t *testing.T) {
+		startProcess(t, bin, map[string]string{"TOKEN_CACHE_SIZE": "0"}).keepsContract(t)
+	})
 	for _, tt := range []struct {
 		name  string
 		check func(*testing.T, string)
@@ -37,6 +40,10 @@ func TestBinary(t *testing.T) {
 		{"CORS", checkCORS},
 		{"docs switched off", checkDocsOff},
 		{"refuses to start", checkRefusesToStart},
+		{"registered keys alone", checkRegisteredKeysAlone},
+		{"master key", checkMasterKey},
+		{"a warm token expires", checkWarmTokenExpires},
+		{"keys of the other environment", checkOtherEnvironment},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.check(t, bin) })
 	}
@@ -74,6 +81,7 @@ func productionEnv(s secrets, dir string) map[string]string {
 		"OPS_ADDR":       "127.0.0.1:0",
 		"API_KEY":        s.apiKey,
 		"JWT_SECRET_KEY": s.secretKey,
+		"MASTER_KEY":     s.masterKey,
 		"DATABASE_URL":   "sqlite:" + filepath.ToSlash(filepath.Join(dir, "latchkey.db")),
 		"DEMO_DATA":      "true",
 		"DRAIN_DELAY":    "0s",
@@ -95,6 +103,10 @@ func startProcessIn(t *testing.T, bin, dir string, s secrets, settings map[strin
 	maps.Copy(env, settings)
 	p := launch(t, bin, dir, env)
 	p.secrets = s
+	p.cli = func(t *testing.T, args ...string) (stdout, stderr string, code int) {
+		return command(t, bin, dir, env, args...)
+	}
+	p.files = func(t *testing.T) map[string]string { return contents(t, dir) }
 	p.waitReady(t)
 	return p
 }
@@ -212,6 +224,24 @@ func command(t *testing.T, bin, dir string, env map[string]string, args ...strin
 		t.Fatal(err)
 	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// contents are the files of a folder, by name.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, entry := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[entry.Name()] = string(text)
+	}
+	return files
 }
 
 // tail is the end of text, at most n bytes.

@@ -1,0 +1,123 @@
+package integration
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"hash/crc32"
+	"math/big"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The kinds of registered keys, as the service names them.
+const (
+	kindEd25519 = "ed25519"
+	kindHS256   = "hs256"
+)
+
+// keyString is the form of a key string: environment, id, secret and checksum. It is the expression for secret scanners.
+var keyString = regexp.MustCompile(`\blk_(live|test)_([EH][0-9A-Za-z]{11})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})\b`)
+
+// clientKey is a registered key as its holder has it.
+type clientKey struct {
+	credential
+	text string // the key string
+	id   string
+	kind string
+	env  string // live or test
+	seed []byte // of an Ed25519 key; nil for the other kind
+}
+
+// readKey reads a key string by its published form alone.
+func readKey(t *testing.T, text, audience string) clientKey {
+	t.Helper()
+	part := keyString.FindStringSubmatch(text)
+	if part == nil || part[0] != text {
+		t.Fatalf("not a key string: %q", text)
+	}
+	body, sum := text[:64], text[64:]
+	if want := base62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(body)))), 6); sum != want {
+		t.Fatalf("the checksum of a key string is %q, want %q", sum, want)
+	}
+	key := clientKey{text: text, env: part[1], id: part[2]}
+	key.apiKey, key.audience = key.id, audience
+	if key.id[0] == 'H' {
+		key.kind, key.header = kindHS256, `{"alg":"HS256","kid":"`+key.id+`","typ":"JWT"}`
+		key.signature = func(input string) string { return mac(sha256.New, input, text) }
+		return key
+	}
+	secret, ok := new(big.Int).SetString(swapCase(part[3]), 62)
+	if !ok || secret.BitLen() > 256 {
+		t.Fatal("the secret of a key string is not 32 bytes")
+	}
+	key.kind, key.header = kindEd25519, `{"alg":"EdDSA","kid":"`+key.id+`","typ":"JWT"}`
+	key.seed = secret.FillBytes(make([]byte, ed25519.SeedSize))
+	private := ed25519.NewKeyFromSeed(key.seed)
+	key.signature = func(input string) string { return string(ed25519.Sign(private, []byte(input))) }
+	return key
+}
+
+// public is the public half of an Ed25519 key.
+func (k clientKey) public() ed25519.PublicKey {
+	return ed25519.NewKeyFromSeed(k.seed).Public().(ed25519.PublicKey)
+}
+
+// base62 is n with the digits 0-9A-Za-z, at least width of them.
+func base62(n *big.Int, width int) string {
+	digits := swapCase(n.Text(62))
+	return strings.Repeat("0", max(0, width-len(digits))) + digits
+}
+
+// swapCase turns the digits of math/big, which has the small letters first, into those of key strings, and back.
+func swapCase(digits string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return r
+	}, digits)
+}
+
+// publicPEM is a public key as other programs write it.
+func publicPEM(t *testing.T, key ed25519.PublicKey) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// rememberKey keeps every form of a key's secret half to be looked for at the end.
+func (tg *target) rememberKey(t *testing.T, text string) {
+	t.Helper()
+	key := readKey(t, text, "")
+	tg.remember(text)
+	tg.remember(keyString.FindStringSubmatch(text)[3])
+	if key.seed != nil {
+		tg.remember(string(key.seed))
+	}
+}
+
+func TestReadKeyChecksWhatItReads(t *testing.T) {
+	// A value of 32 bytes that ends in 1, so that base62, padding and the order of the digits all matter.
+	n := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(35), 240), big.NewInt(1))
+	body := "lk_live_E0123456789a_" + base62(n, 43)
+	text := body + base62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(body)))), 6)
+	key := readKey(t, text, "latchkey-api")
+	if key.id != "E0123456789a" || key.env != "live" || new(big.Int).SetBytes(key.seed).Cmp(n) != 0 {
+		t.Errorf("%q is read as %+v", text, key)
+	}
+	if !ed25519.Verify(key.public(), []byte("x"), []byte(key.signature("x"))) {
+		t.Error("the signature does not verify")
+	}
+	if got := base62(big.NewInt(61*62+36), 3); got != "0za" {
+		t.Errorf("base62 gives %q, want 0za", got)
+	}
+}

@@ -1,0 +1,46 @@
+package integration
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestReadmeJourney runs the README's script of a key's life as it stands there: beside a server that was started in an
+// empty folder, in a shell, with the built program in the path.
+func TestReadmeJourney(t *testing.T) {
+	for _, tool := range []string{"sh", "curl", "sed", "cut"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			unavailable(t, "the README's script was not run: %v", err)
+		}
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, found := strings.Cut(string(readme), "<!-- journey: a test runs this block -->\n```sh\n")
+	script, _, closed := strings.Cut(script, "```\n")
+	if !found || !closed {
+		t.Fatal("the README has no journey")
+	}
+	bin, dir := buildBinary(t), t.TempDir()
+	env := map[string]string{"PORT": "0", "OPS_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json"}
+	p := launch(t, bin, dir, env)
+	p.waitReady(t)
+
+	shell := exec.CommandContext(t.Context(), "sh", "-euc", script)
+	shell.Dir = dir
+	shell.Env = append(environment(map[string]string{"LATCHKEY_URL": p.url}), "PATH="+filepath.Dir(bin)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	var said strings.Builder
+	shell.Stderr = &said
+	out, err := shell.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, said.String())
+	}
+	first, last := `{"id":"2112","username":"stevenm"}`, `{"detail":"Incorrect API token"}`
+	if got := string(out); !strings.HasPrefix(got, first) || !strings.HasSuffix(strings.TrimSpace(got), last) {
+		t.Errorf("the script printed\n%s\nand said\n%s\nwant %s first and %s last", got, said.String(), first, last)
+	}
+}
