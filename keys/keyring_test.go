@@ -328,46 +328,6 @@ func TestRevocationRacesFills(t *testing.T) {
 	}
 }
 
-// TestEvictedKeysAreStale revokes a key that the keyring no longer holds, while somebody holds on to what it was.
-func TestEvictedKeysAreStale(t *testing.T) {
-	s := openStore(t)
-	ring := newRing(t, s)
-	ring.HoldAtMost(2)
-	poll(t, ring)
-	first, _ := create(t, ring)
-	held, err := ring.Find(first.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 200 { // any of the held keys gives way, this one sooner or later
-		if held.Stale() {
-			break
-		}
-		other, _ := create(t, ring)
-		if err := call(ring, other.ID); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !held.Stale() {
-		t.Fatal("an evicted key is not stale")
-	}
-	if _, err := ring.Authorize(held, first.ID); err != nil {
-		t.Errorf("an evicted key that is in force: %v", err)
-	}
-	again, err := ring.Find(first.ID)
-	if err != nil || again == held {
-		t.Fatalf("evicted, and still held: %v", err)
-	}
-	if _, err := ring.SetState(t.Context(), cli(), first.ID, keys.Revoked); err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range []*keys.Key{held, again} {
-		if _, err := ring.Authorize(key, first.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
-			t.Errorf("revoked after the eviction: %v", err)
-		}
-	}
-}
-
 func TestTheLimitOutlivesAChange(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
