@@ -45,6 +45,8 @@ func reserved() map[string][]string {
 		"github.com/gofiber/fiber":       {"app", "handlers", "middleware"},
 		"github.com/gofiber/contrib/jwt": {"middleware"},
 		"github.com/golang-jwt/jwt":      {"middleware", "token"},
+		// The suite makes the database of a process that it starts, and reads what is in it.
+		"github.com/jackc/pgx": {"store", "integration"},
 	}
 }
 
@@ -93,6 +95,7 @@ func TestArchSeesViolations(t *testing.T) {
 		{"store/x.go", `import _ "github.com/gofiber/fiber/v2"`, libraryImports, "reserved"},
 		{"handlers/x.go", `import _ "github.com/gofiber/contrib/jwt"`, libraryImports, "reserved"},
 		{"app/x_test.go", `import _ "github.com/golang-jwt/jwt/v5"`, libraryImports, "reserved"},
+		{"app/x_test.go", `import _ "github.com/jackc/pgx/v5/stdlib"`, libraryImports, "reserved"},
 		{"token/x.go", `import _ "net/http"`, libraryImports, "must not know"},
 		{"fault/x.go", `import _ "golang.org/x/time/rate"`, libraryImports, "standard library only"},
 		{"app/x.go", `import "os"; func f() { os.Exit(1) }`, calls, "os.Exit"},

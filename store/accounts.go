@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/latchkey-api/latchkey/fault"
 )
@@ -50,7 +49,7 @@ func (s *Store) account(ctx context.Context, query, key string) (a Account, err 
 	if !storable(key) {
 		return Account{}, fault.New(fault.NotFound)
 	}
-	err = s.read(ctx, query, func(ctx context.Context, stmt *sql.Stmt) error {
+	err = s.read(ctx, query, func(ctx context.Context, stmt statement) error {
 		return stmt.QueryRowContext(ctx, key).
 			Scan(&a.ID, &a.Username, &a.Email, &a.FirstName, &a.LastName, &a.AvatarURL)
 	})

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/latchkey-api/latchkey/fault"
@@ -66,7 +65,7 @@ func (s *Store) AppendEvents(ctx context.Context, events []keys.Event) error {
 	if !storableEvents(events...) {
 		return fault.New(fault.Invalid)
 	}
-	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx transaction) error {
 		return appendEvents(ctx, tx, events...)
 	}))
 }
@@ -82,9 +81,9 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time) error {
 	}
 }
 
-func appendEvents(ctx context.Context, tx *sql.Tx, events ...keys.Event) error {
+func appendEvents(ctx context.Context, tx transaction, events ...keys.Event) error {
 	for _, e := range events {
-		_, err := tx.ExecContext(ctx, insertEvent,
+		_, err := tx.exec(ctx, insertEvent,
 			micros(e.At), e.Actor.Key, e.Actor.RequestID, e.Actor.Address, e.Action, e.Target, e.Count)
 		if err != nil {
 			return err

@@ -9,9 +9,12 @@ import (
 	"path/filepath"
 )
 
-// Backup writes a copy of a store to file, which must not exist; only its owner may read the copy. The store may be in use
+// Backup writes a copy of a SQLite store to file, which must not exist; only its owner may read the copy. The store may be in use
 // meanwhile, and is neither made nor migrated: a copy of a store that was not there would be one of nothing.
 func Backup(ctx context.Context, o Options, file string) error {
+	if isPostgres(o.URL) {
+		return errors.New("DATABASE_URL names a PostgreSQL server, and latchkey backup copies SQLite stores only: use pg_dump")
+	}
 	path, err := sqlitePath(o.URL)
 	if err != nil {
 		return err

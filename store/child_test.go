@@ -32,13 +32,17 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// child opens the store. As "register" it creates accounts and prints the id of each that was acknowledged, until it
+// child opens the store of a file, or of a URL of PostgreSQL. As "register" it creates accounts and prints the id of each that was acknowledged, until it
 // is killed; as "open" it says that the store is open, and leaves when its input ends.
-func child(ctx context.Context, role, file string) error {
+func child(ctx context.Context, role, place string) error {
 	if err := become(os.Getenv(childUID)); err != nil {
 		return err
 	}
-	s, err := store.Open(ctx, options(file))
+	o := options(place)
+	if strings.HasPrefix(place, "postgres:") {
+		o.URL = place
+	}
+	s, err := store.Open(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -63,9 +67,9 @@ type process struct {
 	lines   *bufio.Scanner
 }
 
-func startChild(t *testing.T, role, file string, environment ...string) *process {
+func startChild(t *testing.T, role, place string, environment ...string) *process {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), os.Args[0], file)
+	command := exec.CommandContext(t.Context(), os.Args[0], place)
 	command.Env = append(append(os.Environ(), childRole+"="+role), environment...)
 	stdin, err := command.StdinPipe()
 	if err != nil {
@@ -116,29 +120,38 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 	}
 }
 
-func TestTwoProcessesOpenOneFreshFileAtOnce(t *testing.T) {
-	for range 3 {
-		file := newFile(t)
-		children := []*process{startChild(t, "open", file), startChild(t, "open", file), startChild(t, "open", file)}
-		s := openAt(t, file)
-		if err := s.InsertDemo(t.Context()); err != nil {
-			t.Error(err)
-		}
-		for _, p := range children {
-			if !p.lines.Scan() || p.lines.Text() != "open" {
-				t.Errorf("a child says %q", p.lines.Text())
-			}
-			if err := p.stdin.Close(); err != nil {
+func TestProcessesOpenOneFreshStoreAtOnce(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
+		for range 3 {
+			p := newPlace(t)
+			at := strings.TrimPrefix(p.url, "sqlite:")
+			children := []*process{startChild(t, "open", at), startChild(t, "open", at), startChild(t, "open", at)}
+			s := p.open(t)
+			if err := s.InsertDemo(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if rest := p.rest(); len(rest) > 0 || !p.command.ProcessState.Success() {
-				t.Errorf("a child ended with %v and says %q", p.command.ProcessState, rest)
+			for _, p := range children {
+				if !p.lines.Scan() || p.lines.Text() != "open" {
+					t.Errorf("a child says %q", p.lines.Text())
+				}
+				if err := p.stdin.Close(); err != nil {
+					t.Error(err)
+				}
+				if rest := p.rest(); len(rest) > 0 || !p.command.ProcessState.Success() {
+					t.Errorf("a child ended with %v and says %q", p.command.ProcessState, rest)
+				}
+			}
+			if err := s.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+			// What was migrated was migrated once; the version 0 is goose's own.
+			var rows, versions int
+			const count = "SELECT count(*), count(DISTINCT version_id) FROM goose_db_version"
+			if err := p.raw(t).QueryRow(count).Scan(&rows, &versions); err != nil || rows != versions || rows != len(p.migrations(t))+1 {
+				t.Errorf("%d migrations in %d rows, %v", versions, rows, err)
 			}
 		}
-		if err := s.Ready(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
+	})
 }
 
 func TestAnUnwritablePathIsExplained(t *testing.T) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 )
 
@@ -28,14 +27,14 @@ func (s *Store) InsertDemo(ctx context.Context) error {
 		{Storyspace{ID: "2", Name: "bazbars"}, accounts[0]},
 		{Storyspace{ID: "2113", Name: "barfood"}, accounts[1]},
 	}
-	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx transaction) error {
 		for _, a := range accounts {
-			if _, err := tx.ExecContext(ctx, insertDemoAccount, a.ID, a.Username); err != nil {
+			if _, err := tx.exec(ctx, insertDemoAccount, a.ID, a.Username); err != nil {
 				return fmt.Errorf("demo account %s: %w", a.ID, err)
 			}
 		}
 		for _, d := range storyspaces {
-			_, err := tx.ExecContext(ctx, insertDemoStoryspace, d.row.ID, d.row.Name, d.owner.ID, d.owner.Username)
+			_, err := tx.exec(ctx, insertDemoStoryspace, d.row.ID, d.row.Name, d.owner.ID, d.owner.Username)
 			if err != nil {
 				return fmt.Errorf("demo storyspace %s: %w", d.row.ID, err)
 			}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/latchkey-api/latchkey/fault"
@@ -10,7 +9,8 @@ import (
 
 const (
 	updateInstance = `UPDATE instances SET version = $2, beat_at = $3 WHERE id = $1`
-	insertInstance = `INSERT INTO instances (id, version, beat_at) VALUES ($1, $2, $3)`
+	insertInstance = `INSERT INTO instances (id, version, beat_at) VALUES ($1, $2, $3)
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version, beat_at = excluded.beat_at`
 
 	deleteInstance      = `DELETE FROM instances WHERE id = $1`
 	deleteLostInstances = `DELETE FROM instances WHERE beat_at < $1`
@@ -28,18 +28,18 @@ func (s *Store) Beat(ctx context.Context, instance string, version int64, at tim
 	if !storable(instance) {
 		return fault.New(fault.Invalid)
 	}
-	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, updateInstance, instance, version, micros(at))
+	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx transaction) error {
+		result, err := tx.exec(ctx, updateInstance, instance, version, micros(at))
 		if err != nil {
 			return err
 		}
 		if known, err := result.RowsAffected(); err != nil || known > 0 {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, deleteLostInstances, micros(at.Add(-lostAfter))); err != nil {
+		if _, err := tx.exec(ctx, deleteLostInstances, micros(at.Add(-lostAfter))); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, insertInstance, instance, version, micros(at))
+		_, err = tx.exec(ctx, insertInstance, instance, version, micros(at))
 		return err
 	}))
 }
@@ -56,7 +56,7 @@ func (s *Store) Leave(ctx context.Context, instance string) error {
 // Instances gives the instances whose last beat is not before since, and the version that each has seen; never nil.
 func (s *Store) Instances(ctx context.Context, since time.Time) (map[string]int64, error) {
 	seen := map[string]int64{}
-	err := s.read(ctx, selectInstances, func(ctx context.Context, stmt *sql.Stmt) error {
+	err := s.read(ctx, selectInstances, func(ctx context.Context, stmt statement) error {
 		rows, err := stmt.QueryContext(ctx, micros(since))
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ func (s *Store) CreateKey(ctx context.Context, r keys.Record, e keys.Event) (key
 
 // ChangeKey lets change decide about a key, and writes what it left of State, ExpiresAt, Material and RotatedTo together
 // with the event. It gives the key as it is then; where changed is false nothing is written. NotFound without the key;
-// an error of change is returned as it is.
+// an error of change is returned as it is. change may be called again, when the transaction has to be tried again.
 func (s *Store) ChangeKey(
 	ctx context.Context, id string, e keys.Event, change func(r *keys.Record) (changed bool, err error),
 ) (keys.Record, error) {
@@ -70,7 +70,8 @@ func (s *Store) ChangeKey(
 }
 
 // RotateKey is ChangeKey that also creates the successor that rotate makes, and ties the two together. Conflict when
-// the key has a successor already, of which rotate is not asked, or when the successor's id is taken.
+// the key has a successor already, of which rotate is not asked, or when the successor's id is taken. rotate may be
+// called again, too.
 func (s *Store) RotateKey(
 	ctx context.Context, id string, e keys.Event, rotate func(old *keys.Record) (successor keys.Record, err error),
 ) (old, successor keys.Record, err error) {
@@ -105,7 +106,7 @@ func (s *Store) RotateKey(
 
 // keyChange is a transaction that changes keys, and the version that it gives them.
 type keyChange struct {
-	tx      *sql.Tx
+	tx      transaction
 	version int64
 }
 
@@ -118,9 +119,9 @@ func (decisionError) Error() string { return "decided by the caller" }
 // changeKeys runs use in a transaction that moves the version of keys on and adds the event. The version comes first:
 // its row stays locked to the end, so that on every engine changes follow one another and read what those before wrote.
 func (s *Store) changeKeys(ctx context.Context, e keys.Event, use func(context.Context, keyChange) error) error {
-	err := s.writer.transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.writer.transaction(ctx, func(ctx context.Context, tx transaction) error {
 		change := keyChange{tx: tx}
-		err := tx.QueryRowContext(ctx, nextKeyVersion).Scan(&change.version)
+		err := tx.queryRow(ctx, nextKeyVersion).Scan(&change.version)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fault.Wrap(fault.Internal, errNoVersion)
 		}
@@ -142,7 +143,7 @@ func (c keyChange) find(ctx context.Context, id string) (keys.Record, error) {
 	if !storable(id) {
 		return keys.Record{}, fault.New(fault.NotFound)
 	}
-	return scanKey(c.tx.QueryRowContext(ctx, selectKey, id))
+	return scanKey(c.tx.queryRow(ctx, selectKey, id))
 }
 
 func (c keyChange) create(ctx context.Context, r keys.Record) (keys.Record, error) {
@@ -150,7 +151,7 @@ func (c keyChange) create(ctx context.Context, r keys.Record) (keys.Record, erro
 		return keys.Record{}, fault.New(fault.Invalid)
 	}
 	r.Version = c.version
-	return scanKey(c.tx.QueryRowContext(ctx, insertKey, keyArgs(&r)...))
+	return scanKey(c.tx.queryRow(ctx, insertKey, keyArgs(&r)...))
 }
 
 // update writes what may change of a key.
@@ -158,7 +159,7 @@ func (c keyChange) update(ctx context.Context, r keys.Record, id string) (keys.R
 	if !storable(string(r.State), r.RotatedTo) {
 		return keys.Record{}, fault.New(fault.Invalid)
 	}
-	return scanKey(c.tx.QueryRowContext(
+	return scanKey(c.tx.queryRow(
 		ctx, updateKey, id, r.State, micros(r.ExpiresAt), r.Material, r.RotatedTo, c.version))
 }
 

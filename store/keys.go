@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"maps"
 	"slices"
@@ -50,7 +49,7 @@ func (s *Store) Key(ctx context.Context, id string) (found keys.Record, err erro
 	if !storable(id) {
 		return keys.Record{}, fault.New(fault.NotFound)
 	}
-	err = s.read(ctx, selectKey, func(ctx context.Context, stmt *sql.Stmt) error {
+	err = s.read(ctx, selectKey, func(ctx context.Context, stmt statement) error {
 		found, err = scanKey(stmt.QueryRowContext(ctx, id))
 		return err
 	})
@@ -87,7 +86,7 @@ func (s *Store) Keys(ctx context.Context, filter KeyFilter, page Page) ([]keys.R
 
 // HasKeys reports whether any registered key could authenticate now: it is enabled and not expired.
 func (s *Store) HasKeys(ctx context.Context) (has bool, err error) {
-	err = s.read(ctx, selectUsableKey, func(ctx context.Context, stmt *sql.Stmt) error {
+	err = s.read(ctx, selectUsableKey, func(ctx context.Context, stmt statement) error {
 		return stmt.QueryRowContext(ctx, micros(time.Now())).Scan(&has)
 	})
 	return has, err
@@ -95,7 +94,7 @@ func (s *Store) HasKeys(ctx context.Context) (has bool, err error) {
 
 // KeyChanges gives the current version of keys and the keys whose version is above since, as they are at one moment.
 func (s *Store) KeyChanges(ctx context.Context, since int64) (version int64, changed []keys.Record, err error) {
-	err = s.read(ctx, selectKeyChanges, func(ctx context.Context, stmt *sql.Stmt) error {
+	err = s.read(ctx, selectKeyChanges, func(ctx context.Context, stmt statement) error {
 		rows, err := stmt.QueryContext(ctx, since)
 		if err != nil {
 			return err
@@ -130,7 +129,7 @@ func (s *Store) KeyChanges(ctx context.Context, since int64) (version int64, cha
 // SealedKeys lists the ids of all hs256 keys, the oldest first, whatever their state.
 func (s *Store) SealedKeys(ctx context.Context) ([]string, error) {
 	var ids []string
-	err := s.read(ctx, selectSealedKeys, func(ctx context.Context, stmt *sql.Stmt) error {
+	err := s.read(ctx, selectSealedKeys, func(ctx context.Context, stmt statement) error {
 		rows, err := stmt.QueryContext(ctx)
 		if err != nil {
 			return err
@@ -157,18 +156,13 @@ func (s *Store) TouchKeys(ctx context.Context, used map[string]time.Time) error 
 	if len(used) == 0 {
 		return nil
 	}
-	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		update, err := tx.PrepareContext(ctx, updateLastUsed)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = update.Close() }()
+	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx transaction) error {
 		// In one order, so that instances that touch the same keys do not wait for each other in a circle.
 		for _, id := range slices.Sorted(maps.Keys(used)) {
 			if !storable(id) {
 				continue
 			}
-			if _, err := update.ExecContext(ctx, id, micros(used[id])); err != nil {
+			if _, err := tx.exec(ctx, updateLastUsed, id, micros(used[id])); err != nil {
 				return err
 			}
 		}

@@ -36,24 +36,34 @@ func checkMajor(major string) error {
 	return fmt.Errorf("its schema has major version %q, and this program serves major version %q", major, schemaMajor)
 }
 
-// migrateSQLite brings the schema up to date and settles the environment. All of it is one transaction that holds the
-// write lock from its beginning, so that two processes may open one fresh file at once. goose opens no transaction of
-// its own with WithIsolateDDL; db has a single connection, so what goose does happens inside of ours.
-func migrateSQLite(ctx context.Context, db *sql.DB, environment string) (done migrated, err error) {
-	if _, err := db.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+// dialect is what migrating differs in.
+type dialect struct {
+	goose  goose.Dialect
+	folder string
+	// begin opens a transaction that no other process has open at the same time.
+	begin func(ctx context.Context, db *sql.DB) error
+	// tables counts the tables there are, and those named meta.
+	tables string
+}
+
+// migrate brings the schema up to date and settles the environment. All of it is one transaction that others wait for
+// from its beginning, so that many processes may open one fresh store at once. goose opens no transaction of its own
+// with WithIsolateDDL; db has a single connection, so what goose does happens inside of ours.
+func migrate(ctx context.Context, db *sql.DB, d dialect, environment string) (done migrated, err error) {
+	if err := d.begin(ctx, db); err != nil {
 		return migrated{}, err
 	}
 	defer func() {
 		if err != nil {
 			// What failed is the news; a rollback that fails as well adds nothing, the connection is closed next.
-			_, _ = db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+			defer cancel()
+			_, _ = db.ExecContext(ctx, "ROLLBACK")
 		}
 	}()
 
 	var tables, meta int
-	const count = `SELECT count(*), count(*) FILTER (WHERE name = 'meta') FROM sqlite_schema
-		WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`
-	if err := db.QueryRowContext(ctx, count).Scan(&tables, &meta); err != nil {
+	if err := db.QueryRowContext(ctx, d.tables).Scan(&tables, &meta); err != nil {
 		return migrated{}, err
 	}
 	switch {
@@ -65,7 +75,7 @@ func migrateSQLite(ctx context.Context, db *sql.DB, environment string) (done mi
 		return migrated{}, errors.New("it is the database of another program")
 	}
 
-	done, err = up(ctx, goose.DialectSQLite3, db, "migrations/sqlite", goose.WithIsolateDDL(true))
+	done, err = up(ctx, d, db)
 	if err != nil {
 		return migrated{}, err
 	}
@@ -95,15 +105,13 @@ func checkMeta(ctx context.Context, db *sql.DB, environment string) error {
 }
 
 // up applies what is pending. goose keeps no global state and logs nothing this way.
-func up(
-	ctx context.Context, dialect goose.Dialect, db *sql.DB, folder string, options ...goose.ProviderOption,
-) (migrated, error) {
-	files, err := fs.Sub(migrations, folder)
+func up(ctx context.Context, d dialect, db *sql.DB) (migrated, error) {
+	files, err := fs.Sub(migrations, d.folder)
 	if err != nil {
 		return migrated{}, err
 	}
-	options = append(options, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
-	provider, err := goose.NewProvider(dialect, db, files, options...)
+	provider, err := goose.NewProvider(d.goose, db, files,
+		goose.WithIsolateDDL(true), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return migrated{}, err
 	}

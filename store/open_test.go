@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/store"
 )
 
@@ -29,8 +26,13 @@ func TestOpenRefusesURLs(t *testing.T) {
 		{"mysql://root:hunter2@db/latchkey", "must be sqlite:<path>"},
 		{"sqlite:a\x00b", "must be sqlite:<path>"},
 		{"sqlite::memory:", "must name a file"},
-		{"postgres://latchkey:hunter2@db/latchkey", "this version serves sqlite:<path> only"},
-		{"postgresql://latchkey:hunter2@db/latchkey", "this version serves sqlite:<path> only"},
+		{"Postgres://latchkey:hunter2@db/latchkey", "must be sqlite:<path>"},
+		{"postgres://latchkey:hunter2@db:port/latchkey", "must be postgres://"},
+		{"postgres://latchkey:hunter2@db/latchkey?sslmode=hunter2", "must be postgres://"},
+		{"postgres://latchkey:hunter2@db/latchkey?pool_max_conns=0", "must be postgres://"},
+		{"postgresql://latchkey:hunter2@db/latchkey?password=%zz", "must be postgres://"},
+		{"postgres://latchkey:hunter2@db/latchkey?sslmode=verify-full&sslrootcert=/no/such/file", "/no/such/file"},
+		{"postgres://latchkey:hunter2@db/latchkey?default_query_exec_mode=simple_protocol", "simple protocol"},
 	}
 	for _, tt := range tests {
 		s, err := store.Open(t.Context(), store.Options{URL: tt.url, Environment: "development"})
@@ -51,25 +53,6 @@ func TestOpenRefusesAnUnknownEnvironment(t *testing.T) {
 	for _, environment := range []string{"", "staging", "Production"} {
 		_, err := store.Open(t.Context(), store.Options{URL: "sqlite:" + newFile(t), Environment: environment})
 		isSentence(t, err, fmt.Sprintf("%q", environment), "development", "production")
-	}
-}
-
-func TestTheStoreRemembersItsEnvironment(t *testing.T) {
-	for _, pair := range [][2]string{{"development", "production"}, {"production", "development"}} {
-		file := newFile(t)
-		for _, environment := range []string{pair[0], pair[0], pair[1], pair[0]} {
-			s, err := store.Open(t.Context(), store.Options{URL: "sqlite:" + file, Environment: environment})
-			if environment != pair[0] {
-				isSentence(t, err, file, "made for "+pair[0], "runs for "+pair[1])
-				continue
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 }
 
@@ -137,129 +120,6 @@ func TestOpenGivesUpWhenItsTimeIsOver(t *testing.T) {
 	isSentence(t, err, "context canceled")
 }
 
-func TestMigrateSaysWhatItApplied(t *testing.T) {
-	var want []string
-	files, err := os.ReadDir("migrations/sqlite")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		want = append(want, file.Name())
-	}
-	file := newFile(t)
-	got, err := store.Migrate(t.Context(), options(file))
-	if err != nil || len(want) == 0 || !slices.Equal(got, want) {
-		t.Errorf("applied %v, %v, want %v", got, err, want)
-	}
-	again, err := store.Migrate(t.Context(), options(file))
-	if err != nil || len(again) != 0 {
-		t.Errorf("the second time %v, %v", again, err)
-	}
-	_, err = store.Migrate(t.Context(), store.Options{URL: "sqlite:" + file, Environment: "production"})
-	isSentence(t, err, "made for development")
-}
-
-func TestAnOlderSchemaIsMigratedAndKeepsItsRows(t *testing.T) {
-	file := newFile(t)
-	s := openAt(t, file)
-	want, err := s.CreateAccount(t.Context(), store.Account{Username: "ada"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tamper(t, file, "DROP TABLE instances; DELETE FROM goose_db_version WHERE version_id = 6")
-	isCode(t, "ready on an older schema", s.Ready(t.Context()), fault.Unavailable)
-
-	applied, err := store.Migrate(t.Context(), options(file))
-	if err != nil || !slices.Equal(applied, []string{"00006_instances.sql"}) {
-		t.Fatalf("applied %v, %v", applied, err)
-	}
-	if err := s.Ready(t.Context()); err != nil {
-		t.Errorf("ready after the migration: %v", err)
-	}
-	if got, err := s.AccountByUsername(t.Context(), "ada"); err != nil || got != want {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
-	}
-	if err := s.Beat(t.Context(), "one", 1, time.Unix(1, 0)); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestANewerSchemaOfTheSameMajorIsServed(t *testing.T) {
-	file := newFile(t)
-	s := openAt(t, file)
-	tamper(t, file, `CREATE TABLE later (id TEXT); ALTER TABLE accounts ADD COLUMN later TEXT NOT NULL DEFAULT '';
-		INSERT INTO goose_db_version (version_id, is_applied) VALUES (1004, 1), (1005, 1)`)
-	for _, s := range []*store.Store{s, openAt(t, file)} {
-		if err := s.Ready(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if _, err := s.CreateAccount(t.Context(), store.Account{}); err != nil && fault.CodeOf(err) != fault.Conflict {
-			t.Error(err)
-		}
-	}
-	if applied, err := store.Migrate(t.Context(), options(file)); err != nil || len(applied) != 0 {
-		t.Errorf("applied %v, %v", applied, err)
-	}
-}
-
-func TestAnotherMajorIsRefused(t *testing.T) {
-	for _, major := range []string{"2", "0", "", "11"} {
-		file := newFile(t)
-		s := openAt(t, file)
-		tamper(t, file, fmt.Sprintf("UPDATE meta SET value = '%s' WHERE name = 'schema_major'", major))
-		err := s.Ready(t.Context())
-		isCode(t, "ready", err, fault.Unavailable)
-		isSentence(t, err, fmt.Sprintf("major version %q", major), `serves major version "1"`)
-		_, err = store.Open(t.Context(), options(file))
-		isSentence(t, err, file, fmt.Sprintf("major version %q", major), `serves major version "1"`)
-	}
-}
-
-func TestAFailedMigrationLeavesNothing(t *testing.T) {
-	file := newFile(t)
-	s := openAt(t, file)
-	// Version 3 creates storyspaces, which is there: the migration after 2 has to fail.
-	tamper(t, file, `DELETE FROM goose_db_version WHERE version_id > 1;
-		DROP TABLE storyspaces; ALTER TABLE accounts RENAME TO kept; CREATE TABLE storyspaces (id TEXT)`)
-	_, err := store.Open(t.Context(), options(file))
-	isSentence(t, err, file, "cannot be opened")
-	var accounts, version int
-	row := rawSQLite(t, file).QueryRow(`SELECT (SELECT count(*) FROM sqlite_schema WHERE name = 'accounts'),
-		(SELECT max(version_id) FROM goose_db_version)`)
-	if err := row.Scan(&accounts, &version); err != nil || accounts != 0 || version != 1 {
-		t.Errorf("accounts exists %d times, the version is %d, %v: half a migration stayed", accounts, version, err)
-	}
-	isCode(t, "ready", s.Ready(t.Context()), fault.Unavailable)
-}
-
-func TestManyOpenOneFreshFileAtOnce(t *testing.T) {
-	for range 30 {
-		file := newFile(t)
-		var wait sync.WaitGroup
-		stores, errs := make([]*store.Store, 2), make([]error, 2)
-		for i := range stores {
-			wait.Go(func() { stores[i], errs[i] = store.Open(t.Context(), options(file)) })
-		}
-		wait.Wait()
-		for i, s := range stores {
-			if errs[i] != nil {
-				t.Fatal(errs[i])
-			}
-			if _, err := s.CreateAccount(t.Context(), store.Account{ID: fmt.Sprint(i), Username: fmt.Sprint(i)}); err != nil {
-				t.Error(err)
-			}
-			if _, err := stores[1-i].AccountByID(t.Context(), fmt.Sprint(i)); err != nil {
-				t.Errorf("the other store does not see the row: %v", err)
-			}
-		}
-		for _, s := range stores {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-}
-
 func write(t *testing.T, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -270,11 +130,5 @@ func write(t *testing.T, file, text string) {
 // tamper changes the file as another program would.
 func tamper(t *testing.T, file, statements string) {
 	t.Helper()
-	db := rawSQLite(t, file)
-	if _, err := db.Exec(statements); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, rawSQLite(t, file), statements)
 }

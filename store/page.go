@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -101,7 +100,7 @@ func list[T any](
 	}
 	found := []T{}
 	var next Cursor
-	err := s.read(ctx, query, func(ctx context.Context, stmt *sql.Stmt) error {
+	err := s.read(ctx, query, func(ctx context.Context, stmt statement) error {
 		// One row more than asked for tells whether there is a next page.
 		rows, err := stmt.QueryContext(ctx, append([]any{page.After.seq, page.Limit + 1}, args...)...)
 		if err != nil {

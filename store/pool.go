@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -11,28 +13,45 @@ import (
 var errClosed = errors.New("the store is closed")
 
 // pool is a sql.DB whose operations first take one of a fixed number of places. Waiting for a place obeys the caller's
-// context. What runs in a place does not: a statement that can be cancelled costs SQLite half as much again for a point
-// read, and one that cannot always tells what happened. It is short: a lock is waited for two seconds at most.
+// context. Whether what runs in a place does is the engine's choice; see database.limit.
 type pool struct {
 	db      *sql.DB
 	places  chan struct{}
 	closing <-chan struct{}
+
+	limit  time.Duration
+	repeat func(error) bool
 
 	// statements keeps what is prepared. Queries are constants, so there are never more than the program has.
 	mu         sync.RWMutex
 	statements map[string]*sql.Stmt
 }
 
+// statement is a query that is ready to run.
+type statement interface {
+	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, args ...any) *sql.Row
+}
+
 func newPool(db *sql.DB, places int, closing <-chan struct{}) *pool {
 	return &pool{db: db, places: make(chan struct{}, places), closing: closing, statements: map[string]*sql.Stmt{}}
 }
 
-// run takes a place and hands the prepared query over, with a context that has ctx's values and no end.
-func (p *pool) run(ctx context.Context, query string, use func(context.Context, *sql.Stmt) error) error {
+// run takes a place and hands the query over, ready to run, with the context to run it with.
+func (p *pool) run(ctx context.Context, query string, use func(context.Context, statement) error) error {
+	if p.limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, p.deadline(ctx))
+		defer cancel()
+	}
 	if err := p.acquire(ctx); err != nil {
 		return err
 	}
 	defer p.release()
+	if p.limit > 0 {
+		return use(ctx, direct{p.db, query})
+	}
 	ctx = context.WithoutCancel(ctx)
 	stmt, err := p.prepared(ctx, query)
 	if err != nil {
@@ -41,13 +60,74 @@ func (p *pool) run(ctx context.Context, query string, use func(context.Context, 
 	return use(ctx, stmt)
 }
 
-// transaction takes a place and runs use in one transaction, which is committed when use returns nil.
-func (p *pool) transaction(ctx context.Context, use func(context.Context, *sql.Tx) error) error {
+// deadline is when a statement that begins now must be over.
+func (p *pool) deadline(ctx context.Context) time.Time {
+	end := time.Now().Add(p.limit)
+	if callers, ok := ctx.Deadline(); ok && callers.Before(end) {
+		return callers
+	}
+	return end
+}
+
+// direct is a query of a driver that keeps by itself, for each of its connections, what it prepared.
+type direct struct {
+	db    *sql.DB
+	query string
+}
+
+func (d direct) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
+	return d.db.ExecContext(ctx, d.query, args...)
+}
+
+func (d direct) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
+	return d.db.QueryContext(ctx, d.query, args...)
+}
+
+func (d direct) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
+	return d.db.QueryRowContext(ctx, d.query, args...)
+}
+
+// transaction is a *sql.Tx that gives each of its statements the whole of the engine's limit.
+type transaction struct {
+	tx   *sql.Tx
+	next func()
+}
+
+func (t transaction) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	t.next()
+	return t.tx.ExecContext(ctx, query, args...)
+}
+
+func (t transaction) queryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	t.next()
+	return t.tx.QueryRowContext(ctx, query, args...)
+}
+
+// transaction takes a place and runs use in one transaction, which is committed when use returns nil. Where the database
+// ended the transaction for the sake of another one, use is called again in a new one.
+func (p *pool) transaction(ctx context.Context, use func(context.Context, transaction) error) error {
+	ctx, next, cancel := p.stepwise(ctx)
+	defer cancel()
 	if err := p.acquire(ctx); err != nil {
 		return err
 	}
 	defer p.release()
-	ctx = context.WithoutCancel(ctx)
+	if p.limit == 0 {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return p.repeatedly(ctx, func() error {
+		err := p.attempt(ctx, next, use)
+		if err != nil && ctx.Err() != nil {
+			// What the driver says of a transaction whose time is over depends on where it was.
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		next() // for an attempt after this one
+		return err
+	})
+}
+
+func (p *pool) attempt(ctx context.Context, next func(), use func(context.Context, transaction) error) error {
+	// Beginning shares its time with the wait for a place, so that whoever comes while the server hangs waits once.
 	tx, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -55,10 +135,57 @@ func (p *pool) transaction(ctx context.Context, use func(context.Context, *sql.T
 	// After a commit this does nothing. A connection that stayed in its transaction, also because use panics, would
 	// never come back; what failed is the news, and a rollback that fails as well adds nothing.
 	defer func() { _ = tx.Rollback() }()
-	if err := use(ctx, tx); err != nil {
+	if err := use(ctx, transaction{tx, next}); err != nil {
 		return err
 	}
+	next()
 	return tx.Commit()
+}
+
+// stepwise gives a context for many statements: it ends where none of them began, and next was not called, for the limit
+// of one statement, and when the caller's time is over. Without a limit it is the caller's.
+func (p *pool) stepwise(ctx context.Context) (_ context.Context, next, cancel func()) {
+	if p.limit == 0 {
+		return ctx, func() {}, func() {}
+	}
+	stop := func() {}
+	if deadline, ok := ctx.Deadline(); ok {
+		ctx, stop = context.WithDeadline(ctx, deadline) // the caller's may be one that nothing watches
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(p.limit, func() { end(context.DeadlineExceeded) })
+	return ctx, func() { timer.Reset(p.limit) }, func() {
+		timer.Stop()
+		end(nil)
+		stop()
+	}
+}
+
+// An operation that the database ended for the sake of another one is tried this often, at most for the limit of one
+// statement, each time after a pause that is, on the average, repeatPause longer.
+const (
+	repeatAttempts = 20
+	repeatPause    = time.Millisecond
+)
+
+// repeatedly tries again what may be tried again.
+func (p *pool) repeatedly(ctx context.Context, try func() error) error {
+	giveUp := p.deadline(ctx)
+	for attempt := 1; ; attempt++ {
+		err := try()
+		if err == nil || p.repeat == nil || !p.repeat(err) || attempt == repeatAttempts || time.Now().After(giveUp) {
+			return err
+		}
+		// By chance, so that those who disturbed each other do not meet again.
+		pause := rand.N(time.Duration(2*attempt) * repeatPause) //nolint:gosec // it need not be hard to guess
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		case <-p.closing:
+			return err
+		}
+	}
 }
 
 // acquire takes a place, or says why there is none. A deadline counts also where nothing watches it: a caller may pass

@@ -41,7 +41,7 @@ func (s *Store) checkReady(ctx context.Context) error {
 	}
 	var major sql.NullString
 	var version sql.NullInt64
-	err := s.reader.run(ctx, selectSchema, func(ctx context.Context, stmt *sql.Stmt) error {
+	err := s.reader.run(ctx, selectSchema, func(ctx context.Context, stmt statement) error {
 		return stmt.QueryRowContext(ctx).Scan(&major, &version)
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -31,10 +32,9 @@ const (
 func sqlitePath(storeURL string) (string, error) {
 	scheme, path, _ := strings.Cut(storeURL, ":")
 	switch {
-	case scheme == "postgres" || scheme == "postgresql":
-		return "", errors.New("DATABASE_URL names a PostgreSQL server, and this version serves sqlite:<path> only")
 	case scheme != "sqlite" || path == "" || strings.HasPrefix(path, "//") || strings.ContainsRune(path, 0):
-		return "", errors.New("DATABASE_URL must be sqlite:<path>, as in sqlite:data/latchkey.db or sqlite:/data/latchkey.db")
+		return "", errors.New("DATABASE_URL must be sqlite:<path>, as in sqlite:data/latchkey.db or sqlite:/data/latchkey.db, " +
+			"or postgres://user:password@host/name")
 	case path == ":memory:":
 		return "", errors.New("DATABASE_URL must name a file: what is kept in memory is lost when the program stops")
 	}
@@ -58,7 +58,7 @@ func openSQLite(ctx context.Context, path, environment string) (*database, []str
 	}
 	var done migrated
 	err = patiently(ctx, func() (err error) {
-		done, err = migrateSQLite(ctx, write, environment)
+		done, err = migrate(ctx, write, sqliteDialect(), environment)
 		return err
 	})
 	if err == nil {
@@ -85,12 +85,25 @@ func openSQLite(ctx context.Context, path, environment string) (*database, []str
 		classify: classifySQLite,
 		schema:   done.newest,
 		present:  present,
-		flush: func(ctx context.Context) error {
-			// PASSIVE waits for nobody. Closing the last connection does the rest and removes the log.
+		finish: func(ctx context.Context) error {
+			// What is durable only in the journal goes to its place. PASSIVE waits for nobody. Closing the last connection does the rest and removes the log.
 			_, err := write.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 			return err
 		},
 	}, done.applied, nil
+}
+
+func sqliteDialect() dialect {
+	return dialect{
+		goose:  goose.DialectSQLite3,
+		folder: "migrations/sqlite",
+		begin: func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, "BEGIN IMMEDIATE")
+			return err
+		},
+		tables: `SELECT count(*), count(*) FILTER (WHERE name = 'meta') FROM sqlite_schema
+			WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`,
+	}
 }
 
 // createFile makes the folder and an empty file that only their owner may use; SQLite gives its journals the mode of

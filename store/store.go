@@ -1,6 +1,6 @@
 // Package store is database/sql behind the resources and behind keys.Store. Queries are written once, with $1..$n
-// placeholders, in one file for each resource; what differs between databases stands apart: sqlite.go opens and
-// translates the driver's errors.
+// placeholders, in one file for each resource; what differs between databases stands apart: sqlite.go and postgres.go
+// open and translate the driver's errors.
 //
 // Every method that serves a request answers with a fault error: NotFound, Conflict, Unavailable while the store is
 // locked, full, unreachable or closed or the caller's time is over, and Internal, with its cause, for anything else.
@@ -24,8 +24,9 @@ import (
 
 // Options say which store to open.
 type Options struct {
-	// URL is sqlite:<path>, relative to the working directory or absolute. Everything after the colon is the path:
-	// a question mark in it is part of the name.
+	// URL is sqlite:<path>, relative to the working directory or absolute, where everything after the colon is the path:
+	// a question mark in it is part of the name. Or it is postgres://user:password@host:port/name, with the parameters
+	// and the environment variables (PGPASSFILE, PGSSLMODE) that libpq knows; that database must be there.
 	URL string
 	// Environment is "development" or "production". A store remembers the one that opened it first.
 	Environment string
@@ -36,14 +37,21 @@ type database struct {
 	// read and write may be the same pool. They serve at most readers and writers operations at once.
 	read, write      *sql.DB
 	readers, writers int
+	// limit is how long a statement may take, waiting for a connection included; the caller's deadline may be sooner. When
+	// it is over, the connection is given up. 0 is for an engine that cannot hang for long: its statements run to their
+	// end and do not even see the caller's context, because one that can be cancelled costs SQLite half as much again
+	// for a point read, and one that cannot always tells what happened. A lock is waited for two seconds at most.
+	limit time.Duration
+	// repeat reports whether the database ended a transaction for the sake of another one, so that it may be tried again.
+	repeat func(error) bool
 	// classify says what an error of the driver means to a caller; Internal where it is not the driver's.
 	classify func(error) fault.Code
 	// schema is the number of the newest migration that this binary knows.
 	schema int64
 	// present fails when what was opened is no longer what new connections would find.
 	present func() error
-	// flush moves what is durable only in a journal to its place; it is called once, before the pools are closed.
-	flush func(context.Context) error
+	// finish does what must be done before the pools are closed; it is called once.
+	finish func(context.Context) error
 }
 
 // Store is an open store. Its methods may be called from many goroutines.
@@ -81,21 +89,33 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 	if o.Environment != "development" && o.Environment != "production" {
 		return nil, nil, fmt.Errorf("a store is opened for development or for production, not for %q", o.Environment)
 	}
-	path, err := sqlitePath(o.URL)
-	if err != nil {
-		return nil, nil, err
-	}
-	db, applied, err := openSQLite(ctx, path, o.Environment)
+	db, applied, err := openDatabase(ctx, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	closing := make(chan struct{})
-	return &Store{
+	s := &Store{
 		db:      db,
 		reader:  newPool(db.read, db.readers, closing),
 		writer:  newPool(db.write, db.writers, closing),
 		closing: closing,
-	}, applied, nil
+	}
+	for _, p := range []*pool{s.reader, s.writer} {
+		p.limit, p.repeat = db.limit, db.repeat
+	}
+	return s, applied, nil
+}
+
+// openDatabase chooses the engine.
+func openDatabase(ctx context.Context, o Options) (*database, []string, error) {
+	if isPostgres(o.URL) {
+		return openPostgres(ctx, o.URL, o.Environment)
+	}
+	path, err := sqlitePath(o.URL)
+	if err != nil {
+		return nil, nil, err
+	}
+	return openSQLite(ctx, path, o.Environment)
 }
 
 // Close lets the operations in flight end, for a moment, refuses new ones, and closes the store. Calling it again
@@ -107,29 +127,31 @@ func (s *Store) Close() error {
 		s.reader.drain(closePatience)
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 		defer cancel()
-		s.closeErr = errors.Join(s.db.flush(ctx), s.db.read.Close(), s.db.write.Close())
+		s.closeErr = errors.Join(s.db.finish(ctx), s.db.read.Close(), s.db.write.Close())
 	})
 	return s.closeErr
 }
 
 // read runs a prepared query on a connection for reading.
-func (s *Store) read(ctx context.Context, query string, use func(context.Context, *sql.Stmt) error) error {
+func (s *Store) read(ctx context.Context, query string, use func(context.Context, statement) error) error {
 	return s.fault(s.reader.run(ctx, query, use))
 }
 
 // write runs a prepared statement on a connection for writing and gives the number of rows it wrote.
 func (s *Store) write(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	err = s.writer.run(ctx, query, func(ctx context.Context, stmt *sql.Stmt) error {
+	err = s.writer.run(ctx, query, func(ctx context.Context, stmt statement) error {
 		// What is written to a file that was removed is acknowledged and lost.
 		if err := s.db.present(); err != nil {
 			return fault.Wrap(fault.Unavailable, err)
 		}
-		result, err := stmt.ExecContext(ctx, args...)
-		if err != nil {
+		return s.writer.repeatedly(ctx, func() error {
+			result, err := stmt.ExecContext(ctx, args...)
+			if err != nil {
+				return err
+			}
+			rows, err = result.RowsAffected()
 			return err
-		}
-		rows, err = result.RowsAffected()
-		return err
+		})
 	})
 	return rows, s.fault(err)
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/latchkey-api/latchkey/fault"
 )
@@ -41,7 +40,7 @@ func (s *Store) Storyspace(ctx context.Context, id string) (found Storyspace, er
 	if !storable(id) {
 		return Storyspace{}, fault.New(fault.NotFound)
 	}
-	err = s.read(ctx, selectStoryspace, func(ctx context.Context, stmt *sql.Stmt) error {
+	err = s.read(ctx, selectStoryspace, func(ctx context.Context, stmt statement) error {
 		return stmt.QueryRowContext(ctx, id).Scan(&found.ID, &found.Name)
 	})
 	return found, err

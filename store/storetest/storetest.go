@@ -33,6 +33,7 @@ func Exercise(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a list without rows is empty, not nil", storyspacesNone},
 		{"pages lose and repeat nothing", storyspacesPaged},
 		{"pages lose and repeat nothing while rows are added", storyspacesPagedWhileGrowing},
+		{"a user's storyspaces can be followed while others add", storyspacesFollowed},
 		{"a page has at least one row", storyspacesBadPage},
 		{"every text that JSON can carry comes back as it was", texts},
 		{"a text that not every engine can hold is refused", unstorableTexts},

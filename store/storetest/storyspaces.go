@@ -145,6 +145,54 @@ func storyspacesPagedWhileGrowing(t *testing.T, s *store.Store) {
 	}
 }
 
+// storyspacesFollowed reads on from page to page while others add: whoever does so gets every row, once and in order.
+func storyspacesFollowed(t *testing.T, s *store.Store) {
+	const writers, each = 4, 50
+	addUser(t, s, "ada")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		together(writers, func(i int) {
+			for n := range each {
+				if _, err := s.CreateStoryspace(t.Context(), "ada", fmt.Sprint(i, " ", n)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}()
+	seen := make([]int, writers)
+	count := func(rows []store.Storyspace) {
+		for _, row := range rows {
+			var i, n int
+			if _, err := fmt.Sscan(row.Name, &i, &n); err != nil || n != seen[i] {
+				t.Errorf("row %q after %d rows of its writer", row.Name, seen[i])
+			}
+			seen[i]++
+		}
+	}
+	page := store.Page{Limit: 3}
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		rows, next, err := s.Storyspaces(t.Context(), "ada", page)
+		must(t, err)
+		if !next.IsZero() {
+			count(rows)
+			page.After, running = next, true
+		} else if !running {
+			count(rows)
+		}
+	}
+	for i, n := range seen {
+		if n != each {
+			t.Errorf("writer %d: %d rows, want %d", i, n, each)
+		}
+	}
+}
+
 func storyspacesBadPage(t *testing.T, s *store.Store) {
 	addUser(t, s, "ada")
 	for _, limit := range []int{0, -1} {
