@@ -28,6 +28,7 @@ func TestBinary(t *testing.T) {
 		name  string
 		check func(*testing.T, string)
 	}{
+		{"contract on PostgreSQL", checkPostgres},
 		{"first start in an empty folder", checkFirstStart},
 		{"a restart keeps accounts", checkRestart},
 		{"two processes on one store", checkTwoProcesses},
