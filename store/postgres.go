@@ -261,7 +261,7 @@ func postgresReason(err error) string {
 		return "it does not answer in time"
 	}
 	if failed, ok := errors.AsType[*net.DNSError](err); ok {
-		return failed.Error()
+		return "its name cannot be looked up: " + failed.Err // without the address of the resolver
 	}
 	if failed, ok := errors.AsType[*net.OpError](err); ok {
 		return failed.Err.Error()
