@@ -14,3 +14,27 @@ func (k *Keyring) Unknown() int {
 	defer k.mu.RUnlock()
 	return len(k.unknown)
 }
+
+// Part is the fraction of a key's rate that this instance lets through.
+func (k *Keyring) Part(id string) float64 {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.part(id)
+}
+
+// Press makes a key count as asked for as much as its whole rate, until it is measured again.
+func (k *Keyring) Press(id string) {
+	k.limits.mu.Lock()
+	defer k.limits.mu.Unlock()
+	if k.limits.measured == nil {
+		k.limits.measured = map[string]*limit{}
+	}
+	k.limits.measured[id] = &limit{id: id, rate: 1, asked: 1}
+}
+
+// Unpress makes a key count as asked for nothing.
+func (k *Keyring) Unpress(id string) {
+	k.limits.mu.Lock()
+	defer k.limits.mu.Unlock()
+	delete(k.limits.measured, id)
+}

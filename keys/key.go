@@ -5,11 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"math"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/keys/keystring"
@@ -65,8 +62,8 @@ type Key struct {
 	problem error // why the key cannot be used by this process
 	stale   atomic.Bool
 	// shared with the key's earlier and later states
-	limiter *rate.Limiter
-	minute  *atomic.Int64
+	limit  *limit
+	minute *atomic.Int64
 }
 
 func newSharedKey(shared SharedKey) *Key {
@@ -87,7 +84,8 @@ func newSharedKey(shared SharedKey) *Key {
 	return key
 }
 
-// newKey makes what a record says ready for use; before is the key's state until now, nil for none.
+// newKey makes what a record says ready for use; before is the key's state until now, nil for none. The caller has the
+// lock.
 func (k *Keyring) newKey(record Record, before *Key) *Key {
 	key := &Key{
 		id:     record.ID,
@@ -97,17 +95,12 @@ func (k *Keyring) newKey(record Record, before *Key) *Key {
 		record: record,
 		minute: new(atomic.Int64),
 	}
+	var limited *limit
 	if before != nil {
-		key.minute = before.minute
+		key.minute, limited = before.minute, before.limit
 	}
-	if record.Rate > 0 {
-		if before != nil && before.limiter != nil {
-			key.limiter = before.limiter
-			key.limiter.SetLimit(rate.Limit(record.Rate))
-			key.limiter.SetBurst(record.Burst)
-		} else {
-			key.limiter = rate.NewLimiter(rate.Limit(record.Rate), record.Burst)
-		}
+	if key.limit = newLimit(&record, limited, &k.limits); key.limit != nil {
+		key.limit.set(k.part(key.id), k.instances)
 	}
 	switch record.Kind {
 	case keystring.Ed25519:
@@ -148,35 +141,4 @@ func (k *Key) registered() bool { return k.id != SharedID }
 func (k *Key) claims(claimed string) bool {
 	digest := sha256.Sum256([]byte(claimed))
 	return subtle.ConstantTimeCompare(digest[:], k.claim[:]) == 1
-}
-
-// Quota is what a key's limit says of one request.
-type Quota struct {
-	// Limited is false for a key without a limit; the rest means nothing then.
-	Limited bool
-	// Allowed says whether the request may go on.
-	Allowed bool
-	// Burst is how many requests may come at once, and Window how long it takes to earn them all anew.
-	Burst  int
-	Window time.Duration
-	// Remaining is how many may come now, Wait how long until the next one may, and Reset how long until Burst may.
-	Remaining   int
-	Wait, Reset time.Duration
-}
-
-// Take counts one request against the limit of the caller's key.
-func (p *Principal) Take() Quota {
-	if p.key == nil || p.key.limiter == nil {
-		return Quota{}
-	}
-	limiter, now := p.key.limiter, time.Now()
-	perSecond, burst := float64(limiter.Limit()), limiter.Burst()
-	q := Quota{Limited: true, Allowed: limiter.AllowN(now, 1), Burst: burst}
-	earn := func(tokens float64) time.Duration {
-		return time.Duration(math.Ceil(max(0, tokens) / perSecond * float64(time.Second)))
-	}
-	left := limiter.TokensAt(now)
-	q.Remaining = max(0, int(left))
-	q.Window, q.Wait, q.Reset = earn(float64(burst)), earn(1-left), earn(float64(burst)-left)
-	return q
 }

@@ -49,6 +49,8 @@ type Options struct {
 	Now func() time.Time
 	// Instance names this process among those on the same store.
 	Instance string
+	// Propagated, unless nil, is told how long ago a key was disabled or revoked of which this process has just heard.
+	Propagated func(time.Duration)
 }
 
 // Keyring holds the keys that tokens are verified with, and makes and changes registered ones. What it holds follows
@@ -67,15 +69,23 @@ type Keyring struct {
 	swept   time.Time            // when those that are no longer were last thrown out
 	// changes counts the changes that were applied: what was read before one and kept after it could be older.
 	changes uint64
+	// instances is how many there are with this one, and parts what it lets through of limits that are not divided
+	// evenly.
+	instances int
+	parts     shares
 
 	// monotonic is a clock that nobody sets, and viewed the time on it at which the store was last asked what changed,
 	// and answered.
 	monotonic func() time.Duration
 	viewed    atomic.Int64
 	version   atomic.Int64
-	// moved tells that version has changed.
-	moved chan struct{}
-	notes notes
+	// turn is that of the fleet, and began when the server began, when the store was last asked; only Poll uses them.
+	turn  int64
+	began time.Time
+	// moved tells that version has changed, turned that turn has, and woken that the store has news.
+	moved, turned, woken chan struct{}
+	notes                notes
+	limits               limits
 }
 
 // NewKeyring makes a keyring.
@@ -91,6 +101,10 @@ func NewKeyring(o Options) *Keyring {
 		keys:    map[string]*Key{},
 		unknown: map[string]time.Time{},
 		moved:   make(chan struct{}, 1),
+		turned:  make(chan struct{}, 1),
+		woken:   make(chan struct{}, 1),
+
+		instances: 1,
 	}
 	began := time.Now()
 	k.monotonic = func() time.Duration { return time.Since(began) }

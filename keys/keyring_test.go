@@ -40,12 +40,12 @@ func (w *watched) Key(ctx context.Context, id string) (keys.Record, error) {
 	return record, err
 }
 
-func (w *watched) KeyChanges(ctx context.Context, since int64) (int64, []keys.Record, error) {
-	version, changed, err := w.Store.KeyChanges(ctx, since)
+func (w *watched) KeyChanges(ctx context.Context, since int64) (keys.Changes, error) {
+	changes, err := w.Store.KeyChanges(ctx, since)
 	if w.afterChanges != nil {
 		w.afterChanges()
 	}
-	return version, changed, err
+	return changes, err
 }
 
 func openStore(t testing.TB) *watched {

@@ -49,10 +49,12 @@ func (k *Keyring) Create(ctx context.Context, by Actor, in Request) (Record, key
 	now := k.now()
 	record, wrong := in.record(now)
 	if record.Kind == keystring.HS256 {
-		if err := k.canSeal(ctx); fault.CodeOf(err) == fault.Unavailable && err != nil {
-			return Record{}, keystring.Key{}, err
-		} else if err != nil {
+		err := k.canSeal(ctx)
+		switch {
+		case errors.Is(err, errNoMasterKey), errors.Is(err, errWrongMasterKey):
 			wrong = append(wrong, sealField(err))
+		case err != nil:
+			return Record{}, keystring.Key{}, err
 		}
 	}
 	if len(wrong) > 0 {
@@ -118,8 +120,12 @@ func (in Request) record(now time.Time) (Record, []fault.Field) {
 // unprintable characters have no place in a name: they change what a terminal or a page shows around it.
 func unprintable(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
 
-// canSeal says why hs256 keys cannot be made here: there is no master key, or it is not the one that those in the store
-// are sealed under, so that no other process could open a new one. fault.Unavailable where the store cannot be asked.
+// sealedTried is how many sealed keys a master key is tried on.
+const sealedTried = 5
+
+// canSeal says why hs256 keys cannot be made here: errNoMasterKey, or errWrongMasterKey where it is not the one that
+// those in the store are sealed under, so that no other process could open a new one. Revoked keys do not count: whoever
+// has lost the master key revokes what was sealed under it, and begins anew. Other errors are the store's.
 func (k *Keyring) canSeal(ctx context.Context) error {
 	if k.Sealer == nil {
 		return errNoMasterKey
@@ -129,10 +135,14 @@ func (k *Keyring) canSeal(ctx context.Context) error {
 		return err
 	}
 	var wrong error
-	for _, id := range slices.Backward(ids) { // a single one may be damaged
+	newest := ids[max(0, len(ids)-sealedTried):]
+	for _, id := range slices.Backward(newest) { // a single one may be damaged
 		record, err := k.Store.Key(ctx, id)
 		if err != nil {
 			return err
+		}
+		if record.State == Revoked {
+			continue
 		}
 		if _, wrong = k.Sealer.Open(record.ID, record.Kind, record.Material); wrong == nil {
 			return nil
@@ -305,26 +315,30 @@ const (
 	liveFor = maxViewAge + beatEvery
 )
 
-// Confirm waits until every live instance has seen version, for at most 3 s, and returns those that have and those that
-// were late. An instance is live that had beaten within liveFor before, unless it signs off meanwhile.
+// Confirm waits until every live instance has seen version, for at most 3 s or until ctx ends, and returns those that have
+// and those that were late. An instance is live that had beaten within liveFor before, unless it signs off meanwhile. It
+// is an error if the store could not say at all which there are.
 func (k *Keyring) Confirm(ctx context.Context, version int64) (confirmed []Confirmation, late []string, err error) {
-	began, since := time.Now(), k.Now().Add(-liveFor)
-	seen := map[string]bool{}
+	began := time.Now()
+	var seen map[string]bool // nil until the store has answered
 	ticker := time.NewTicker(confirmEvery)
 	defer ticker.Stop()
 	for {
-		instances, err := k.Store.Instances(ctx, since)
-		if err != nil && ctx.Err() == nil {
-			return confirmed, late, err
+		instances, err := k.Store.Instances(ctx, liveFor+time.Since(began))
+		if err != nil && seen != nil && over(ctx) {
+			return confirmed, late, nil // the caller's time is over; what is known until now is the answer
 		}
 		if err != nil {
-			return confirmed, late, nil // the caller's time is over; what is known until now is the answer
+			return nil, nil, err
+		}
+		if seen == nil {
+			seen = map[string]bool{}
 		}
 		late = late[:0]
 		for _, instance := range slices.Sorted(maps.Keys(instances)) {
 			switch {
 			case seen[instance]:
-			case instances[instance] >= version || instance == k.Instance && k.current():
+			case instances[instance].Version >= version || instance == k.Instance && k.current():
 				seen[instance] = true
 				confirmed = append(confirmed, Confirmation{instance, time.Since(began)})
 			default:
@@ -340,4 +354,10 @@ func (k *Keyring) Confirm(ctx context.Context, version int64) (confirmed []Confi
 			return confirmed, late, nil
 		}
 	}
+}
+
+// over says whether the time of ctx is over. The store looks at the clock, and may find so before the context does.
+func over(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
 }

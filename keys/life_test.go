@@ -62,6 +62,7 @@ func TestWhatAKeyMayBe(t *testing.T) {
 		{"an absurd burst", good(limit(1, 1_000_001)), "burst"},
 		{"a burst without a rate", good(func(in *keys.Request) { in.Burst = new(5) }), "burst"},
 		{"expired already", good(func(in *keys.Request) { in.ExpiresAt = new(now.now()) }), "expires_at"},
+		{"expired in the year 1, which is not for ever", good(func(in *keys.Request) { in.ExpiresAt = new(time.Time{}) }), "expires_at"},
 		{"after the last year", good(func(in *keys.Request) { in.ExpiresAt = new(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) }), "expires_at"},
 		{"all at once", keys.Request{Client: "\x00", Scopes: []string{"x"}, Kind: "x", Rate: new(0.0), Burst: new(0)}, "client scopes kind rate burst"},
 	}
@@ -160,6 +161,39 @@ func TestRotate(t *testing.T) {
 	}
 	if _, next, _, err := ring.Rotate(t.Context(), cli(), disabled.ID, 0); err != nil || next.State != keys.Disabled {
 		t.Errorf("rotating a disabled key enables it: %v %v", next.State, err)
+	}
+}
+
+// TestNoClockBringsALeakedKeyBack: an instance whose clock is behind would accept a key that has only just expired.
+func TestNoClockBringsALeakedKeyBack(t *testing.T) {
+	s, now, behind := openStore(t), newClock(), newClock()
+	behind.forward(-time.Hour)
+	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
+	other := newRing(t, s, func(o *keys.Options) { o.Now = behind.now })
+	poll(t, ring)
+	poll(t, other)
+	leaked, _ := create(t, ring)
+	for _, each := range []*keys.Keyring{ring, other} {
+		if err := call(each, leaked.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, next, _, err := ring.Rotate(t.Context(), cli(), leaked.ID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if old.State != keys.Revoked || next.State != keys.Enabled {
+		t.Errorf("the old key is %s, the new one %s", old.State, next.State)
+	}
+	poll(t, other)
+	for _, each := range []*keys.Keyring{ring, other} {
+		wantCall(t, each, leaked.ID, fault.APITokenIncorrect)
+		if err := call(each, next.ID); err != nil {
+			t.Errorf("the successor: %v", err)
+		}
+	}
+	if _, err := ring.SetState(t.Context(), cli(), leaked.ID, keys.Enabled); err == nil || fault.CodeOf(err) != fault.Conflict {
+		t.Errorf("the leaked key can be enabled: %v", err)
 	}
 }
 

@@ -75,6 +75,32 @@ const (
 	ActionRefused = "refused"
 )
 
+// Changes is what the store says of keys since a version.
+type Changes struct {
+	// Version is the current version of keys. Turn moves on when an instance comes, goes, or divides limits anew.
+	Version, Turn int64
+	// Began is when the server began that answered; zero where there is none.
+	Began time.Time
+	// Keys are those whose version is above the one asked for.
+	Keys []Change
+}
+
+// Change is a key that has changed.
+type Change struct {
+	Record
+
+	// Age is how long ago it changed, on the store's clock; negative where that is not known.
+	Age time.Duration
+}
+
+// Instance is what a process that serves from the store says of itself.
+type Instance struct {
+	// Version is the version of keys that it has seen.
+	Version int64
+	// Shares is how much of which limit it lets through; only the keyring reads it.
+	Shares string
+}
+
 // Store is what the keyring needs of a store. Its errors are faults; fault.Unavailable when the store cannot be used.
 //
 // Every change of a key moves the store's version of keys on by one, in the transaction of the change: it is a row that
@@ -93,21 +119,29 @@ type Store interface { //nolint:interfacebloat // all that the domain needs of s
 	// RotateKey is ChangeKey that also creates the successor that rotate returns. Both carry the same new version.
 	// fault.Conflict when the key already has a successor.
 	RotateKey(ctx context.Context, id string, e Event, rotate func(old *Record) (successor Record, err error)) (old, successor Record, err error)
-	// KeyChanges is the current version of keys and the keys whose version is above since, read at one moment.
-	KeyChanges(ctx context.Context, since int64) (version int64, changed []Record, err error)
-	// SealedKeys are the ids of all hs256 keys.
+	// KeyChanges is what changed since a version, read at one moment.
+	KeyChanges(ctx context.Context, since int64) (Changes, error)
+	// Listen calls heard when it begins to listen to the store, and then whenever keys or instances may have changed.
+	// It returns nil when ctx ends, or where the engine tells nobody, and an error when the connection is lost.
+	Listen(ctx context.Context, heard func()) error
+	// SealedKeys are the ids of all hs256 keys: those that are revoked, and then the others, each the oldest first.
 	SealedKeys(ctx context.Context) ([]string, error)
-	// TouchKeys sets when keys were last used, in one transaction; a time before the one that is there is ignored,
-	// and so is an unknown key.
+	// TouchKeys sets when keys were last used, all or none; a time before the one that is there is ignored, and so is
+	// an unknown key.
 	TouchKeys(ctx context.Context, used map[string]time.Time) error
-	// AppendEvents adds rows to the audit, in one transaction.
+	// AppendEvents adds rows to the audit, all or none.
 	AppendEvents(ctx context.Context, events []Event) error
 	// PruneEvents removes the rows of the audit that are older than before.
 	PruneEvents(ctx context.Context, before time.Time) error
-	// Beat says that the instance is alive and has seen the keys as of version.
-	Beat(ctx context.Context, instance string, version int64, at time.Time) error
+	// Beat says that the instance is alive and has seen the keys as of version. The store's clock says when.
+	Beat(ctx context.Context, instance string, version int64) error
 	// Leave forgets the instance, when it stops.
 	Leave(ctx context.Context, instance string) error
-	// Instances are the instances whose last beat is not before since, and the version that each has seen.
-	Instances(ctx context.Context, since time.Time) (map[string]int64, error)
+	// Instances are the instances that have beaten within the given time.
+	Instances(ctx context.Context, within time.Duration) (map[string]Instance, error)
+	// DivideLimits gives divide those instances, and keeps what it answers as the shares of the one named; told moves
+	// the turn of the fleet on, so that the others look. No two instances divide at the same time. fault.NotFound when
+	// instance is not among them. divide may be called again when the transaction has to be tried again.
+	DivideLimits(ctx context.Context, instance string, within time.Duration,
+		divide func(map[string]Instance) (shares string, told bool)) error
 }

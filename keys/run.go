@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -18,20 +19,38 @@ const (
 	pruneEvery = time.Hour
 	// storeLimit is how long one such talk may take.
 	storeLimit = 2 * time.Second
+	// noteLimit is how long writing notesAtOnce may take. At the end of the process there is one call that has begun,
+	// the time in which others begin, and the last of them: three times as long altogether.
+	noteLimit   = time.Second
+	notesAtOnce = 200
 )
 
+// Start asks the store what there is, and joins the other instances. What is held from then on is as new as the store.
+func (k *Keyring) Start(ctx context.Context) error {
+	_, err := k.Poll(ctx)
+	if err == nil {
+		err = k.beat(ctx)
+	}
+	if err == nil {
+		err = k.Divide(ctx)
+	}
+	return err
+}
+
 // Run follows the store until ctx ends: it takes over what other processes change, says that this instance is alive,
-// and writes down what was used and refused. Rows of the audit older than retention are removed. It returns once
-// everything noted is written.
+// divides limits with the others, and writes down what was used and refused. Rows of the audit older than retention are
+// removed. It returns once everything noted is written, or after three seconds without the rest.
 func (k *Keyring) Run(ctx context.Context, retention time.Duration) {
 	var loops sync.WaitGroup
 	loops.Go(func() { k.follow(ctx) })
+	loops.Go(func() { k.listen(ctx) })
 	loops.Go(func() { k.beats(ctx) })
+	loops.Go(func() { k.divides(ctx) })
 	loops.Go(func() { k.write(ctx, retention) })
 	loops.Wait()
 }
 
-// follow polls the store for changes.
+// follow polls the store for changes, at once where it tells that there are some.
 func (k *Keyring) follow(ctx context.Context) {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
@@ -39,10 +58,7 @@ func (k *Keyring) follow(ctx context.Context) {
 	for {
 		changed, err := k.Poll(ctx)
 		if changed {
-			select {
-			case k.moved <- struct{}{}:
-			default: // the beat that is due says it
-			}
+			signal(k.moved)
 		}
 		if ctx.Err() == nil && failing != (err != nil) {
 			failing = err != nil
@@ -54,9 +70,46 @@ func (k *Keyring) follow(ctx context.Context) {
 		}
 		select {
 		case <-poll.C:
+		case <-k.woken:
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// signal says something that need not be said twice.
+func signal(to chan<- struct{}) {
+	select {
+	case to <- struct{}{}:
+	default:
+	}
+}
+
+// listen hears of changes before the next poll would, where the store tells of them.
+func (k *Keyring) listen(ctx context.Context) {
+	const firstPause, lastPause = 100 * time.Millisecond, 5 * time.Second
+	pause := firstPause
+	for {
+		began := time.Now()
+		err := k.Store.Listen(ctx, func() { signal(k.woken) })
+		if err == nil {
+			return
+		}
+		if time.Since(began) > lastPause { // it had listened
+			pause = firstPause
+		}
+		if pause == firstPause {
+			k.Logger.Warn("the store does not tell of changes; they are asked for instead", "error", err)
+		}
+		// By chance, so that instances do not all come at once to a server that has just started.
+		timer := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // it need not be hard to guess
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		pause = min(2*pause, lastPause)
 	}
 }
 
@@ -84,26 +137,53 @@ func (k *Keyring) Poll(ctx context.Context) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
 	since := k.version.Load()
-	version, records, err := k.Store.KeyChanges(ctx, since)
+	changes, err := k.Store.KeyChanges(ctx, since)
 	if err != nil {
 		return false, err
 	}
-	if since == unasked {
+	if since == unasked || changes.Version < since || !changes.Began.Equal(k.began) {
 		// What was read until now was read of an unknown version: a change between then and this moment would never
-		// be heard of.
+		// be heard of. Or the store may have lost changes, as when a server that was behind takes another one's place,
+		// and have given their versions to others.
 		k.forget()
-	} else if len(records) > 0 {
-		k.apply(records...)
+	} else if len(changes.Keys) > 0 {
+		k.hear(changes.Keys)
 	}
-	k.version.Store(version)
+	k.began = changes.Began
+	k.version.Store(changes.Version)
 	k.viewed.Store(int64(asked))
-	return version != since, nil
+	if k.turn != changes.Turn {
+		k.turn = changes.Turn
+		signal(k.turned)
+	}
+	return changes.Version != since, nil
+}
+
+// hear takes over what other processes have changed, and tells how long ago they ended what a key could do.
+func (k *Keyring) hear(changed []Change) {
+	records := make([]Record, len(changed))
+	for i, change := range changed {
+		records[i] = change.Record
+	}
+	k.apply(records...)
+	if k.Propagated == nil {
+		return
+	}
+	for _, change := range changed {
+		if change.State != Enabled && change.Age >= 0 {
+			k.Propagated(change.Age)
+		}
+	}
 }
 
 func (k *Keyring) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
-	return k.Store.Beat(ctx, k.Instance, k.version.Load(), k.Now())
+	version := k.version.Load()
+	if version == unasked {
+		version = 0 // whoever asks who has seen a change waits for the first poll: what is said here outlasts it
+	}
+	return k.Store.Beat(ctx, k.Instance, version)
 }
 
 func (k *Keyring) leave(ctx context.Context) {
@@ -121,23 +201,21 @@ func (k *Keyring) write(ctx context.Context, retention time.Duration) {
 	var touched, pruned time.Time
 	for {
 		now := time.Now()
-		stopping := ctx.Err() != nil
-		unstopped, cancel := context.WithoutCancel(ctx), func() {}
-		if stopping {
-			unstopped, cancel = context.WithTimeout(unstopped, storeLimit)
-		}
-		if now.Sub(touched) >= touchEvery || stopping {
-			touched = now
-			k.report("when keys were last used", k.flushUsed(unstopped))
-		}
-		k.report("refused calls", k.flushRefused(unstopped, stopping))
-		if now.Sub(pruned) >= pruneEvery && !stopping {
-			pruned = now
-			k.report("the age of the audit", k.prune(unstopped, retention))
-		}
-		cancel()
-		if stopping {
+		if ctx.Err() != nil {
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
+			defer cancel()
+			k.report("refused calls", k.flushRefused(last, true))
+			k.report("when keys were last used", k.flushUsed(last))
 			return
+		}
+		k.report("refused calls", k.flushRefused(ctx, false))
+		if now.Sub(touched) >= touchEvery {
+			touched = now
+			k.report("when keys were last used", k.flushUsed(ctx))
+		}
+		if now.Sub(pruned) >= pruneEvery {
+			pruned = now
+			k.report("the age of the audit", k.prune(ctx, retention))
 		}
 		select {
 		case <-note.C:
@@ -219,17 +297,22 @@ func (k *Keyring) flushUsed(ctx context.Context) error {
 	touched := k.notes.touched
 	k.notes.touched = nil
 	k.notes.mu.Unlock()
-	if len(touched) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
-	defer cancel()
-	err := k.Store.TouchKeys(ctx, touched)
-	if err != nil {
+	left, err := inSteps(ctx, slices.Sorted(maps.Keys(touched)), func(ctx context.Context, ids []string) error {
+		step := make(map[string]time.Time, len(ids))
+		for _, id := range ids {
+			step[id] = touched[id]
+		}
+		return k.Store.TouchKeys(ctx, step)
+	})
+	if len(left) > 0 {
 		k.notes.mu.Lock()
 		defer k.notes.mu.Unlock()
-		maps.Copy(touched, k.notes.touched) // what came since is newer
-		k.notes.touched = touched
+		again := make(map[string]time.Time, len(left))
+		for _, id := range left {
+			again[id] = touched[id]
+		}
+		maps.Copy(again, k.notes.touched) // what came since is newer
+		k.notes.touched = again
 	}
 	return err
 }
@@ -237,21 +320,34 @@ func (k *Keyring) flushUsed(ctx context.Context) error {
 // flushRefused writes the refusals of the seconds that are over; all writes those of the current second, too, which could
 // have grown. What cannot be written is noted again.
 func (k *Keyring) flushRefused(ctx context.Context, all bool) error {
-	events := k.takeRefused(all)
-	if len(events) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
-	defer cancel()
-	err := k.Store.AppendEvents(ctx, events)
-	if err != nil {
+	left, err := inSteps(ctx, k.takeRefused(all), k.Store.AppendEvents)
+	if len(left) > 0 {
 		k.notes.mu.Lock()
 		defer k.notes.mu.Unlock()
-		for _, event := range events {
+		for _, event := range left {
 			k.notes.refused[refusedIn{event.Actor.Key, event.At.Unix()}] = event
 		}
 	}
 	return err
+}
+
+// inSteps writes notes, a limited number in each call, so that a slow store gets on with them, and returns those that are
+// left when a call fails or ctx ends. A call that has begun does not end with ctx: nobody would know what became of it.
+func inSteps[N any](ctx context.Context, left []N, write func(context.Context, []N) error) ([]N, error) {
+	for len(left) > 0 {
+		if err := ctx.Err(); err != nil {
+			return left, err
+		}
+		step := left[:min(len(left), notesAtOnce)]
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
+		err := write(limited, step)
+		cancel()
+		if err != nil {
+			return left, err
+		}
+		left = left[len(step):]
+	}
+	return nil, nil
 }
 
 func (k *Keyring) takeRefused(all bool) []Event {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/latchkey-api/latchkey/fault"
@@ -11,7 +12,12 @@ import (
 const (
 	eventColumns = `at, actor, request_id, address, action, target, count`
 
-	insertEvent = `INSERT INTO audit (` + eventColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	// All rows in one statement, because on PostgreSQL the audit is locked from its beginning to the end of the
+	// transaction. In every engine json_each gives the members of an object as key and value.
+	insertEvents = `INSERT INTO audit (` + eventColumns + `)
+		SELECT CAST(value ->> 'at' AS BIGINT), value ->> 'actor', value ->> 'request_id', value ->> 'address',
+			value ->> 'action', value ->> 'target', CAST(value ->> 'count' AS BIGINT)
+		FROM json_each($1) ORDER BY CAST(key AS BIGINT)`
 
 	eventPage = `SELECT seq, ` + eventColumns + ` FROM audit WHERE seq > $1`
 
@@ -57,7 +63,7 @@ func (s *Store) Audit(ctx context.Context, filter AuditFilter, page Page) ([]key
 	}
 }
 
-// AppendEvents adds rows to the audit, in one transaction. Invalid when a text cannot be stored.
+// AppendEvents adds rows to the audit, all or none. Invalid when a text cannot be stored.
 func (s *Store) AppendEvents(ctx context.Context, events []keys.Event) error {
 	if len(events) == 0 {
 		return nil
@@ -65,9 +71,12 @@ func (s *Store) AppendEvents(ctx context.Context, events []keys.Event) error {
 	if !storableEvents(events...) {
 		return fault.New(fault.Invalid)
 	}
-	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx transaction) error {
-		return appendEvents(ctx, tx, events...)
-	}))
+	rows, err := eventRows(events...)
+	if err != nil {
+		return s.fault(err)
+	}
+	_, err = s.write(ctx, insertEvents, rows)
+	return err
 }
 
 // PruneEvents removes the rows of the audit that are older than before. It takes many short transactions: when it
@@ -81,15 +90,23 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time) error {
 	}
 }
 
-func appendEvents(ctx context.Context, tx transaction, events ...keys.Event) error {
-	for _, e := range events {
-		_, err := tx.exec(ctx, insertEvent,
-			micros(e.At), e.Actor.Key, e.Actor.RequestID, e.Actor.Address, e.Action, e.Target, e.Count)
-		if err != nil {
-			return err
-		}
+// eventRows is the argument of insertEvents: an object, whose members are numbered in the order of the rows.
+func eventRows(events ...keys.Event) (string, error) {
+	type row struct {
+		At        int64  `json:"at"`
+		Actor     string `json:"actor"`
+		RequestID string `json:"request_id"`
+		Address   string `json:"address"`
+		Action    string `json:"action"`
+		Target    string `json:"target"`
+		Count     int    `json:"count"`
 	}
-	return nil
+	rows := make(map[int]row, len(events))
+	for i, e := range events {
+		rows[i] = row{micros(e.At), e.Actor.Key, e.Actor.RequestID, e.Actor.Address, e.Action, e.Target, e.Count}
+	}
+	text, err := json.Marshal(rows)
+	return string(text), err
 }
 
 func scanEvent(from scanner, seq *int64) (e keys.Event, err error) {

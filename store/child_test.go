@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/store"
 )
 
@@ -32,8 +33,9 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// child opens the store of a file, or of a URL of PostgreSQL. As "register" it creates accounts and prints the id of each that was acknowledged, until it
-// is killed; as "open" it says that the store is open, and leaves when its input ends.
+// child opens the store of a file, or of a URL of PostgreSQL. As "register" it creates accounts and prints the id of each
+// that was acknowledged, until it is killed; as "open" it says that the store is open, and leaves when its input ends; as
+// "revoke" it says so in the middle of revoking the key E1, and goes on when its input ends.
 func child(ctx context.Context, role, place string) error {
 	if err := become(os.Getenv(childUID)); err != nil {
 		return err
@@ -46,10 +48,18 @@ func child(ctx context.Context, role, place string) error {
 	if err != nil {
 		return err
 	}
-	if role == "open" {
+	switch role {
+	case "open":
 		fmt.Println("open")
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		return s.Close()
+	case "revoke":
+		_, err := s.ChangeKey(ctx, "E1", keys.Event{}, func(r *keys.Record) (bool, error) {
+			fmt.Println("revoke")
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			return revoke(r)
+		})
+		return err
 	}
 	for {
 		a, err := s.CreateAccount(ctx, store.Account{Username: rand.Text()})

@@ -2,78 +2,144 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
 )
 
+// An instance is judged by the store's clock alone, so that no other one has to be right.
 const (
-	updateInstance = `UPDATE instances SET version = $2, beat_at = $3 WHERE id = $1`
-	insertInstance = `INSERT INTO instances (id, version, beat_at) VALUES ($1, $2, $3)
+	// clock is the time on the store's clock.
+	clock = `(SELECT micros FROM store_clock)`
+
+	updateInstance = `UPDATE instances SET version = $2, beat_at = ` + clock + ` WHERE id = $1`
+	insertInstance = `INSERT INTO instances (id, version, beat_at) VALUES ($1, $2, ` + clock + `)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version, beat_at = excluded.beat_at`
 
-	deleteInstance      = `DELETE FROM instances WHERE id = $1`
-	deleteLostInstances = `DELETE FROM instances WHERE beat_at < $1`
+	deleteInstance = `DELETE FROM instances WHERE id = $1`
+	// An instance that stopped without leaving is remembered for a day, far longer than anybody waits for one.
+	deleteLostInstances = `DELETE FROM instances WHERE beat_at < ` + clock + ` - 86400000000`
 
-	selectInstances = `SELECT id, version FROM instances WHERE beat_at >= $1`
+	// A clock that was set back does not bring back who stopped since: who lives beats anew. A second is left for beats
+	// that are committed while this is read.
+	selectInstances = `SELECT id, version, shares FROM instances
+		WHERE beat_at >= ` + clock + ` - $1 AND beat_at <= ` + clock + ` + 1000000`
+
+	updateShares = `UPDATE instances SET shares = $2 WHERE id = $1`
+
+	lockFleet = `UPDATE fleet SET turn = turn`
+	nextTurn  = `UPDATE fleet SET turn = turn + 1`
 )
 
-// lostAfter is how long an instance that stopped without leaving is remembered. It is far longer than anybody waits
-// for one; a living one that it hits, because clocks differ that much, is back with its next beat.
-const lostAfter = 24 * time.Hour
-
-// Beat says that the instance is alive and has seen the keys as of version. The first beat of an instance forgets those
-// that were lost. Invalid when its name cannot be stored.
-func (s *Store) Beat(ctx context.Context, instance string, version int64, at time.Time) error {
+// Beat says that the instance is alive and has seen the keys as of version. The first beat of an instance tells the
+// others, and forgets those that were lost. Invalid when its name cannot be stored.
+func (s *Store) Beat(ctx context.Context, instance string, version int64) error {
 	if !storable(instance) {
 		return fault.New(fault.Invalid)
 	}
-	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx transaction) error {
-		result, err := tx.exec(ctx, updateInstance, instance, version, micros(at))
+	return s.fault(s.keyWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
+		result, err := tx.exec(ctx, updateInstance, instance, version)
 		if err != nil {
 			return err
 		}
 		if known, err := result.RowsAffected(); err != nil || known > 0 {
 			return err
 		}
-		if _, err := tx.exec(ctx, deleteLostInstances, micros(at.Add(-lostAfter))); err != nil {
+		if _, err := tx.exec(ctx, deleteLostInstances); err != nil {
 			return err
 		}
-		_, err = tx.exec(ctx, insertInstance, instance, version, micros(at))
+		if _, err := tx.exec(ctx, insertInstance, instance, version); err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, nextTurn)
 		return err
 	}))
 }
 
-// Leave forgets the instance; one that is not known is forgotten already.
+// Leave forgets the instance and tells the others; one that is not known is forgotten already.
 func (s *Store) Leave(ctx context.Context, instance string) error {
 	if !storable(instance) {
 		return nil
 	}
-	_, err := s.write(ctx, deleteInstance, instance)
-	return err
-}
-
-// Instances gives the instances whose last beat is not before since, and the version that each has seen; never nil.
-func (s *Store) Instances(ctx context.Context, since time.Time) (map[string]int64, error) {
-	seen := map[string]int64{}
-	err := s.read(ctx, selectInstances, func(ctx context.Context, stmt statement) error {
-		rows, err := stmt.QueryContext(ctx, micros(since))
+	return s.fault(s.keyWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
+		result, err := tx.exec(ctx, deleteInstance, instance)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var id string
-			var version int64
-			if err := rows.Scan(&id, &version); err != nil {
-				return err
-			}
-			seen[id] = version
+		if known, err := result.RowsAffected(); err != nil || known == 0 {
+			return err
 		}
-		return rows.Err()
+		_, err = tx.exec(ctx, nextTurn)
+		return err
+	}))
+}
+
+// Instances gives the instances that have beaten within the given time; never nil.
+func (s *Store) Instances(ctx context.Context, within time.Duration) (map[string]keys.Instance, error) {
+	found := map[string]keys.Instance{}
+	err := s.read(ctx, selectInstances, func(ctx context.Context, stmt statement) error {
+		rows, err := stmt.QueryContext(ctx, within.Microseconds())
+		if err != nil {
+			return err
+		}
+		return scanInstances(rows, found)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return seen, nil
+	return found, nil
+}
+
+// DivideLimits gives divide the instances that have beaten within the given time, and keeps as the shares of instance
+// what it answers; told makes the others look as well. No two of them divide at the same time, and each sees what the
+// one before has kept. NotFound when instance has not beaten. divide may be called again, when the transaction has to
+// be tried again.
+func (s *Store) DivideLimits(
+	ctx context.Context, instance string, within time.Duration,
+	divide func(map[string]keys.Instance) (shares string, told bool),
+) error {
+	if !storable(instance) {
+		return fault.New(fault.NotFound)
+	}
+	return s.fault(s.keyWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
+		if _, err := tx.exec(ctx, lockFleet); err != nil {
+			return err
+		}
+		rows, err := tx.query(ctx, selectInstances, within.Microseconds())
+		if err != nil {
+			return err
+		}
+		found := map[string]keys.Instance{}
+		if err := scanInstances(rows, found); err != nil {
+			return err
+		}
+		if _, live := found[instance]; !live {
+			return fault.New(fault.NotFound)
+		}
+		shares, told := divide(found)
+		if !storable(shares) {
+			return fault.New(fault.Invalid)
+		}
+		if _, err := tx.exec(ctx, updateShares, instance, shares); err != nil || !told {
+			return err
+		}
+		_, err = tx.exec(ctx, nextTurn)
+		return err
+	}))
+}
+
+// scanInstances reads all rows into found, and closes them.
+func scanInstances(rows *sql.Rows, found map[string]keys.Instance) error {
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var i keys.Instance
+		if err := rows.Scan(&id, &i.Version, &i.Shares); err != nil {
+			return err
+		}
+		found[id] = i
+	}
+	return rows.Err()
 }

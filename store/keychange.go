@@ -13,10 +13,10 @@ import (
 const (
 	nextKeyVersion = `UPDATE key_version SET value = value + 1 RETURNING value`
 
-	insertKey = `INSERT INTO keys (` + keyColumns + `)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING ` + keyColumns
+	insertKey = `INSERT INTO keys (` + keyColumns + `, changed_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, ` + clock + `) RETURNING ` + keyColumns
 
-	updateKey = `UPDATE keys SET state = $2, expires_at = $3, material = $4, rotated_to = $5, version = $6
+	updateKey = `UPDATE keys SET state = $2, expires_at = $3, material = $4, rotated_to = $5, version = $6, changed_at = ` + clock + `
 		WHERE id = $1 RETURNING ` + keyColumns
 )
 
@@ -119,7 +119,11 @@ func (decisionError) Error() string { return "decided by the caller" }
 // changeKeys runs use in a transaction that moves the version of keys on and adds the event. The version comes first:
 // its row stays locked to the end, so that on every engine changes follow one another and read what those before wrote.
 func (s *Store) changeKeys(ctx context.Context, e keys.Event, use func(context.Context, keyChange) error) error {
-	err := s.writer.transaction(ctx, func(ctx context.Context, tx transaction) error {
+	event, err := eventRows(e)
+	if err != nil {
+		return s.fault(err)
+	}
+	err = s.keyWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
 		change := keyChange{tx: tx}
 		err := tx.queryRow(ctx, nextKeyVersion).Scan(&change.version)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -131,7 +135,8 @@ func (s *Store) changeKeys(ctx context.Context, e keys.Event, use func(context.C
 		if err := use(ctx, change); err != nil {
 			return err
 		}
-		return appendEvents(ctx, tx, e)
+		_, err = tx.exec(ctx, insertEvents, event)
+		return err
 	})
 	if decided, ok := errors.AsType[decisionError](err); ok {
 		return decided.cause

@@ -2,9 +2,8 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,15 +19,22 @@ const (
 
 	selectKey = `SELECT ` + keyColumns + ` FROM keys WHERE id = $1`
 
-	// The first row has the version and no id. One statement sees one moment on every engine.
-	selectKeyChanges = `SELECT '', '', '', '', '', 0, 0, '', '', '', '', '', 0, 0, 0, value FROM key_version
-		UNION ALL SELECT ` + keyColumns + ` FROM keys WHERE version > $1`
+	// The first row has no id: before the columns of a key it has the turn of the fleet, where the others have how long
+	// ago the change was, and in them the version, and as created_at the server's. One statement sees one moment on every
+	// engine.
+	selectKeyChanges = `SELECT (SELECT turn FROM fleet), '', '', '', '', '', 0, 0, '', '', '', '', '',
+		(SELECT began FROM store_clock), 0, 0, value FROM key_version
+		UNION ALL SELECT CASE changed_at WHEN 0 THEN -1 ELSE ` + clock + ` - changed_at END, ` + keyColumns + `
+		FROM keys WHERE version > $1`
 
-	selectSealedKeys = `SELECT id FROM keys WHERE kind = 'hs256' ORDER BY seq`
+	selectSealedKeys = `SELECT id FROM keys WHERE kind = 'hs256' ORDER BY state <> 'revoked', seq`
 
 	selectUsableKey = `SELECT EXISTS (SELECT 1 FROM keys WHERE state = 'enabled' AND (expires_at = 0 OR expires_at > $1))`
 
-	updateLastUsed = `UPDATE keys SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2`
+	// All keys in one statement; see insertEvents.
+	updateLastUsed = `UPDATE keys SET last_used_at = used.at
+		FROM (SELECT key AS id, CAST(CAST(value AS TEXT) AS BIGINT) AS at FROM json_each($1)) AS used
+		WHERE keys.id = used.id AND keys.last_used_at < used.at`
 )
 
 // The pages of keys. Each combination of filters has a query of its own, so that each finds its index.
@@ -92,8 +98,9 @@ func (s *Store) HasKeys(ctx context.Context) (has bool, err error) {
 	return has, err
 }
 
-// KeyChanges gives the current version of keys and the keys whose version is above since, as they are at one moment.
-func (s *Store) KeyChanges(ctx context.Context, since int64) (version int64, changed []keys.Record, err error) {
+// KeyChanges gives the current version of keys, the turn of the fleet, and the keys whose version is above since, as they
+// are at one moment.
+func (s *Store) KeyChanges(ctx context.Context, since int64) (changes keys.Changes, err error) {
 	err = s.read(ctx, selectKeyChanges, func(ctx context.Context, stmt statement) error {
 		rows, err := stmt.QueryContext(ctx, since)
 		if err != nil {
@@ -102,14 +109,15 @@ func (s *Store) KeyChanges(ctx context.Context, since int64) (version int64, cha
 		defer rows.Close()
 		known := false
 		for rows.Next() {
-			r, err := scanKey(rows)
+			var number int64
+			r, err := scanKey(rows, &number)
 			if err != nil {
 				return err
 			}
 			if r.ID == "" {
-				version, known = r.Version, true
+				changes.Version, changes.Turn, changes.Began, known = r.Version, number, r.CreatedAt, true
 			} else {
-				changed = append(changed, r)
+				changes.Keys = append(changes.Keys, keys.Change{Record: r, Age: time.Duration(number) * time.Microsecond})
 			}
 		}
 		if err := rows.Err(); err != nil {
@@ -121,12 +129,12 @@ func (s *Store) KeyChanges(ctx context.Context, since int64) (version int64, cha
 		return nil
 	})
 	if err != nil {
-		return 0, nil, err
+		return keys.Changes{}, err
 	}
-	return version, changed, nil
+	return changes, nil
 }
 
-// SealedKeys lists the ids of all hs256 keys, the oldest first, whatever their state.
+// SealedKeys lists the ids of all hs256 keys: those that are revoked, and then the others, each the oldest first.
 func (s *Store) SealedKeys(ctx context.Context) ([]string, error) {
 	var ids []string
 	err := s.read(ctx, selectSealedKeys, func(ctx context.Context, stmt statement) error {
@@ -150,24 +158,26 @@ func (s *Store) SealedKeys(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// TouchKeys sets when keys were last used, in one transaction. A time that is not after the one that is there is
-// ignored, and so is an unknown key; no version moves.
+// TouchKeys sets when keys were last used, all or none. A time that is not after the one that is there is ignored, and
+// so is an unknown key; no version moves.
 func (s *Store) TouchKeys(ctx context.Context, used map[string]time.Time) error {
-	if len(used) == 0 {
+	rows := make(map[string]int64, len(used))
+	for id, at := range used {
+		if storable(id) {
+			rows[id] = micros(at)
+		}
+	}
+	if len(rows) == 0 {
 		return nil
 	}
-	return s.fault(s.writer.transaction(ctx, func(ctx context.Context, tx transaction) error {
-		// In one order, so that instances that touch the same keys do not wait for each other in a circle.
-		for _, id := range slices.Sorted(maps.Keys(used)) {
-			if !storable(id) {
-				continue
-			}
-			if _, err := tx.exec(ctx, updateLastUsed, id, micros(used[id])); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
+	// Instances that touch the same keys mostly lock them in one order. Where they wait for each other in a circle, one
+	// is tried again.
+	text, err := json.Marshal(rows)
+	if err != nil {
+		return s.fault(err)
+	}
+	_, err = s.write(ctx, updateLastUsed, string(text))
+	return err
 }
 
 // scanKey reads a row of keyColumns, after the columns that stand before them.

@@ -82,7 +82,8 @@ func TestKeyAndEventAreWrittenTogetherOrNotAtAll(t *testing.T) {
 			if events, _, err := s.Audit(t.Context(), AuditFilter{}, Page{Limit: 9}); err != nil || len(events) != 1 {
 				t.Errorf("the audit has %v, %v", events, err)
 			}
-			version, _, err := s.KeyChanges(t.Context(), 0)
+			changes, err := s.KeyChanges(t.Context(), 0)
+			version := changes.Version
 			if tt.name == "the version is lost" {
 				if err == nil || fault.CodeOf(err) != fault.Internal {
 					t.Errorf("changes since 0: version %d, %v", version, err)

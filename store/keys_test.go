@@ -74,11 +74,11 @@ func keyCalls(s *store.Store) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"read a key":     func(ctx context.Context) error { _, err := s.Key(ctx, "E1"); return err },
 		"read keys":      func(ctx context.Context) error { _, _, err := s.Keys(ctx, store.KeyFilter{}, page); return err },
-		"read changes":   func(ctx context.Context) error { _, _, err := s.KeyChanges(ctx, 0); return err },
+		"read changes":   func(ctx context.Context) error { _, err := s.KeyChanges(ctx, 0); return err },
 		"read sealed":    func(ctx context.Context) error { _, err := s.SealedKeys(ctx); return err },
 		"read usable":    func(ctx context.Context) error { _, err := s.HasKeys(ctx); return err },
 		"read the audit": func(ctx context.Context) error { _, _, err := s.Audit(ctx, store.AuditFilter{}, page); return err },
-		"read instances": func(ctx context.Context) error { _, err := s.Instances(ctx, time.Unix(1, 0)); return err },
+		"read instances": func(ctx context.Context) error { _, err := s.Instances(ctx, time.Hour); return err },
 
 		"create": func(ctx context.Context) error { _, err := s.CreateKey(ctx, newKey("E2"), keys.Event{}); return err },
 		"change": func(ctx context.Context) error { _, err := s.ChangeKey(ctx, "E1", keys.Event{}, revoke); return err },
@@ -89,8 +89,14 @@ func keyCalls(s *store.Store) map[string]func(context.Context) error {
 		"touch":  func(ctx context.Context) error { return s.TouchKeys(ctx, map[string]time.Time{"E1": time.Unix(1, 0)}) },
 		"append": func(ctx context.Context) error { return s.AppendEvents(ctx, []keys.Event{{}}) },
 		"prune":  func(ctx context.Context) error { return s.PruneEvents(ctx, time.Unix(1, 0)) },
-		"beat":   func(ctx context.Context) error { return s.Beat(ctx, "one", 1, time.Unix(1, 0)) },
-		"leave":  func(ctx context.Context) error { return s.Leave(ctx, "one") },
+		"beat":   func(ctx context.Context) error { return s.Beat(ctx, "one", 1) },
+		"divide": func(ctx context.Context) error {
+			if err := s.Beat(ctx, "one", 1); err != nil {
+				return err
+			}
+			return s.DivideLimits(ctx, "one", time.Hour, func(map[string]keys.Instance) (string, bool) { return "", true })
+		},
+		"leave": func(ctx context.Context) error { return s.Leave(ctx, "one") },
 	}
 }
 
@@ -139,9 +145,9 @@ func TestTwoStoresOnOneFileChangeKeysTogether(t *testing.T) {
 		}
 		isCode(t, "the one who was late", errs[lost], fault.Conflict)
 		for _, s := range stores {
-			version, changed, err := s.KeyChanges(t.Context(), made.Version)
-			if err != nil || version != made.Version+1 || len(changed) != 2 {
-				t.Errorf("version %d and %d changes, %v, want %d and 2", version, len(changed), err, made.Version+1)
+			changes, err := s.KeyChanges(t.Context(), made.Version)
+			if err != nil || changes.Version != made.Version+1 || len(changes.Keys) != 2 {
+				t.Errorf("version %d and %d changes, %v, want %d and 2", changes.Version, len(changes.Keys), err, made.Version+1)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"time"
 
 	"github.com/pressly/goose/v3"
 )
@@ -42,6 +43,8 @@ type dialect struct {
 	folder string
 	// begin opens a transaction that no other process has open at the same time.
 	begin func(ctx context.Context, db *sql.DB) error
+	// limit is how long anything but begin and the migrations may take; 0 for an engine that keeps its own limit.
+	limit time.Duration
 	// tables counts the tables there are, and those named meta.
 	tables string
 }
@@ -62,29 +65,51 @@ func migrate(ctx context.Context, db *sql.DB, d dialect, environment string) (do
 		}
 	}()
 
-	var tables, meta int
-	if err := db.QueryRowContext(ctx, d.tables).Scan(&tables, &meta); err != nil {
-		return migrated{}, err
-	}
-	switch {
-	case meta > 0:
-		if err := checkMeta(ctx, db, environment); err != nil {
-			return migrated{}, err
-		}
-	case tables > 0:
-		return migrated{}, errors.New("it is the database of another program")
-	}
-
-	done, err = up(ctx, d, db)
+	err = limited(ctx, d.limit, func(ctx context.Context) error { return checkOurs(ctx, db, d, environment) })
 	if err != nil {
 		return migrated{}, err
 	}
-	const remember = `INSERT INTO meta (name, value) VALUES ('environment', $1) ON CONFLICT DO NOTHING`
-	if _, err := db.ExecContext(ctx, remember, environment); err != nil {
+	if done, err = up(ctx, d, db); err != nil {
 		return migrated{}, err
 	}
-	_, err = db.ExecContext(ctx, "COMMIT")
+	err = limited(ctx, d.limit, func(ctx context.Context) error {
+		const remember = `INSERT INTO meta (name, value) VALUES ('environment', $1) ON CONFLICT DO NOTHING`
+		_, err := db.ExecContext(ctx, remember, environment)
+		return err
+	})
+	if err != nil {
+		return migrated{}, err
+	}
+	err = limited(ctx, d.limit, func(ctx context.Context) error {
+		_, err := db.ExecContext(ctx, "COMMIT")
+		return err
+	})
 	return done, err
+}
+
+// limited does something for at most limit; 0 is no limit.
+func limited(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	return do(ctx)
+}
+
+// checkOurs refuses a database that is neither empty nor a store that this process may use.
+func checkOurs(ctx context.Context, db *sql.DB, d dialect, environment string) error {
+	var tables, meta int
+	if err := db.QueryRowContext(ctx, d.tables).Scan(&tables, &meta); err != nil {
+		return err
+	}
+	switch {
+	case meta > 0:
+		return checkMeta(ctx, db, environment)
+	case tables > 0:
+		return errors.New("it is the database of another program")
+	}
+	return nil
 }
 
 // checkMeta refuses a store of another major version or of the other environment.

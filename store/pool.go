@@ -103,6 +103,11 @@ func (t transaction) queryRow(ctx context.Context, query string, args ...any) *s
 	return t.tx.QueryRowContext(ctx, query, args...)
 }
 
+func (t transaction) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	t.next()
+	return t.tx.QueryContext(ctx, query, args...)
+}
+
 // transaction takes a place and runs use in one transaction, which is committed when use returns nil. Where the database
 // ended the transaction for the sake of another one, use is called again in a new one.
 func (p *pool) transaction(ctx context.Context, use func(context.Context, transaction) error) error {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,8 @@ const (
 	postgresConnections = 16
 	// postgresWriters leaves connections for reading: writes may wait for each other's locks, reads wait for nothing.
 	postgresWriters = 12
+	// postgresKeyWriters is enough: changes of keys wait for each other anyway.
+	postgresKeyWriters = 2
 	// postgresLimit is for connecting, and for each statement together with getting a connection for it. It is kept on
 	// this side, because a server that hangs keeps no limit of its own.
 	postgresLimit = 2 * time.Second
@@ -54,15 +57,25 @@ func openPostgres(ctx context.Context, storeURL, environment string) (*database,
 	if err != nil {
 		return nil, nil, postgresSentence(config.ConnConfig, err)
 	}
+	// Sessions that began while the database took no writes take none later.
+	replace := atMost(time.Second, connections.Reset)
 	db := stdlib.OpenDBFromPool(connections)
 	return &database{
 		read: db, readers: postgresConnections,
-		write: db, writers: postgresWriters,
-		limit:    postgresLimit,
-		repeat:   disturbed,
-		classify: classifyPostgres,
-		schema:   done.newest,
-		present:  func() error { return nil },
+		write: db, writers: postgresWriters, keyWriters: postgresKeyWriters,
+		limit:  postgresLimit,
+		repeat: disturbed,
+		classify: func(err error) fault.Code {
+			if sqlState(err) == "25006" { // read_only_sql_transaction
+				replace()
+			}
+			return classifyPostgres(err)
+		},
+		schema:  done.newest,
+		present: func() error { return nil },
+		listen: func(ctx context.Context, heard func()) error {
+			return listenPostgres(ctx, config.ConnConfig, heard)
+		},
 		finish: func(ctx context.Context) error {
 			closed := make(chan struct{})
 			go func() {
@@ -77,6 +90,18 @@ func openPostgres(ctx context.Context, storeURL, environment string) (*database,
 			return nil
 		},
 	}, done.applied, nil
+}
+
+// atMost calls do, once within each period.
+func atMost(period time.Duration, do func()) func() {
+	var last atomic.Int64
+	began := time.Now()
+	return func() {
+		now, before := int64(time.Since(began)+period), last.Load()
+		if now-before >= int64(period) && last.CompareAndSwap(before, now) {
+			do()
+		}
+	}
 }
 
 // postgresConfig reads the URL. Errors do not repeat it, nor what the driver says of it: both may hold a password.
@@ -97,15 +122,60 @@ func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
 		config.ConnConfig.RuntimeParams["application_name"] = "latchkey"
 	}
+	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
+	config.AfterConnect = settlePostgres
+	giveUpSoon(config)
 	return config, nil
 }
 
-// migratePostgres migrates on a connection of its own, which it closes. Migrating may take longer than a statement that
-// serves a request, so only ctx limits it.
-func migratePostgres(ctx context.Context, config *pgx.ConnConfig, environment string) (migrated, error) {
-	connecting, cancel := context.WithTimeout(ctx, postgresLimit)
+// settlePostgres settles what a server may have another default for. It is no part of the URL, because poolers refuse
+// parameters that they do not know.
+func settlePostgres(ctx context.Context, conn *pgx.Conn) error {
+	// The pool sets no limit here, and keeps a place for the connection as long as this takes.
+	ctx, cancel := context.WithTimeout(ctx, postgresLimit)
 	defer cancel()
-	conn, err := stdlib.GetConnector(*config).Connect(connecting)
+	// Every transaction here is written for this isolation. One whose process was stopped or lost in its middle must
+	// not keep its locks: all changes of keys wait for one row.
+	_, err := conn.Exec(ctx, `SET default_transaction_isolation = 'read committed'; SET idle_in_transaction_session_timeout = 3000`)
+	return err
+}
+
+// giveUpSoon bounds what the driver does about a statement whose time is over. On a second connection it asks the server
+// to cancel the statement, and then it waits for the end of the first; it has 15 s for that, in which the first connection
+// keeps its place in the pool. A server that was lost answers on neither, and the one that took over would not be used.
+func giveUpSoon(config *pgxpool.Config) {
+	dial := config.ConnConfig.DialFunc
+	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		end := time.Now().Add(postgresLimit)
+		ctx, cancel := context.WithDeadline(ctx, end)
+		defer cancel()
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return conn, conn.SetDeadline(end)
+	}
+	// The driver calls this for every connection but the second ones.
+	config.ConnConfig.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
+		return conn, conn.SetDeadline(time.Time{})
+	}
+	config.BeforeClose = func(conn *pgx.Conn) {
+		if !conn.IsClosed() {
+			return // it is well, and leaves the pool for another reason
+		}
+		select {
+		case <-conn.PgConn().CleanupDone():
+		case <-time.After(postgresPing):
+			_ = conn.PgConn().Conn().Close()
+		}
+	}
+}
+
+// migratePostgres migrates on a connection of its own, which it closes. The migrations themselves may take longer than a
+// statement that serves a request, so only ctx limits them.
+func migratePostgres(ctx context.Context, config *pgx.ConnConfig, environment string) (migrated, error) {
+	// Each address has postgresLimit, by the configuration.
+	conn, err := stdlib.GetConnector(*config).Connect(ctx)
 	if err != nil {
 		return migrated{}, err
 	}
@@ -144,6 +214,7 @@ func postgresDialect() dialect {
 		goose:  goose.DialectPostgres,
 		folder: "migrations/postgres",
 		begin:  beginPostgres,
+		limit:  postgresLimit,
 		tables: `SELECT count(*), count(*) FILTER (WHERE tablename = 'meta') FROM pg_catalog.pg_tables
 			WHERE schemaname = current_schema()`,
 	}
@@ -152,19 +223,40 @@ func postgresDialect() dialect {
 // beginPostgres waits until no other process migrates this database. The lock is given back when the transaction ends,
 // however it ends. Each statement after it has to see what was committed while it waited.
 func beginPostgres(ctx context.Context, db *sql.DB) error {
-	if _, err := db.ExecContext(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
+	err := limited(ctx, postgresLimit, func(ctx context.Context) error {
+		_, err := db.ExecContext(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED")
 		return err
+	})
+	if err == nil {
+		err = lockPostgres(ctx, db)
 	}
-	waiting, cancel := context.WithTimeout(ctx, postgresMigrating)
-	defer cancel()
+	if err == nil {
+		err = limited(ctx, postgresLimit, func(ctx context.Context) error { return checkHome(ctx, db) })
+	}
+	return err
+}
+
+// lockPostgres asks for the lock again and again: whoever waits for it in the server cannot tell another process that
+// migrates from a server that is gone.
+func lockPostgres(ctx context.Context, db *sql.DB) error {
 	const lock = 0x6c617463686b6579 // "latchkey"
-	if _, err := db.ExecContext(waiting, "SELECT pg_advisory_xact_lock($1)", int64(lock)); err != nil {
-		if waiting.Err() != nil && ctx.Err() == nil {
+	for giveUp := time.Now().Add(postgresMigrating); ; {
+		var locked bool
+		err := limited(ctx, postgresLimit, func(ctx context.Context) error {
+			return db.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1)", int64(lock)).Scan(&locked)
+		})
+		if err != nil || locked {
+			return err
+		}
+		if time.Now().After(giveUp) {
 			return errors.New("another process has been migrating it for a minute")
 		}
-		return err
+		select {
+		case <-time.After(openPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return checkHome(ctx, db)
 }
 
 // checkHome refuses a database in which no schema of ours could be.

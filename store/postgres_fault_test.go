@@ -28,6 +28,7 @@ func TestFaultsBetweenTheStoreAndPostgres(t *testing.T) {
 	}{
 		{name: "the server is gone", down: true, spoil: func(_ *testing.T, p *proxy) { p.cut() }, mend: func(t *testing.T, p *proxy) { p.restore(t) }},
 		{name: "the server hangs", down: true, spoil: func(_ *testing.T, p *proxy) { p.pause() }, mend: func(_ *testing.T, p *proxy) { p.resume() }},
+		{name: "the server is lost and another takes over", down: true, spoil: func(_ *testing.T, p *proxy) { p.pause() }, mend: func(t *testing.T, p *proxy) { p.replace(t) }},
 		{name: "the connections are reset", spoil: func(_ *testing.T, p *proxy) { p.reset() }, mend: func(*testing.T, *proxy) {}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,9 +2,8 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -124,32 +123,64 @@ func TestWhatIsDisturbedIsTriedAgain(t *testing.T) {
 	}
 }
 
-// A database may be set so that every transaction is serializable. Then there are real failures.
-func TestASerializableDatabaseKeepsEveryChange(t *testing.T) {
+// Another program locks the same rows in another order.
+func TestADeadlockIsTriedAgain(t *testing.T) {
 	databaseURL := newDatabase(t)
-	execute(t, rawPostgres(t, databaseURL), "ALTER DATABASE "+databaseURL[strings.LastIndex(databaseURL, "/")+1:strings.Index(databaseURL+"?", "?")]+
-		" SET default_transaction_isolation = 'serializable'")
+	alterDatabase(t, databaseURL, "deadlock_timeout = '10ms'")
 	s := openURL(t, databaseURL)
 	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
 		t.Fatal(err)
 	}
-	const writers, each = 4, 25
-	var wait sync.WaitGroup
-	for range writers {
-		wait.Go(func() {
-			for range each {
-				_, err := s.ChangeKey(t.Context(), "E1", keys.Event{}, func(r *keys.Record) (bool, error) {
-					r.Material = append(r.Material, 1)
-					return true, nil
-				})
-				if err != nil {
-					t.Error(err)
-				}
-			}
-		})
+	other := rawPostgres(t, databaseURL)
+	if _, err := other.Exec("SET deadlock_timeout = '1h'"); err != nil { // so that not this one is ended
+		t.Fatal(err)
 	}
-	wait.Wait()
-	if r, err := s.Key(t.Context(), "E1"); err != nil || len(r.Material) != 1+writers*each || r.Version != 1+writers*each {
-		t.Errorf("%d bytes at version %d, %v", len(r.Material), r.Version, err)
+	tx, err := other.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec("UPDATE keys SET client = 'other' WHERE id = 'E1'"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	third := rawPostgres(t, databaseURL)
+	calls := 0
+	changed, err := s.ChangeKey(t.Context(), "E1", keys.Event{}, func(r *keys.Record) (bool, error) {
+		if calls++; calls == 1 {
+			go func() {
+				_, err := tx.Exec("UPDATE key_version SET value = value")
+				ended <- errors.Join(err, tx.Commit())
+			}()
+			until(t, "the other program waits", func() bool {
+				var waiting bool
+				const ask = `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`
+				return third.QueryRow(ask).Scan(&waiting) == nil && waiting
+			})
+		}
+		return revoke(r)
+	})
+	if err != nil || calls != 2 || changed.State != keys.Revoked || changed.Client != "other" {
+		t.Errorf("%v after %d calls gives %+v", err, calls, changed)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestResourcesDoNotHoldUpChangesOfKeys(t *testing.T) {
+	s := openURL(t, newDatabase(t))
+	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	free := s.OccupyWriters()
+	defer free()
+	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := s.CreateAccount(soon, store.Account{Username: "ada"})
+	isCode(t, "a resource", err, fault.Unavailable)
+	for _, call := range []string{"create", "change", "rotate", "beat", "divide", "leave"} {
+		if err := keyCalls(s)[call](t.Context()); err != nil {
+			t.Errorf("%s: %v", call, err)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 
@@ -130,5 +131,17 @@ func BenchmarkPostgresWrite(b *testing.B) {
 		if _, err := s.CreateAccount(b.Context(), store.Account{Username: rand.Text()}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestPostgresSaysWhenItBegan(t *testing.T) {
+	databaseURL := newDatabase(t)
+	var want time.Time
+	if err := rawPostgres(t, databaseURL).QueryRow("SELECT pg_postmaster_start_time()").Scan(&want); err != nil {
+		t.Fatal(err)
+	}
+	changes, err := openURL(t, databaseURL).KeyChanges(t.Context(), 0)
+	if err != nil || !changes.Began.Equal(want) {
+		t.Errorf("it began %v, %v, and the server says %v", changes.Began, err, want)
 	}
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/url"
@@ -12,12 +13,12 @@ import (
 type proxy struct {
 	server, address string
 
-	// Whoever moves bytes holds gate for reading.
-	gate sync.RWMutex
-
 	mu       sync.Mutex
+	gate     *sync.RWMutex // whoever moves bytes holds that of its connection for reading
 	listener net.Listener
 	conns    map[net.Conn]struct{}
+	loseAt   []byte
+	lost     int // how many connections are
 }
 
 // startProxy gives the URL of a database as it is reached through a proxy.
@@ -27,7 +28,7 @@ func startProxy(t *testing.T, databaseURL string) (*proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{server: u.Host, address: "127.0.0.1:0", conns: map[net.Conn]struct{}{}}
+	p := &proxy{server: u.Host, address: "127.0.0.1:0", gate: &sync.RWMutex{}, conns: map[net.Conn]struct{}{}}
 	if u.Port() == "" {
 		p.server = net.JoinHostPort(u.Hostname(), "5432")
 	}
@@ -42,6 +43,33 @@ func (p *proxy) pause() { p.gate.Lock() }
 
 // resume moves what came in the meantime.
 func (p *proxy) resume() { p.gate.Unlock() }
+
+// replace is what a pause ends with when another server takes over: new connections lead to it, and what was begun with
+// the one before never hears anything again.
+func (p *proxy) replace(t *testing.T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t.Cleanup(p.gate.Unlock)
+	p.gate = &sync.RWMutex{}
+}
+
+// lose lets every connection be lost that says the text from now on: nothing arrives there any more, and nobody hears of
+// it. "" ends that.
+func (p *proxy) lose(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.loseAt = []byte(text)
+}
+
+func (p *proxy) loses(text []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.loseAt) == 0 || !bytes.Contains(text, p.loseAt) {
+		return false
+	}
+	p.lost++
+	return true
+}
 
 // cut resets every connection and refuses new ones.
 func (p *proxy) cut() {
@@ -96,10 +124,11 @@ func (p *proxy) connect(near net.Conn) {
 	}
 	p.mu.Lock()
 	p.conns[near], p.conns[far] = struct{}{}, struct{}{}
+	gate := p.gate
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { p.move(far, near) })
-	both.Go(func() { p.move(near, far) })
+	both.Go(func() { p.move(far, near, gate) })
+	both.Go(func() { p.move(near, far, gate) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.conns, near)
@@ -108,19 +137,22 @@ func (p *proxy) connect(near net.Conn) {
 }
 
 // move copies until one end is closed, and then closes the other.
-func (p *proxy) move(to, from net.Conn) {
-	defer func() { _ = to.Close() }()
+func (p *proxy) move(to, from net.Conn, gate *sync.RWMutex) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		if err != nil {
+			break
+		}
+		if p.loses(buffer[:n]) {
 			return
 		}
-		p.gate.RLock()
+		gate.RLock()
 		_, err = to.Write(buffer[:n])
-		p.gate.RUnlock()
+		gate.RUnlock()
 		if err != nil {
-			return
+			break
 		}
 	}
+	_ = to.Close()
 }

@@ -37,6 +37,9 @@ type database struct {
 	// read and write may be the same pool. They serve at most readers and writers operations at once.
 	read, write      *sql.DB
 	readers, writers int
+	// keyWriters of the writers are only for changes of keys and for what instances say of themselves, so that no crowd of
+	// others makes these wait. 0 where whoever writes waits for the one writer there is.
+	keyWriters int
 	// limit is how long a statement may take, waiting for a connection included; the caller's deadline may be sooner. When
 	// it is over, the connection is given up. 0 is for an engine that cannot hang for long: its statements run to their
 	// end and do not even see the caller's context, because one that can be cancelled costs SQLite half as much again
@@ -50,6 +53,8 @@ type database struct {
 	schema int64
 	// present fails when what was opened is no longer what new connections would find.
 	present func() error
+	// listen is keys.Store's Listen; nil for an engine that tells nobody.
+	listen func(ctx context.Context, heard func()) error
 	// finish does what must be done before the pools are closed; it is called once.
 	finish func(context.Context) error
 }
@@ -58,6 +63,7 @@ type database struct {
 type Store struct {
 	db             *database
 	reader, writer *pool
+	keyWriter      *pool // for changes of keys, and for what instances say of themselves; writer where there is no other
 	readiness      flight
 
 	closing   chan struct{}
@@ -97,10 +103,14 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 	s := &Store{
 		db:      db,
 		reader:  newPool(db.read, db.readers, closing),
-		writer:  newPool(db.write, db.writers, closing),
+		writer:  newPool(db.write, db.writers-db.keyWriters, closing),
 		closing: closing,
 	}
-	for _, p := range []*pool{s.reader, s.writer} {
+	s.keyWriter = s.writer
+	if db.keyWriters > 0 {
+		s.keyWriter = newPool(db.write, db.keyWriters, closing)
+	}
+	for _, p := range []*pool{s.reader, s.writer, s.keyWriter} {
 		p.limit, p.repeat = db.limit, db.repeat
 	}
 	return s, applied, nil
@@ -123,6 +133,9 @@ func openDatabase(ctx context.Context, o Options) (*database, []string, error) {
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
+		if s.keyWriter != s.writer {
+			s.keyWriter.drain(closePatience)
+		}
 		s.writer.drain(closePatience)
 		s.reader.drain(closePatience)
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
@@ -130,6 +143,20 @@ func (s *Store) Close() error {
 		s.closeErr = errors.Join(s.db.finish(ctx), s.db.read.Close(), s.db.write.Close())
 	})
 	return s.closeErr
+}
+
+// Listen calls heard when it begins to listen to the store, and then whenever keys or instances may have changed. It
+// returns nil when ctx ends, or where the engine tells nobody, and Unavailable when the connection cannot be made or is
+// lost: what happens until it is called again is not heard.
+func (s *Store) Listen(ctx context.Context, heard func()) error {
+	if s.db.listen == nil {
+		return nil
+	}
+	err := s.db.listen(ctx, heard)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was told to end, and did
+	}
+	return s.fault(err)
 }
 
 // read runs a prepared query on a connection for reading.

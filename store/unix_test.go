@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/store"
 )
 
@@ -29,6 +31,42 @@ func become(uid string) error {
 		return err
 	}
 	return syscall.Setuid(id)
+}
+
+// A process that is stopped does not even close its connections.
+func TestAStoppedProcessKeepsNoLocks(t *testing.T) {
+	t.Parallel()
+	databaseURL := newDatabase(t)
+	s := openURL(t, databaseURL)
+	for _, id := range []string{"E1", "E2"} {
+		if _, err := s.CreateKey(t.Context(), newKey(id), keys.Event{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := startChild(t, "revoke", databaseURL)
+	if !p.lines.Scan() || p.lines.Text() != "revoke" {
+		t.Fatalf("the child says %q", p.lines.Text())
+	}
+	if err := p.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "another key is revoked", func() bool {
+		_, err := s.ChangeKey(t.Context(), "E2", keys.Event{}, revoke)
+		return err == nil
+	})
+	// When it goes on, it is told that nothing came of it.
+	if err := p.stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if lines := p.rest(); len(lines) != 1 || !strings.HasPrefix(lines[0], "failed: unavailable") {
+		t.Errorf("the child says %q", lines)
+	}
+	if r, err := s.Key(t.Context(), "E1"); err != nil || r.State != keys.Enabled {
+		t.Errorf("the key that it had begun to change is %+v, %v", r, err)
+	}
 }
 
 func TestFilesAreTheOwnersOnlyWhateverTheUmask(t *testing.T) {

@@ -1,9 +1,11 @@
 package store_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/latchkey-api/latchkey/fault"
@@ -11,30 +13,62 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// testdata/release-1.db was written by the first release, in production: the demo rows, and ada with three storyspaces.
+// What the first release with each engine left, in production, is in testdata: the demo rows, and ada with three
+// storyspaces. The one with PostgreSQL had keys, too.
 func TestAStoreOfTheFirstReleaseIsTakenOver(t *testing.T) {
-	content, err := os.ReadFile("testdata/release-1.db")
-	if err != nil {
-		t.Fatal(err)
+	releases := map[string]struct {
+		put     func(t *testing.T, p place)
+		newest  string // of its migrations
+		changes int64  // of keys
+	}{
+		"sqlite": {newest: "00003_storyspaces.sql", put: func(t *testing.T, p place) {
+			file := strings.TrimPrefix(p.url, "sqlite:")
+			if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, file, testdata(t, "release-1.db"))
+		}},
+		"postgres": {newest: "00006_instances.sql", changes: 8, put: func(t *testing.T, p place) {
+			p.tamper(t, testdata(t, "release-1.sql"))
+		}},
 	}
-	file := filepath.Join(t.TempDir(), "latchkey.db")
-	write(t, file, string(content))
-	production := store.Options{URL: "sqlite:" + file, Environment: "production"}
-	applied, err := store.Migrate(t.Context(), production)
-	if err != nil || len(applied) == 0 || applied[0] != "00004_keys.sql" {
-		t.Fatalf("applied %v, %v, want what came after the first release", applied, err)
-	}
-	_, err = store.Open(t.Context(), options(file))
-	isSentence(t, err, "made for production")
+	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
+		p := newPlace(t)
+		release := releases[p.engine]
+		release.put(t, p)
+		before := p.tables(t, nil)
+		production := store.Options{URL: p.url, Environment: "production"}
 
-	s, err := store.Open(t.Context(), production)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeNow(t, s)
-	if err := s.Ready(t.Context()); err != nil {
-		t.Error(err)
-	}
+		applied, err := store.Migrate(t.Context(), production)
+		later := slices.DeleteFunc(p.migrations(t), func(name string) bool { return name <= release.newest })
+		if err != nil || !slices.Equal(applied, later) {
+			t.Fatalf("applied %v, %v, want what came after the first release: %v", applied, err, later)
+		}
+		_, err = store.Open(t.Context(), p.options())
+		isSentence(t, err, "made for production")
+		s, err := store.Open(t.Context(), production)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeNow(t, s)
+		if err := s.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+		after := p.tables(t, before)
+		for name, table := range before {
+			for row, times := range table.rows {
+				if after[name].rows[row] != times {
+					t.Errorf("the table %s has lost %s", name, row)
+				}
+			}
+		}
+		goesOn(t, s, release.changes)
+	})
+}
+
+// goesOn demands that what the first release left is found, and that what is added comes behind it.
+func goesOn(t *testing.T, s *store.Store, changes int64) {
+	t.Helper()
 	for _, want := range []store.Account{
 		{ID: "2112", Username: "stevenm"},
 		{ID: "2113", Username: "foobar"},
@@ -61,7 +95,6 @@ func TestAStoreOfTheFirstReleaseIsTakenOver(t *testing.T) {
 			t.Errorf("%s has %+v, %v, want %+v", username, got, err, want)
 		}
 	}
-	// It goes on where it was: new rows of the old kind come last, and there are keys.
 	made, err := s.CreateStoryspace(t.Context(), "foobar", "later")
 	if err != nil {
 		t.Fatal(err)
@@ -71,10 +104,71 @@ func TestAStoreOfTheFirstReleaseIsTakenOver(t *testing.T) {
 	}
 	_, err = s.CreateAccount(t.Context(), store.Account{Username: "ada"})
 	isCode(t, "a username of before", err, fault.Conflict)
-	if has, err := s.HasKeys(t.Context()); err != nil || has {
-		t.Errorf("keys from nowhere: %v, %v", has, err)
+	if has, err := s.HasKeys(t.Context()); err != nil || has != (changes > 0) {
+		t.Errorf("has keys: %v, %v, after %d changes of them", has, err, changes)
 	}
-	if key, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{Target: "E1"}); err != nil || key.Version != 1 {
-		t.Errorf("the first key is %+v, %v", key, err)
+	if key, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{Target: "E1"}); err != nil || key.Version != changes+1 {
+		t.Errorf("the next key is %+v, %v", key, err)
 	}
+}
+
+func testdata(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// table is what a table holds: how often each row is there, as text.
+type table struct {
+	columns []string
+	rows    map[string]int
+}
+
+// tables reads every table; of one that known has, only the columns that it had then.
+func (p place) tables(t *testing.T, known map[string]table) map[string]table {
+	t.Helper()
+	db := p.raw(t)
+	defer db.Close()
+	rows := func(query string) table {
+		found, err := db.Query(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer found.Close()
+		columns, err := found.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := table{columns, map[string]int{}}
+		values, pointers := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			pointers[i] = &values[i]
+		}
+		for found.Next() {
+			if err := found.Scan(pointers...); err != nil {
+				t.Fatal(err)
+			}
+			read.rows[strings.TrimSuffix(fmt.Sprintln(values...), "\n")]++
+		}
+		if err := found.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return read
+	}
+	named := map[string]string{
+		"sqlite":   "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+		"postgres": "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()",
+	}
+	all := map[string]table{}
+	for name := range rows(named[p.engine]).rows {
+		columns := "*"
+		if before, ok := known[name]; ok {
+			columns = strings.Join(before.columns, ", ")
+		}
+		all[name] = rows("SELECT " + columns + " FROM " + name)
+	}
+	return all
 }

@@ -2,71 +2,152 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/store"
 )
 
+// within is longer than any of these tests takes.
+const within = time.Hour
+
 func instances(t *testing.T, s *store.Store) {
-	isInstances(t, s, time.Time{}, map[string]int64{})
+	isInstances(t, s, within, map[string]keys.Instance{})
 	must(t, s.Leave(t.Context(), "nobody"))
-	must(t, s.Beat(t.Context(), "one", 0, at(0)))
-	must(t, s.Beat(t.Context(), "two", 7, at(10)))
-	isInstances(t, s, time.Time{}, map[string]int64{"one": 0, "two": 7})
-	isInstances(t, s, at(0), map[string]int64{"one": 0, "two": 7})
-	isInstances(t, s, at(1), map[string]int64{"two": 7})
-	isInstances(t, s, at(11), map[string]int64{})
-	must(t, s.Beat(t.Context(), "one", 9, at(20)))
-	isInstances(t, s, at(11), map[string]int64{"one": 9})
-	isInstances(t, s, at(0), map[string]int64{"one": 9, "two": 7})
+	turns := follow(t, s)
+	turns("an instance that nobody knew left", false)
+	must(t, s.Beat(t.Context(), "one", 0))
+	turns("one came", true)
+	must(t, s.Beat(t.Context(), "two", 7))
+	turns("two came", true)
+	isInstances(t, s, within, map[string]keys.Instance{"one": {}, "two": {Version: 7}})
+	must(t, s.Beat(t.Context(), "one", 9))
+	turns("one beat again", false)
+	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 9}, "two": {Version: 7}})
+	// Nobody has beaten in the future.
+	isInstances(t, s, -within, map[string]keys.Instance{})
 	must(t, s.Leave(t.Context(), "one"))
+	turns("one left", true)
 	must(t, s.Leave(t.Context(), "one"))
-	isInstances(t, s, time.Time{}, map[string]int64{"two": 7})
-	must(t, s.Beat(t.Context(), "one", 10, at(30)))
-	isInstances(t, s, time.Time{}, map[string]int64{"one": 10, "two": 7})
+	turns("one left again", false)
+	isInstances(t, s, within, map[string]keys.Instance{"two": {Version: 7}})
+	must(t, s.Beat(t.Context(), "one", 10))
+	turns("one came back", true)
+	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 10}, "two": {Version: 7}})
 	isVersion(t, s, 0)
 }
 
-func instancesLost(t *testing.T, s *store.Store) {
-	const day = 24 * time.Hour
-	must(t, s.Beat(t.Context(), "lost", 1, at(0)))
-	must(t, s.Beat(t.Context(), "older", 1, at(10)))
-	must(t, s.Beat(t.Context(), "new", 1, at(10).Add(day)))
-	isInstances(t, s, time.Time{}, map[string]int64{"older": 1, "new": 1})
-	// What was forgotten and lives after all is back with its next beat.
-	must(t, s.Beat(t.Context(), "lost", 2, at(20).Add(day)))
-	isInstances(t, s, at(20), map[string]int64{"lost": 2, "new": 1})
+// follow gives a function that says whether the turn of the fleet has moved on since it was called before.
+func follow(t *testing.T, s *store.Store) func(when string, want bool) {
+	t.Helper()
+	var before int64
+	turns := func(when string, want bool) {
+		t.Helper()
+		changes, err := s.KeyChanges(t.Context(), 0)
+		must(t, err)
+		if moved := changes.Turn > before; moved != want {
+			t.Errorf("when %s: the turn went from %d to %d", when, before, changes.Turn)
+		}
+		before = changes.Turn
+	}
+	changes, err := s.KeyChanges(t.Context(), 0)
+	must(t, err)
+	before = changes.Turn
+	return turns
 }
 
 func instancesTogether(t *testing.T, s *store.Store) {
-	want := map[string]int64{}
+	want := map[string]keys.Instance{}
 	for i := range 6 {
-		want[fmt.Sprint(i)] = 19
+		want[fmt.Sprint(i)] = keys.Instance{Version: 19}
 	}
 	together(12, func(i int) { // two goroutines for each name, as two processes that share one by mistake
 		for n := range 20 {
-			if err := s.Beat(t.Context(), fmt.Sprint(i%6), int64(n), at(n)); err != nil {
+			if err := s.Beat(t.Context(), fmt.Sprint(i%6), int64(n)); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	got, err := s.Instances(t.Context(), time.Time{})
+	got, err := s.Instances(t.Context(), within)
 	must(t, err)
 	if len(got) != len(want) {
 		t.Errorf("got %v, want %d instances", got, len(want))
 	}
 	together(6, func(i int) {
-		if err := s.Beat(t.Context(), fmt.Sprint(i), 19, at(19)); err != nil {
+		if err := s.Beat(t.Context(), fmt.Sprint(i), 19); err != nil {
 			t.Error(err)
 		}
 	})
-	isInstances(t, s, at(19), want)
+	isInstances(t, s, within, want)
 }
 
-func isInstances(t *testing.T, s *store.Store, since time.Time, want map[string]int64) {
-	t.Helper()
-	got, err := s.Instances(t.Context(), since)
+func limitsDivided(t *testing.T, s *store.Store) {
+	keep := func(shares string, told bool) func(map[string]keys.Instance) (string, bool) {
+		return func(map[string]keys.Instance) (string, bool) { return shares, told }
+	}
+	isFault(t, "an instance that has not beaten", s.DivideLimits(t.Context(), "one", within, keep("x", true)), fault.NotFound)
+	must(t, s.Beat(t.Context(), "one", 1))
+	must(t, s.Beat(t.Context(), "two", 2))
+	turns := follow(t, s)
+	must(t, s.DivideLimits(t.Context(), "one", within, keep(`{"E1":{}}`, false)))
+	turns("nothing was told", false)
+	must(t, s.DivideLimits(t.Context(), "two", within, func(live map[string]keys.Instance) (string, bool) {
+		same(t, "what divide is given", live, map[string]keys.Instance{"one": {Version: 1, Shares: `{"E1":{}}`}, "two": {Version: 2}})
+		return "second", true
+	}))
+	turns("something was told", true)
+	must(t, s.Beat(t.Context(), "two", 3))
+	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 1, Shares: `{"E1":{}}`}, "two": {Version: 3, Shares: "second"}})
+	isFault(t, "one that is no longer live", s.DivideLimits(t.Context(), "one", -within, keep("x", true)), fault.NotFound)
+	isFault(t, "a text that cannot be kept", s.DivideLimits(t.Context(), "one", within, keep("\x00", true)), fault.Invalid)
+	turns("it was refused", false)
+	// Who comes back has said nothing yet.
+	must(t, s.Leave(t.Context(), "one"))
+	must(t, s.Beat(t.Context(), "one", 1))
+	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 1}, "two": {Version: 3, Shares: "second"}})
+	isVersion(t, s, 0)
+}
+
+// limitsDividedTogether has many instances count each other's words: each must see what all before it have kept.
+func limitsDividedTogether(t *testing.T, s *store.Store) {
+	const instances, rounds = 6, 15
+	for i := range instances {
+		must(t, s.Beat(t.Context(), fmt.Sprint(i), 0))
+	}
+	together(instances, func(i int) {
+		for range rounds {
+			err := s.DivideLimits(t.Context(), fmt.Sprint(i), within, func(live map[string]keys.Instance) (string, bool) {
+				most := 0
+				for _, other := range live {
+					most = max(most, len(other.Shares))
+				}
+				return fmt.Sprintf("%0*d", most+1, 0), true
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	live, err := s.Instances(t.Context(), within)
 	must(t, err)
-	same(t, "the instances", got, want)
+	var counted []int
+	for _, instance := range live {
+		counted = append(counted, len(instance.Shares))
+	}
+	if most := slices.Max(counted); most != instances*rounds {
+		t.Errorf("counted to %d, want %d: some did not see what others kept", most, instances*rounds)
+	}
+}
+
+func isInstances(t *testing.T, s *store.Store, within time.Duration, want map[string]keys.Instance) {
+	t.Helper()
+	got, err := s.Instances(t.Context(), within)
+	must(t, err)
+	if got == nil || !maps.Equal(got, want) {
+		t.Errorf("the instances are %v, want %v", got, want)
+	}
 }

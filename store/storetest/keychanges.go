@@ -169,6 +169,8 @@ func keyChangesNotLost(t *testing.T, s *store.Store) {
 
 func keyChangesSince(t *testing.T, s *store.Store) {
 	isVersion(t, s, 0)
+	first, err := s.KeyChanges(t.Context(), 0)
+	must(t, err)
 	var made []keys.Record
 	for i := range 4 {
 		made = append(made, addKey(t, s, newKey(fmt.Sprint("E", i))))
@@ -182,12 +184,19 @@ func keyChangesSince(t *testing.T, s *store.Store) {
 		5:             nil,
 		6:             nil,
 	} {
-		version, changed, err := s.KeyChanges(t.Context(), since)
+		changes, err := s.KeyChanges(t.Context(), since)
 		must(t, err)
-		slices.SortFunc(changed, byVersion)
-		if version != 5 {
-			t.Errorf("since %d: the version is %d, want 5", since, version)
+		if changes.Version != 5 || !changes.Began.Equal(first.Began) {
+			t.Errorf("since %d: the version is %d, want 5, of a server that began %v, as before %v", since, changes.Version, changes.Began, first.Began)
 		}
+		var changed []keys.Record
+		for _, change := range changes.Keys {
+			changed = append(changed, change.Record)
+			if change.Age < 0 || change.Age > time.Minute {
+				t.Errorf("%s changed %v ago", change.ID, change.Age)
+			}
+		}
+		slices.SortFunc(changed, byVersion)
 		same(t, fmt.Sprint("since ", since), changed, want)
 	}
 }
@@ -201,18 +210,18 @@ func keyChangesFollowed(t *testing.T, s *store.Store) {
 	followed := map[string]keys.Record{}
 	var seen int64
 	follow := func() {
-		version, changed, err := s.KeyChanges(t.Context(), seen)
-		if err != nil || version < seen {
-			t.Errorf("version %d after %d, %v", version, seen, err)
+		news, err := s.KeyChanges(t.Context(), seen)
+		if err != nil || news.Version < seen {
+			t.Errorf("version %d after %d, %v", news.Version, seen, err)
 			return
 		}
-		for _, r := range changed {
-			if r.Version <= seen || r.Version > version {
-				t.Errorf("key %s of version %d among the changes from %d to %d", r.ID, r.Version, seen, version)
+		for _, r := range news.Keys {
+			if r.Version <= seen || r.Version > news.Version {
+				t.Errorf("key %s of version %d among the changes from %d to %d", r.ID, r.Version, seen, news.Version)
 			}
-			followed[r.ID] = r
+			followed[r.ID] = r.Record
 		}
-		seen = version
+		seen = news.Version
 	}
 	done := make(chan struct{})
 	go func() {

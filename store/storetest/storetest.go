@@ -67,8 +67,9 @@ func Exercise(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"the audit can be followed while rows are added", auditFollowed},
 		{"the audit forgets what is older, and no more", auditPruned},
 		{"instances beat, are seen and leave", instances},
-		{"instances that were lost are forgotten", instancesLost},
 		{"many instances beat at once", instancesTogether},
+		{"what an instance says of limits is kept while it lives", limitsDivided},
+		{"of many who divide limits each sees the one before", limitsDividedTogether},
 		{"a store answers that it is ready", func(t *testing.T, s *store.Store) { must(t, s.Ready(t.Context())) }},
 	}
 	for _, part := range parts {

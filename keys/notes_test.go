@@ -1,0 +1,157 @@
+package keys_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/store"
+)
+
+// notebook is the real store, of which the calls that write notes are watched.
+type notebook struct {
+	*store.Store
+
+	// touches and appends are how many calls it takes before it refuses.
+	touches, appends atomic.Int64
+	// slow is how long a call takes that is not given up before.
+	slow time.Duration
+	// most is the highest number of notes in a call; unlimited counts calls that have too much time.
+	begun, most, unlimited atomic.Int64
+}
+
+func (n *notebook) write(ctx context.Context, left *atomic.Int64, notes int, do func() error) error {
+	n.begun.Add(1)
+	for most := n.most.Load(); int64(notes) > most && !n.most.CompareAndSwap(most, int64(notes)); most = n.most.Load() {
+	}
+	if end, limited := ctx.Deadline(); !limited || time.Until(end) > 2*time.Second {
+		n.unlimited.Add(1)
+	}
+	if left.Add(-1) < 0 {
+		return fault.Wrap(fault.Unavailable, errors.New("it takes no more"))
+	}
+	if n.slow > 0 {
+		select {
+		case <-time.After(n.slow):
+		case <-ctx.Done():
+			return fault.Wrap(fault.Unavailable, ctx.Err())
+		}
+	}
+	return do()
+}
+
+func (n *notebook) TouchKeys(ctx context.Context, used map[string]time.Time) error {
+	return n.write(ctx, &n.touches, len(used), func() error { return n.Store.TouchKeys(ctx, used) })
+}
+
+func (n *notebook) AppendEvents(ctx context.Context, events []keys.Event) error {
+	return n.write(ctx, &n.appends, len(events), func() error { return n.Store.AppendEvents(ctx, events) })
+}
+
+// refuse notes refusals of that many callers.
+func refuse(ring *keys.Keyring, callers int) {
+	for i := range callers {
+		ring.Refused(keys.Actor{Key: fmt.Sprintf("E%011d", i)}, "POST /service/keys")
+	}
+}
+
+// audited counts the rows of each caller.
+func audited(t *testing.T, s *store.Store) map[string]int {
+	t.Helper()
+	rows := map[string]int{}
+	var page store.Page
+	for page.Limit = 200; ; {
+		events, next, err := s.Audit(t.Context(), store.AuditFilter{}, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.Action == keys.ActionRefused {
+				rows[e.Actor.Key]++
+			}
+		}
+		if next == (store.Cursor{}) {
+			return rows
+		}
+		page.After = next
+	}
+}
+
+func TestManyNotesAreWrittenInSteps(t *testing.T) {
+	const many, step = 250, 200
+	s, now := &notebook{Store: openStore(t).Store}, newClock()
+	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
+	var ids []string
+	for i := range many {
+		id := fmt.Sprintf("E%011d", i)
+		record := keys.Record{ID: id, Kind: "ed25519", Environment: "test", State: keys.Enabled, Material: make([]byte, 32)}
+		if _, err := s.CreateKey(t.Context(), record, keys.Event{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := call(ring, id); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	refuse(ring, many)
+	touched := func() (n int) {
+		t.Helper()
+		for _, id := range ids {
+			r, err := s.Key(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.LastUsedAt.IsZero() {
+				n++
+			}
+		}
+		return n
+	}
+	// What a failing store has taken is not written again, and the rest is not lost.
+	s.touches.Store(1)
+	s.appends.Store(1)
+	during(t, ring, func() {})
+	if used, refused := touched(), audited(t, s.Store); used > step || len(refused) > step {
+		t.Errorf("%d keys and %d callers after one step of %d", used, len(refused), step)
+	}
+	s.touches.Store(many)
+	s.appends.Store(many)
+	within(t, 20*time.Second, "everything is written", func() bool {
+		during(t, ring, func() {})
+		return touched() == many && len(audited(t, s.Store)) == many
+	})
+	for caller, rows := range audited(t, s.Store) {
+		if rows != 1 {
+			t.Errorf("%s has %d rows", caller, rows)
+		}
+	}
+	if most, unlimited := s.most.Load(), s.unlimited.Load(); most != step || unlimited != 0 {
+		t.Errorf("up to %d notes in a call, %d calls without a limit of their own", most, unlimited)
+	}
+}
+
+// However much is noted, and however slow the store is, the process stops in time.
+func TestASlowStoreDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	s, now := &notebook{Store: openStore(t).Store, slow: 400 * time.Millisecond}, newClock()
+	s.appends.Store(1000)
+	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
+	refuse(ring, 10_000)
+	now.forward(time.Second)
+	var stopped time.Time
+	during(t, ring, func() {
+		within(t, 10*time.Second, "it writes", func() bool { return s.begun.Load() > 0 })
+		stopped = time.Now()
+	})
+	if took := time.Since(stopped); took > 6*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+	if len(audited(t, s.Store)) == 0 {
+		t.Error("nothing was written")
+	}
+}
