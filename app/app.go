@@ -75,7 +75,13 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 			return nil, fmt.Errorf("DEMO_DATA: %w", err)
 		}
 	}
-	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	propagation := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "latchkey_revocation_propagation_seconds",
+		Help:    "Time from a key being disabled or revoked, by any process, to this instance hearing of it.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+	})
+	a.keyring.Propagated = func(age time.Duration) { propagation.Observe(age.Seconds()) }
+	a.registry.MustRegister(propagation, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.fiber = fiber.New(fiber.Config{
 		AppName:               "latchkey",
 		BodyLimit:             bodyLimit,

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -137,6 +138,28 @@ func given(flags any) map[string]string {
 		}
 	}
 	return set
+}
+
+// input is what read makes of standard input. A person who does not want to type can interrupt it.
+func (r *command) input(what string, read func() (string, error)) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		text, err := read()
+		done <- result{text, err}
+	}()
+	select {
+	case got := <-done:
+		if got.err != nil {
+			return "", fmt.Errorf("read %s from standard input: %w", what, got.err)
+		}
+		return got.text, nil
+	case <-r.ctx.Done():
+		return "", errors.New("interrupted")
+	}
 }
 
 // say prints a sentence for the person at the terminal.

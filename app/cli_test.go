@@ -199,10 +199,10 @@ func TestMigrateAndBackup(t *testing.T) {
 	}
 }
 
-func TestTheFirstStartWritesSecretsAndHealthSeesIt(t *testing.T) {
-	dir := inEmptyFolder(t)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
+// startServer starts serve in the working directory. stop ends it and returns its exit code and what it said.
+func startServer(t *testing.T) (url string, stop func() (code int, stderr string)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -216,23 +216,80 @@ func TestTheFirstStartWritesSecretsAndHealthSeesIt(t *testing.T) {
 	}()
 	var first struct{ Msg, URL string }
 	if err := json.NewDecoder(reader).Decode(&first); err != nil || first.URL == "" {
+		cancel()
 		t.Fatalf("the first log line has no url: %+v %v", first, err)
 	}
-	if code, out, errs := run(t, "health", "--url="+first.URL+"/readyz"); code != 0 {
+	return first.URL, func() (int, string) {
+		cancel()
+		return <-ended, stderr.String()
+	}
+}
+
+func TestTheFirstStartWritesSecretsAndHealthSeesIt(t *testing.T) {
+	dir := inEmptyFolder(t)
+	url, stop := startServer(t)
+	if code, out, errs := run(t, "health", "--url="+url+"/readyz"); code != 0 {
 		t.Errorf("health: %d %s %s", code, out, errs)
 	}
-	stop()
-	if code := <-ended; code != 0 {
+	code, said := stop()
+	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	if said := stderr.String(); !strings.Contains(said, "Wrote .env") || !strings.Contains(said, `curl -H "Authorization: Bearer $(latchkey token)" `+first.URL) {
+	if !strings.Contains(said, "Wrote .env") || !strings.Contains(said, `curl -H "Authorization: Bearer $(latchkey token)" `+url) {
 		t.Errorf("it said:\n%s", said)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ".env")); err != nil {
 		t.Error(err)
 	}
-	if code, _, errs := run(t, "health", "--url="+first.URL+"/readyz"); code != 1 {
+	if code, _, errs := run(t, "health", "--url="+url+"/readyz"); code != 1 {
 		t.Errorf("health of a stopped server: %d %s", code, errs)
+	}
+}
+
+// TestADotenvWithoutKeys: a .env that is there is the operator's. Nothing is written to it, and every command says what
+// is missing.
+func TestADotenvWithoutKeys(t *testing.T) {
+	for _, content := range []string{"JWT_LEEWAY=10s\n", "API_KEY=\nJWT_SECRET_KEY=\n", ""} {
+		t.Run(content, func(t *testing.T) {
+			dir := inEmptyFolder(t)
+			path := filepath.Join(dir, ".env")
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			says := func(command, want string, code int, said string, wantCode int) {
+				t.Helper()
+				if code != wantCode || !strings.Contains(said, want) || strings.Contains(said, "Wrote") || strings.Contains(said, "curl") {
+					t.Errorf("%s: exit code %d, says %q, want %q", command, code, said, want)
+				}
+			}
+			code, _, said := run(t, "token")
+			says("token", "neither API_KEY nor JWT_SECRET_KEY is set: run latchkey init first", code, said, 1)
+			code, _, said = run(t, "init")
+			says("init", "There is a .env already; it was left as it is. If it names no API_KEY and JWT_SECRET_KEY, add them, or remove it and run init again.", code, said, 0)
+			_, stop := startServer(t)
+			code, said = stop()
+			says("serve", "API_KEY and JWT_SECRET_KEY are not set: only registered keys can authenticate (latchkey keys create).", code, said, 0)
+			if after, err := os.ReadFile(path); err != nil || string(after) != content {
+				t.Errorf(".env is now %q: %v", after, err)
+			}
+		})
+	}
+}
+
+func TestADotenvWithHalfOfTheSharedKey(t *testing.T) {
+	for given, missing := range map[string]string{"API_KEY": "JWT_SECRET_KEY", "JWT_SECRET_KEY": "API_KEY"} {
+		dir := inEmptyFolder(t)
+		if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(given+"="+strings.Repeat("s", 32)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for command, want := range map[string]string{
+			"serve": given + " is set without " + missing + ": set both, or neither",
+			"token": missing + " is not set",
+		} {
+			if code, stdout, stderr := run(t, command); code != 1 || stdout != "" || !strings.Contains(stderr, want) {
+				t.Errorf("%s with %s alone: %d %q, says %q", command, given, code, stdout, stderr)
+			}
+		}
 	}
 }
 

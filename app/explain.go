@@ -79,7 +79,12 @@ func (e explainCmd) header(r *command, stdin *os.File) (string, error) {
 	}
 	if text == "-" {
 		var err error
-		if text, err = r.readToken(stdin); err != nil {
+		// All of it, but no more than it takes to see that it is too long.
+		text, err = r.input("the token", func() (string, error) {
+			all, err := io.ReadAll(io.LimitReader(stdin, 2*readBufferSize))
+			return string(all), err
+		})
+		if err != nil {
 			return "", err
 		}
 	}
@@ -87,28 +92,6 @@ func (e explainCmd) header(r *command, stdin *os.File) (string, error) {
 		text = value
 	}
 	return strings.TrimSpace(text), nil
-}
-
-// readToken reads all of in, but no more than it takes to see that it is too long.
-func (r *command) readToken(in io.Reader) (string, error) {
-	type read struct {
-		text []byte
-		err  error
-	}
-	done := make(chan read, 1)
-	go func() {
-		text, err := io.ReadAll(io.LimitReader(in, 2*readBufferSize))
-		done <- read{text, err}
-	}()
-	select {
-	case got := <-done:
-		if got.err != nil {
-			return "", fmt.Errorf("read the token from standard input: %w", got.err)
-		}
-		return string(got.text), nil
-	case <-r.ctx.Done():
-		return "", errors.New("interrupted")
-	}
 }
 
 // explanation is what the command prints.

@@ -3,7 +3,6 @@ package app
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -62,27 +61,16 @@ func parseKey(text string) (keystring.Key, error) {
 // maxLine is far more than any key string has.
 const maxLine = 1 << 10
 
-// readKey reads the first line of in. A person who does not want to type one can interrupt it.
+// readKey reads the first line of in.
 func (r *command) readKey(in *os.File) (string, error) {
 	if info, err := in.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		r.say("Paste the key string and press Enter:")
 	}
-	type read struct {
-		line string
-		err  error
-	}
-	lines := make(chan read, 1)
-	go func() {
+	return r.input("the key", func() (string, error) {
 		line, err := bufio.NewReader(io.LimitReader(in, maxLine)).ReadString('\n')
-		lines <- read{strings.TrimSpace(line), err}
-	}()
-	select {
-	case got := <-lines:
-		if got.err != nil && !errors.Is(got.err, io.EOF) {
-			return "", fmt.Errorf("read the key from standard input: %w", got.err)
+		if errors.Is(err, io.EOF) {
+			err = nil
 		}
-		return got.line, nil
-	case <-r.ctx.Done():
-		return "", errors.New("interrupted")
-	}
+		return strings.TrimSpace(line), err
+	})
 }

@@ -132,7 +132,7 @@ func TestWhatHasNoPEMAndNoToken(t *testing.T) {
 	}
 }
 
-func TestWaitingForAKeyCanBeInterrupted(t *testing.T) {
+func TestWaitingForStandardInputCanBeInterrupted(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -141,9 +141,12 @@ func TestWaitingForAKeyCanBeInterrupted(t *testing.T) {
 	standardInput(t, reader)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var stdout, stderr bytes.Buffer
-	if code := Main(ctx, []string{"latchkey", "keys", "pem"}, &stdout, &stderr); code != 1 || stdout.Len() != 0 || stderr.String() != "latchkey: interrupted\n" {
-		t.Errorf("%d, says %s", code, stderr.String())
+	for _, args := range [][]string{{"keys", "pem"}, {"explain"}} {
+		var stdout, stderr bytes.Buffer
+		code := Main(ctx, append([]string{"latchkey"}, args...), &stdout, &stderr)
+		if code != 1 || stdout.Len() != 0 || stderr.String() != "latchkey: interrupted\n" {
+			t.Errorf("%v: %d, says %s", args, code, stderr.String())
+		}
 	}
 }
 

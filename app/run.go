@@ -69,10 +69,11 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 const farewell = 3 * time.Second
 
 // followStore lets the keyring follow the store until the function that it returns is called: after the last request is
-// answered, and before the store closes. What the keyring knows is as new as the store before the first request comes.
+// answered, and before the store closes. What the keyring knows is as new as the store before the first request comes,
+// and the other instances know of this one.
 func (a *App) followStore(ctx context.Context) (end func()) {
-	if _, err := a.keyring.Poll(ctx); err != nil {
-		a.logger.Warn("the store cannot be asked for changes of keys", "error", err) // each request asks it instead
+	if err := a.keyring.Start(ctx); err != nil {
+		a.logger.Warn("the store cannot be followed yet", "error", err) // each request asks it instead
 	}
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	followed := make(chan struct{})
@@ -117,11 +118,9 @@ func (a *App) drain(ctx context.Context, public net.Listener, served <-chan erro
 	defer cancel()
 	// The engine closes only a listener that it has seen, and it may not have come to that.
 	_ = public.Close()
-	// It returns from serving before the requests under way have ended, and from ShutdownWithContext after.
+	// It returns from serving before the requests under way have ended, and from ShutdownWithContext after. A client that
+	// has connected and not yet sent anything has the time of a first request, readTimeout.
 	err := a.fiber.ShutdownWithContext(ctx)
-	if errors.Is(err, net.ErrClosed) {
-		err = nil
-	}
 	select {
 	case ended := <-served:
 		err = errors.Join(err, ended)

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package app
+
+import (
+	"errors"
+	"net"
+)
+
+// ignoreNew fails: this system cannot ignore new clients and keep those who are connected.
+func ignoreNew(*net.TCPListener) error { return errors.ErrUnsupported }

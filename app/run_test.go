@@ -1,0 +1,44 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+// hangsAtTheEnd is a store that never forgets an instance that leaves, whatever the deadline is.
+type hangsAtTheEnd struct {
+	keys.Store
+
+	release chan struct{}
+}
+
+func (h hangsAtTheEnd) Leave(context.Context, string) error {
+	<-h.release
+	return nil
+}
+
+func TestAStoreThatHangsDoesNotHoldTheStopUp(t *testing.T) {
+	var log bytes.Buffer
+	a := newApp(t, testConfig(t), &log)
+	hanging := hangsAtTheEnd{a.keyring.Store, make(chan struct{})}
+	a.keyring.Store = hanging
+	t.Cleanup(func() { close(hanging.release) })
+	_, stop, done := running(t, a)
+	stop()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(farewell + 20*time.Second):
+		t.Fatal("it has not stopped")
+	}
+	if !strings.Contains(log.String(), "the store did not take what was noted of keys in time") {
+		t.Errorf("the log does not say what was lost:\n%s", log.String())
+	}
+}
