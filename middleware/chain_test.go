@@ -36,6 +36,7 @@ func service(t *testing.T, log io.Writer, change func(*Options)) *fiber.App {
 	app.Get("/good", Route("/good", false), func(c *fiber.Ctx) error { return c.SendString("good") })
 	app.Get("/fails", Route("/fails", true), func(*fiber.Ctx) error { return errors.New("SECRET-MARKER") })
 	app.Get("/panics", Route("/panics", true), func(*fiber.Ctx) error { panic("SECRET-MARKER") })
+	app.Get("/down", Route("/down", true), func(*fiber.Ctx) error { return fault.New(fault.Unavailable) })
 	app.Get("/waits", Route("/waits", false), func(c *fiber.Ctx) error {
 		<-c.UserContext().Done()
 		return c.UserContext().Err()
