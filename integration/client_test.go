@@ -39,7 +39,7 @@ type answer struct {
 var httpClient = &http.Client{
 	Timeout:       15 * time.Second,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4},
+	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 32},
 }
 
 var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)

@@ -67,7 +67,18 @@ func checkCreateInput(t *testing.T, tg *target) {
 		{"kind", []any{"rsa", "ED25519", "HS256", "EdDSA", "none", 1, []string{"hs256"}}},
 		{"rate", []any{0, -1, -0.5, 1e9, 1e300, 1e-9, "5", true, json.RawMessage("1e400"), []int{1}}},
 		{"burst", []any{0, -1, 1e12, 1.5, "5", json.RawMessage("1e3")}},
-		{"expires_at", []any{past, time.Now().Format(time.RFC3339), "tomorrow", "2030-01-01", "2030-02-30T00:00:00Z", "10000-01-01T00:00:00Z", 1900000000, true}},
+		{"expires_at", []any{
+			past,
+			time.Now().Format(time.RFC3339),
+			"0001-01-01T00:00:00Z",
+			"",
+			"tomorrow",
+			"2030-01-01",
+			"2030-02-30T00:00:00Z",
+			"10000-01-01T00:00:00Z",
+			1900000000,
+			true,
+		}},
 	}
 	for _, tt := range tests {
 		for _, value := range tt.values {

@@ -70,6 +70,7 @@ func TestContainer(t *testing.T) {
 	t.Run("becomes healthy", func(t *testing.T) { checkHealthy(t, main) })
 	t.Run("stops with exit code 0", func(t *testing.T) { checkStops(t, main) })
 	t.Run("image", func(t *testing.T) { checkImage(t, engine, image) })
+	t.Run("contract on PostgreSQL", func(t *testing.T) { checkContainerOnPostgres(t, image) })
 	t.Run("a restart keeps accounts", func(t *testing.T) { checkVolume(t, image) })
 	t.Run("a volume of another user", func(t *testing.T) { checkForeignVolume(t, image) })
 }

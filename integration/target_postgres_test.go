@@ -3,12 +3,19 @@ package integration
 import (
 	"crypto/rand"
 	"database/sql"
+	"errors"
+	"net"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 )
 
 // checkPostgres proves the program with a database of its own on the server at TEST_POSTGRES_URL.
@@ -23,6 +30,26 @@ func checkPostgres(t *testing.T, bin string) {
 	if code := p.stop(t); code != 0 {
 		t.Errorf("the program ended with code %d", code)
 	}
+}
+
+// checkContainerOnPostgres proves the container with such a database.
+func checkContainerOnPostgres(t *testing.T, image string) {
+	if runtime.GOOS != "linux" {
+		t.Skip("NOT TESTED: a container shares sockets with Linux alone")
+	}
+	databaseURL, db := newDatabase(t)
+	folder, socketURL := newSocket(t, databaseURL, "/postgres")
+	volume := "latchkey-" + freshName()
+	c := startContainerWith(t, image, freshSecrets(), containerSpec{
+		env:    map[string]string{"DATABASE_URL": socketURL},
+		volume: volume,
+		host: func(hc *container.HostConfig) {
+			mounted(volume, nil)(hc)
+			hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeBind, Source: folder, Target: "/postgres"})
+		},
+	})
+	c.files = func(t *testing.T) map[string]string { return tables(t, db) }
+	c.keepsContract(t)
 }
 
 // newDatabase makes a database that is removed when the test ends. It gives its URL, and a connection to it.
@@ -78,4 +105,60 @@ func oneText(t *testing.T, db *sql.DB, query string) (text string) {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// postgresServer is a PostgreSQL server of a test's own.
+type postgresServer struct {
+	control     string
+	environment []string
+	url         string
+}
+
+// startPostgres starts a server by the program that TEST_POSTGRES_CONTROL names: "up" starts one with its data in PGTEST_DIR,
+// at the port PGTEST_PORT, and prints its URL on the last line; "kill", "stop", "start", "pause" and "resume" do to that
+// server what they say.
+func startPostgres(t *testing.T) *postgresServer {
+	t.Helper()
+	control := os.Getenv("TEST_POSTGRES_CONTROL")
+	if control == "" {
+		t.Skip("NOT TESTED: TEST_POSTGRES_CONTROL names no program that starts and stops a server")
+	}
+	folder := t.TempDir()
+	for _, open := range []string{folder, filepath.Dir(folder)} {
+		if err := os.Chmod(open, 0o755); err != nil { // the server runs as somebody else
+			t.Fatal(err)
+		}
+	}
+	free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(free.Addr().String())
+	if err := errors.Join(err, free.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := &postgresServer{control: control, environment: append(os.Environ(), "PGTEST_DIR="+filepath.Join(folder, "postgres"), "PGTEST_PORT="+port)}
+	t.Cleanup(func() {
+		_, _ = s.run("resume") // a test may have ended while it was paused, or gone
+		_, _ = s.run("kill")
+	})
+	lines := strings.Split(strings.TrimSpace(s.do(t, "up")), "\n")
+	s.url = lines[len(lines)-1]
+	return s
+}
+
+func (s *postgresServer) do(t *testing.T, verb string) string {
+	t.Helper()
+	out, err := s.run(verb)
+	if err != nil {
+		t.Fatalf("%s: %v", verb, err)
+	}
+	return out
+}
+
+func (s *postgresServer) run(verb string) (string, error) {
+	command := exec.Command(s.control, verb)
+	command.Env = s.environment
+	out, err := command.Output()
+	return string(out), err
 }

@@ -29,9 +29,11 @@ func TestBinary(t *testing.T) {
 		check func(*testing.T, string)
 	}{
 		{"contract on PostgreSQL", checkPostgres},
+		{"faults of PostgreSQL", checkFaults},
 		{"first start in an empty folder", checkFirstStart},
 		{"a restart keeps accounts", checkRestart},
 		{"two processes on one store", checkTwoProcesses},
+		{"rolling restarts", checkRollingRestarts},
 		{"SIGTERM and SIGINT exit 0", checkSignals},
 		{"drain", checkDrain},
 		{"a request under way is answered", checkRequestUnderWay},
@@ -45,6 +47,8 @@ func TestBinary(t *testing.T) {
 		{"master key", checkMasterKey},
 		{"a warm token expires", checkWarmTokenExpires},
 		{"keys of the other environment", checkOtherEnvironment},
+		{"revocation reaches every instance", checkFleetRevocation},
+		{"limits hold for all instances", checkFleetLimit},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.check(t, bin) })
 	}

@@ -1,0 +1,171 @@
+package integration
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// balancer is a reverse proxy as operators run one: it asks each instance for /readyz, and shares the requests between
+// those that are ready. It tries nothing a second time: an instance that fails is a client that fails.
+type balancer struct {
+	url       string
+	instances []*instance
+	turn      atomic.Int64
+}
+
+// instance is where one process of the service is found, whichever it is at the time.
+type instance struct {
+	address string // host and port
+	ready   atomic.Bool
+	served  atomic.Int64
+	// reused sends on connections that are kept, fresh opens one for each request.
+	reused, fresh *httputil.ReverseProxy
+}
+
+// pollEvery is how often a balancer asks for /readyz.
+const pollEvery = 100 * time.Millisecond
+
+// startBalancer shares requests between the addresses until the test ends.
+func startBalancer(t *testing.T, addresses ...string) *balancer {
+	t.Helper()
+	b := &balancer{}
+	for _, address := range addresses {
+		target := &url.URL{Scheme: "http", Host: address}
+		in := &instance{address: address, reused: forwarder(t, target, false), fresh: forwarder(t, target, true)}
+		b.instances = append(b.instances, in)
+		go in.watch(t.Context())
+	}
+	server := httptest.NewServer(b)
+	t.Cleanup(server.Close)
+	b.url = server.URL
+	return b
+}
+
+// forwarder passes requests on to target, and answers 502 with the reason where that fails.
+func forwarder(t *testing.T, target *url.URL, fresh bool) *httputil.ReverseProxy {
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.Transport = sentOnce{transport(t, fresh)}
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
+		http.Error(w, "balancer: "+err.Error(), http.StatusBadGateway)
+	}
+	return proxy
+}
+
+// transport opens a connection for each request, or keeps those that it has.
+func transport(t *testing.T, fresh bool) *http.Transport {
+	made := &http.Transport{DisableCompression: true, DisableKeepAlives: fresh, MaxIdleConnsPerHost: 100}
+	t.Cleanup(made.CloseIdleConnections)
+	return made
+}
+
+// watch keeps ready as /readyz says it is.
+func (in *instance) watch(ctx context.Context) {
+	client := &http.Client{Timeout: startLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for ; ctx.Err() == nil; <-tick.C {
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+in.address+"/readyz", nil)
+		a, err := client.Do(r)
+		if err == nil {
+			_ = a.Body.Close()
+		}
+		in.ready.Store(err == nil && a.StatusCode == http.StatusOK)
+	}
+}
+
+func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	turn := int(b.turn.Add(1))
+	for i := range b.instances {
+		in := b.instances[(turn+i)%len(b.instances)]
+		if !in.ready.Load() {
+			continue
+		}
+		in.served.Add(1)
+		if r.Close {
+			in.fresh.ServeHTTP(w, r)
+		} else {
+			in.reused.ServeHTTP(w, r)
+		}
+		return
+	}
+	http.Error(w, "balancer: no instance is ready", http.StatusBadGateway)
+}
+
+// sentOnce makes an error of what a http.Transport hides: that a request on a connection that broke was sent again on
+// another.
+type sentOnce struct{ http.RoundTripper }
+
+func (s sentOnce) RoundTrip(r *http.Request) (*http.Response, error) {
+	var sent atomic.Int32
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Add(1) }})
+	a, err := s.RoundTripper.RoundTrip(r.WithContext(ctx))
+	if err == nil && sent.Load() != 1 {
+		_ = a.Body.Close()
+		return nil, fmt.Errorf("the request was sent %d times", sent.Load())
+	}
+	return a, err
+}
+
+func TestSentOnceSeesWhatATransportHides(t *testing.T) {
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go answerOnce(conn)
+		}
+	}()
+	for _, tt := range []struct {
+		name string
+		sent func(http.RoundTripper) http.RoundTripper
+		want string // of the second request
+	}{
+		{"as it is", func(inner http.RoundTripper) http.RoundTripper { return inner }, "<nil>"},
+		{"sent once", func(inner http.RoundTripper) http.RoundTripper { return sentOnce{inner} }, "sent 2 times"},
+	} {
+		client := &http.Client{Transport: tt.sent(transport(t, false)), Timeout: startLimit}
+		ask := func() error {
+			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String(), nil)
+			a, err := client.Do(r)
+			if err == nil {
+				err = errors.Join(a.Body.Close())
+			}
+			return err
+		}
+		if err := ask(); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if err := ask(); !strings.Contains(fmt.Sprint(err), tt.want) {
+			t.Errorf("%s: the second request ends with %v, want %s", tt.name, err, tt.want)
+		}
+	}
+}
+
+// answerOnce answers the first request on a connection, and breaks it at the second.
+func answerOnce(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	reader := bufio.NewReader(conn)
+	if _, err := http.ReadRequest(reader); err == nil {
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		_, _ = http.ReadRequest(reader)
+	}
+}

@@ -1,0 +1,135 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// cable leads to a database, and can be cut.
+type cable struct {
+	server, network, address string
+	// deaf swallows what the server says to connections that listen.
+	deaf atomic.Bool
+	// listening counts the connections that have asked to listen.
+	listening atomic.Int64
+
+	mu       sync.Mutex
+	listener net.Listener
+	conns    map[net.Conn]bool
+}
+
+// newCable gives a cable, and the URL of the database at its other end.
+func newCable(t *testing.T, databaseURL string) (*cable, string) {
+	t.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the database's URL is none") // the error repeats it
+	}
+	c := &cable{server: u.Host, network: "tcp", address: "127.0.0.1:0", conns: map[net.Conn]bool{}}
+	c.join(t)
+	t.Cleanup(c.cut)
+	u.Host = c.address
+	return c, u.String()
+}
+
+// newSocket gives a folder that leads to a database, for a container in which it is mounted at the given path: no port
+// has to be opened to it. And it gives the URL of the database there.
+func newSocket(t *testing.T, databaseURL, mounted string) (folder, socketURL string) {
+	t.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the database's URL is none") // the error repeats it
+	}
+	folder = t.TempDir()
+	socket := filepath.Join(folder, ".s.PGSQL.5432")
+	c := &cable{server: u.Host, network: "unix", address: socket, conns: map[net.Conn]bool{}}
+	c.join(t)
+	t.Cleanup(c.cut)
+	for path, mode := range map[string]os.FileMode{filepath.Dir(folder): 0o755, folder: 0o755, socket: 0o777} { // another user comes
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parameters := u.Query()
+	parameters.Set("host", mounted)
+	u.Host, u.RawQuery = "", parameters.Encode()
+	return folder, u.String()
+}
+
+// join lets connections through again, at the same address.
+func (c *cable) join(t *testing.T) {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), c.network, c.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listener, c.address = listener, listener.Addr().String()
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go c.lead(near)
+		}
+	}()
+}
+
+// cut ends all connections and refuses new ones.
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.listener.Close()
+	for conn := range c.conns {
+		_ = conn.Close()
+	}
+	clear(c.conns)
+}
+
+func (c *cable) lead(near net.Conn) {
+	defer near.Close()
+	far, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", c.server)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	c.mu.Lock()
+	c.conns[near], c.conns[far] = true, true
+	c.mu.Unlock()
+	var listens atomic.Bool
+	go func() {
+		defer far.Close()
+		move(far, near, func(text []byte) bool {
+			if bytes.Contains(text, []byte("LISTEN ")) && listens.CompareAndSwap(false, true) {
+				c.listening.Add(1)
+			}
+			return true
+		})
+	}()
+	move(near, far, func([]byte) bool { return !(listens.Load() && c.deaf.Load()) })
+}
+
+// move copies what pass lets through, until one end is closed.
+func move(to, from net.Conn, pass func([]byte) bool) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		if pass(buffer[:n]) {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package integration
+
+import (
+	"database/sql"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	// readyLimit is how soon readiness tells the truth, and recoveryLimit how soon everything works again.
+	readyLimit    = 2 * time.Second
+	recoveryLimit = 2 * time.Second
+	// viewLimit is for how long an instance that does not reach the store may go by what it knows of keys.
+	viewLimit = 5 * time.Second
+	// poolSize is how many connections an instance may have, beside the one on which it listens.
+	poolSize = 16
+)
+
+// checkFaults: the server of two instances is killed, paused and restarted while both have much to do. Readiness tells so
+// and liveness does not, no answer is wrong, and soon after the server is back everything is as it was.
+func checkFaults(t *testing.T, bin string) {
+	needSignals(t)
+	server := startPostgres(t)
+	db := connect(t, server.url)
+	s := freshSecrets()
+	settings := map[string]string{"DATABASE_URL": server.url, "ACCESS_LOG": "false", "DRAIN_DELAY": "1s"}
+	instances := []*process{startProcessIn(t, bin, t.TempDir(), s, settings), startProcessIn(t, bin, t.TempDir(), s, settings)}
+	instances[0].enroll(t)
+	fillPools(t, db, instances)
+	callers := newCallers(t, &instances[0].target)
+	load := startFaultLoad(t, instances, callers.errands())
+	load.waitServed(t, 3)
+	before := levelOf(t, db, instances)
+
+	for _, tt := range []struct {
+		name  string
+		spoil []string
+		mend  string
+		long  bool // until nobody knows any more who may be let in
+	}{
+		{name: "killed", spoil: []string{"kill"}, mend: "start", long: true},
+		// Twice, because the server may have started a process for a connection while the first looked for them.
+		{name: "paused", spoil: []string{"pause", "pause"}, mend: "resume", long: true},
+		{name: "restarted", spoil: []string{"stop"}, mend: "start"},
+	} {
+		survived := t.Run(tt.name, func(t *testing.T) {
+			callers.replenish(t)
+			load.enter(phase{name: tt.name + ", before", healthy: true})
+			load.waitServed(t, 3)
+
+			load.enter(phase{name: tt.name + ", during"})
+			for _, verb := range tt.spoil {
+				server.do(t, verb)
+			}
+			spoiled := time.Now()
+			revoked := callers.revoke(load)
+			if tt.long {
+				waitReadiness(t, instances, http.StatusServiceUnavailable, spoiled)
+				load.waitRefused(t, func(e errand) bool { return !e.alone && !e.registered })
+				<-time.After(time.Until(spoiled.Add(viewLimit)))
+				load.enter(phase{name: tt.name + ", for long", stale: true})
+				load.waitRefused(t, func(e errand) bool { return !e.alone })
+			}
+
+			load.enter(phase{name: tt.name + ", returning"})
+			server.do(t, tt.mend)
+			mended := time.Now()
+			load.begins(mended)
+			waitReadiness(t, instances, http.StatusOK, mended)
+			load.waitServed(t, 1)
+			t.Logf("each kind of request was answered by each instance %v after the return", time.Since(mended).Round(time.Millisecond))
+			<-time.After(time.Until(mended.Add(recoveryLimit)))
+
+			load.enter(phase{name: tt.name + ", after", healthy: true})
+			callers.replenish(t)
+			load.waitServed(t, 3)
+			<-revoked
+			load.enter(phase{healthy: true})
+			callers.verify(t, db)
+			waitLevel(t, db, instances, before)
+		})
+		if !survived {
+			return // the server may still be gone
+		}
+	}
+	load.stop()
+	t.Run("stopped while the server is paused", func(t *testing.T) {
+		server.do(t, "pause")
+		server.do(t, "pause")
+		stopWaiting(t, instances)
+	})
+}
+
+// waitReadiness waits until every instance says status on /readyz, for at most readyLimit since the reason for it.
+func waitReadiness(t *testing.T, instances []*process, status int, since time.Time) {
+	t.Helper()
+	took := make([]time.Duration, len(instances))
+	var asking sync.WaitGroup
+	for i, p := range instances {
+		asking.Go(func() {
+			for took[i] < startLimit {
+				a, err := p.try(t, call{path: "/readyz", unready: true})
+				if took[i] = time.Since(since); err == nil && a.status == status {
+					return
+				}
+			}
+		})
+	}
+	asking.Wait()
+	t.Logf("/readyz says %d after %v", status, took)
+	if slices.Max(took) > readyLimit {
+		t.Errorf("/readyz said %d later than %v", status, readyLimit)
+	}
+}
+
+// level is what a fault must leave as it was: the goroutines and files of each instance, and the connections of all.
+type level struct {
+	goroutines, files []float64
+	connections       int
+}
+
+func levelOf(t *testing.T, db *sql.DB, instances []*process) level {
+	t.Helper()
+	l := level{connections: connections(t, db)}
+	for _, p := range instances {
+		metrics := p.opsPage(t, "/metrics")
+		l.goroutines = append(l.goroutines, sum(metrics, "go_goroutines"))
+		l.files = append(l.files, sum(metrics, "process_open_fds"))
+	}
+	return l
+}
+
+// waitLevel waits until nothing is above its level before, but for a few goroutines and files that come and go.
+func waitLevel(t *testing.T, db *sql.DB, instances []*process, before level) {
+	t.Helper()
+	const few = 10
+	began := time.Now()
+	var now level
+	defer func() {
+		t.Logf("before all faults %+v, %v after this one %+v", before, time.Since(began).Round(time.Millisecond), now)
+	}()
+	eventually(t, startLimit, "goroutines, files and connections are back to their level", func() bool {
+		now = levelOf(t, db, instances)
+		back := now.connections <= before.connections
+		for i := range instances {
+			back = back && now.goroutines[i] <= before.goroutines[i]+few && now.files[i] <= before.files[i]+few
+		}
+		return back
+	})
+}
+
+// connections is how many connections the instances have together, as the server says.
+func connections(t *testing.T, db *sql.DB) (n int) {
+	t.Helper()
+	if err := db.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'latchkey'").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// fillPools makes every instance open all the connections that it may have: it holds up as many reads. No fault can raise
+// their number then, so that what is more afterwards was left behind.
+func fillPools(t *testing.T, db *sql.DB, instances []*process) {
+	t.Helper()
+	lock, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Rollback() }()
+	if _, err := lock.Exec("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	var reads sync.WaitGroup
+	for _, p := range instances {
+		for range poolSize {
+			reads.Go(func() {
+				// One that waits for longer than a statement may is refused; its connection was opened all the same.
+				if _, err := p.try(t, call{path: "/service/account/stevenm", token: p.secrets.token(), unready: true}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	eventually(t, startLimit, "every connection is open", func() bool { return connections(t, db) == (poolSize+1)*len(instances) })
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	reads.Wait()
+}
+
+// stopWaiting ends the instances while requests wait for a server that hangs: these are answered, and the programs end by
+// themselves.
+func stopWaiting(t *testing.T, instances []*process) {
+	t.Helper()
+	var waiting sync.WaitGroup
+	for _, p := range instances {
+		for range poolSize / 2 {
+			waiting.Go(func() {
+				a, err := p.try(t, call{path: "/service/account/stevenm", token: p.secrets.token(), unready: true})
+				if err != nil || a.status != http.StatusServiceUnavailable {
+					t.Errorf("a request that waits is answered %d %s, %v", a.status, a.body, err)
+				}
+			})
+		}
+	}
+	waitReadiness(t, instances, http.StatusServiceUnavailable, time.Now())
+	asked := time.Now()
+	for _, p := range instances {
+		waiting.Go(func() {
+			if code := p.stop(t); code != 0 {
+				t.Errorf("the program ended with code %d", code)
+			}
+			t.Logf("the program ended %v after SIGTERM", time.Since(asked).Round(time.Millisecond))
+		})
+	}
+	waiting.Wait()
+}

@@ -1,0 +1,278 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// startFleet starts the program once for each URL of a database: instances with the same secrets. The first one
+// administrates.
+func startFleet(t *testing.T, bin string, databaseURLs ...string) []*process {
+	t.Helper()
+	s := freshSecrets()
+	fleet := make([]*process, len(databaseURLs))
+	for i, databaseURL := range databaseURLs {
+		fleet[i] = startProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "ACCESS_LOG": "false"})
+	}
+	fleet[0].enroll(t)
+	return fleet
+}
+
+// whoami is the status of a request with this token.
+func (p *process) whoami(t *testing.T, token string) int {
+	t.Helper()
+	a, err := p.try(t, call{path: "/service/whoami", token: token, unready: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.status
+}
+
+// warm gives a key that both instances have just accepted, and a token of it.
+func warm(t *testing.T, fleet []*process) (clientKey, string) {
+	t.Helper()
+	key, _ := fleet[0].issue(t, request{})
+	token := key.token()
+	for _, p := range fleet {
+		if status := p.whoami(t, token); status != http.StatusOK {
+			t.Fatalf("a new key: %d", status)
+		}
+	}
+	return key, token
+}
+
+// checkFleetRevocation: what one instance revokes the other refuses, whatever becomes of the connections between them.
+func checkFleetRevocation(t *testing.T, bin string) {
+	databaseURL, _ := newDatabase(t)
+	line, lineURL := newCable(t, databaseURL)
+	fleet := startFleet(t, bin, databaseURL, lineURL)
+	one, two := fleet[0], fleet[1]
+	eventually(t, startLimit, "the second instance listens", func() bool { return line.listening.Load() > 0 })
+	before := sum(two.opsPage(t, "/metrics"), "latchkey_revocation_propagation_seconds_count")
+
+	var told, untold []time.Duration
+	t.Run("told", func(t *testing.T) {
+		told = revocations(t, fleet, 100)
+		if most := told[len(told)-1]; most > time.Second {
+			t.Errorf("the other instance refused after %v", most)
+		}
+		metrics := two.opsPage(t, "/metrics")
+		count := sum(metrics, "latchkey_revocation_propagation_seconds_count") - before
+		seconds := sum(metrics, "latchkey_revocation_propagation_seconds_sum")
+		if count != 100 || seconds <= 0 || seconds > 100 {
+			t.Errorf("latchkey_revocation_propagation_seconds has %v revocations and %v s, want 100 and less", count, seconds)
+		}
+	})
+	t.Run("not told", func(t *testing.T) {
+		line.deaf.Store(true)
+		defer line.deaf.Store(false)
+		untold = revocations(t, fleet, 20)
+		if most := untold[len(untold)-1]; most > time.Second {
+			t.Errorf("without being told the other instance refused after %v", most)
+		}
+	})
+	if len(told) > 0 && len(untold) > 0 && told[len(told)/2] > untold[len(untold)/2]/2 {
+		t.Errorf("being told saves little: %v, and %v without", told[len(told)/2], untold[len(untold)/2])
+	}
+	t.Run("cut off", func(t *testing.T) { checkCutOff(t, fleet, line) })
+	t.Run("paused", func(t *testing.T) { checkPaused(t, fleet) })
+	t.Run("wait", func(t *testing.T) {
+		key, token := warm(t, fleet)
+		a := one.administer(t, http.MethodPost, "/service/keys/"+key.id+"/revoke?wait=true", "")
+		if strings.Count(a.body, `"instance"`) != 2 || !strings.Contains(a.body, `"late":[]`) {
+			t.Errorf("two instances should have confirmed: %s", a.body)
+		}
+		for _, p := range fleet {
+			if status := p.whoami(t, token); status != http.StatusUnauthorized {
+				t.Errorf("confirmed, and %d", status)
+			}
+		}
+	})
+}
+
+// revocations revokes n keys on the first instance and gives, sorted, how long the second one still accepted each: from
+// the moment when the revocation was asked for.
+func revocations(t *testing.T, fleet []*process, n int) []time.Duration {
+	t.Helper()
+	took := make([]time.Duration, n)
+	for i := range took {
+		key, token := warm(t, fleet)
+		began := time.Now()
+		fleet[0].administer(t, http.MethodPost, "/service/keys/"+key.id+"/revoke", "").is(t, http.StatusOK, "")
+		for {
+			status := fleet[1].whoami(t, token)
+			took[i] = time.Since(began)
+			if status == http.StatusUnauthorized {
+				break
+			}
+			if status != http.StatusOK || took[i] > startLimit {
+				t.Fatalf("after %v: %d", took[i], status)
+			}
+		}
+	}
+	slices.Sort(took)
+	t.Logf("%d revocations, until the other instance refused: median %v, maximum %v",
+		n, took[n/2].Round(time.Microsecond), took[n-1].Round(time.Microsecond))
+	return took
+}
+
+// checkCutOff: an instance without its store believes what it knows for five seconds, and then nothing.
+func checkCutOff(t *testing.T, fleet []*process, line *cable) {
+	one, two := fleet[0], fleet[1]
+	_, good := warm(t, fleet)
+	key, revoked := warm(t, fleet)
+	line.cut()
+	cut := time.Now()
+	one.administer(t, http.MethodPost, "/service/keys/"+key.id+"/revoke", "").is(t, http.StatusOK, "")
+	statuses := map[string]int{}
+	for time.Since(cut) < 7*time.Second {
+		for name, token := range map[string]string{"good": good, "revoked": revoked} {
+			asked := time.Since(cut)
+			status := two.whoami(t, token)
+			statuses[fmt.Sprint(name, " ", status)]++
+			if late := asked > 5500*time.Millisecond; late && status != http.StatusServiceUnavailable || status == http.StatusUnauthorized {
+				t.Fatalf("%v after the cut: %d for the %s key", asked, status, name)
+			}
+		}
+	}
+	t.Logf("cut off for 7 s: %v", statuses)
+	if status := two.whoami(t, two.secrets.token()); status != http.StatusOK {
+		t.Errorf("the shared key, which no store knows: %d", status)
+	}
+	listened := line.listening.Load()
+	line.join(t)
+	joined := time.Now()
+	eventually(t, startLimit, "the good key is accepted again", func() bool {
+		if status := two.whoami(t, revoked); status == http.StatusOK {
+			t.Error("the revoked key is accepted again")
+		}
+		return two.whoami(t, good) == http.StatusOK
+	})
+	t.Logf("accepted again %v after the store was back", time.Since(joined).Round(time.Millisecond))
+	if status := two.whoami(t, revoked); status != http.StatusUnauthorized {
+		t.Errorf("the revoked key, with the store back: %d", status)
+	}
+	two.waitReady(t)
+	eventually(t, startLimit, "the instance listens again", func() bool { return line.listening.Load() > listened })
+}
+
+// checkPaused: an instance that was stopped and goes on does not believe what it knew.
+func checkPaused(t *testing.T, fleet []*process) {
+	one, two := fleet[0], fleet[1]
+	key, token := warm(t, fleet)
+	resume := two.pause(t)
+	defer resume()
+	one.administer(t, http.MethodPost, "/service/keys/"+key.id+"/revoke", "").is(t, http.StatusOK, "")
+	// These wait at the door, and are the first that it sees.
+	var callers sync.WaitGroup
+	var accepted, refused atomic.Int64
+	for range 20 {
+		callers.Go(func() {
+			switch status := two.whoami(t, token); status {
+			case http.StatusUnauthorized, http.StatusServiceUnavailable:
+				refused.Add(1)
+			default:
+				accepted.Add(1)
+			}
+		})
+	}
+	// That long, and no shorter, nobody may believe an old view.
+	<-time.After(6 * time.Second)
+	resume()
+	callers.Wait()
+	if accepted.Load() > 0 {
+		t.Errorf("%d of the first requests after a pause were not refused", accepted.Load())
+	}
+	t.Logf("paused for 6 s: %d refused", refused.Load())
+	two.waitReady(t)
+}
+
+// checkFleetLimit: a key's limit holds for all instances together, and whoever is asked has it.
+func checkFleetLimit(t *testing.T, bin string) {
+	databaseURL, _ := newDatabase(t)
+	fleet := startFleet(t, bin, databaseURL, databaseURL, databaseURL)
+	const rate, burst = 50, 50
+	t.Run("all are asked", func(t *testing.T) {
+		key, _ := fleet[0].issue(t, request{"rate": rate, "burst": burst})
+		const seconds, offered = 10, 300
+		began := time.Now()
+		var load sync.WaitGroup
+		counts := make([][]int, len(fleet))
+		for i, p := range fleet {
+			load.Go(func() { counts[i] = p.offer(t, key.token(), offered/len(fleet), seconds) })
+		}
+		load.Wait()
+		took := time.Since(began).Seconds()
+		through, asked := 0, 0
+		for i := range fleet {
+			for _, n := range counts[i] {
+				through += n
+			}
+			asked += offered / len(fleet) * seconds
+		}
+		bound := rate*(took+3) + burst + float64(len(fleet))
+		t.Logf("%d of %d requests let through in %.1f s: rate x time is %.0f, the bound %.0f", through, asked, took, rate*took, bound)
+		if float64(through) > bound {
+			t.Errorf("%d requests were let through, at most %.0f may be", through, bound)
+		}
+		// A limit that lets nobody through holds, too.
+		if least := rate * took * .9; float64(through) < least {
+			t.Errorf("%d requests were let through, want at least %.0f", through, least)
+		}
+	})
+	t.Run("one is asked", func(t *testing.T) {
+		key, _ := fleet[0].issue(t, request{"rate": rate, "burst": burst})
+		const seconds, offered = 10, 40
+		counts := fleet[1].offer(t, key.token(), offered, seconds)
+		through := 0
+		for _, n := range counts[2:] {
+			through += n
+		}
+		share := float64(through) / float64(offered*(seconds-2))
+		t.Logf("let through in each second, of %d: %v; from the third on %.1f %%", offered, counts, 100*share)
+		if share < .95 {
+			t.Errorf("from the third second on %.1f %% were let through", 100*share)
+		}
+	})
+}
+
+// offer sends so many requests in each second, and gives how many of each second were let through.
+func (p *process) offer(t *testing.T, token string, perSecond, seconds int) []int {
+	t.Helper()
+	through := make([]atomic.Int64, seconds)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*2*time.Second)
+	defer cancel()
+	var under sync.WaitGroup
+	began := time.Now()
+	for i := range perSecond * seconds {
+		due := began.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
+		select {
+		case <-time.After(time.Until(due)):
+		case <-ctx.Done():
+			t.Error("the requests of a second took more than two")
+			return nil
+		}
+		under.Go(func() {
+			switch status := p.whoami(t, token); status {
+			case http.StatusOK:
+				through[i/perSecond].Add(1)
+			case http.StatusTooManyRequests:
+			default:
+				t.Errorf("a request within or over the limit: %d", status)
+			}
+		})
+	}
+	under.Wait()
+	counts := make([]int, seconds)
+	for i := range counts {
+		counts[i] = int(through[i].Load())
+	}
+	return counts
+}

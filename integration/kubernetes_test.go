@@ -1,0 +1,197 @@
+package integration
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+var deploymentMutations = []mutation{
+	{"path: /readyz", "path: /ready", "answers 404"},
+	{"path: /livez\n              port: ops\n            periodSeconds: 10", "path: /readyz\n              port: ops\n            periodSeconds: 10", "restarts it for what lies outside"},
+	{"path: /livez\n              port: ops\n            periodSeconds: 1\n", "path: /metrics2\n              port: ops\n            periodSeconds: 1\n", "answers 404"},
+	{"path: /readyz", "path: /livez", "sends requests to it"},
+	{"port: ops", "port: metrics", "no port is named metrics"},
+	{"containerPort: 9464", "containerPort: 9465", "nothing listens on 9465"},
+	{"containerPort: 8000", "containerPort: 8080", "nothing listens on 8080"},
+	{"name: http", "name: web", "no port is named http"},
+	{"timeoutSeconds: 2", "timeoutSeconds: 1", "gives its store"},
+	{"            timeoutSeconds: 2\n", "", "gives its store"},
+	{"args: [migrate]", "args: [version]", "does not migrate"},
+	{"args: [migrate]", "args: [migrat]", "ends with code 2"},
+	{"args: [migrate]", "args: [serve, --port=-1]", "ends with code 1"},
+	{"          env:\n            - name: DATABASE_URL\n              valueFrom:\n                secretKeyRef:\n                  name: latchkey\n                  key: DATABASE_URL\n          resources", "          resources", "does not migrate"},
+	{"- name: DRAIN_DELAY", "- name: DRAIN_DELAYS", "DRAIN_DELAYS is no setting"},
+	{"value: 5s", "value: 5", "refuses to start"},
+	{"value: 5s", "value: 20s", "a stop is given 30s"},
+	{"terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 15", "a stop is given 15s"},
+	{"key: API_KEY", "key: APIKEY", "the Secret has no latchkey/APIKEY"},
+	{"name: latchkey\n                  key: DATABASE_URL", "name: postgres\n                  key: DATABASE_URL", "the Secret has no postgres/DATABASE_URL"},
+	{"            - name: JWT_SECRET_KEY\n", "            - name: JWT_SECRET_KEY_PREVIOUS\n", "refuses to start"},
+	{"registry.example.com/latchkey:1.0.0 #", "registry.example.com/latchkey:1.0.1 #", "another image"},
+	{"replicas: 2", "replicas: 1", "1 replicas"},
+	{"maxUnavailable: 0", "maxUnavailable: 1", "takes instances away"},
+	{"      app.kubernetes.io/name: latchkey\n  strategy", "      app: latchkey\n  strategy", "the Deployment selects"},
+	{"              app.kubernetes.io/name: latchkey\n      init", "              app: latchkey\n      init", "the spread selects"},
+	{"automountServiceAccountToken: false", "automountServiceAccountToken: true", "token of the cluster"},
+	{"      automountServiceAccountToken: false\n", "", "token of the cluster"},
+	{"runAsNonRoot: true", "runAsNonRoot: false", "root"},
+	{"runAsUser: 65532", "runAsUser: 1000", "user 1000"},
+	{"type: RuntimeDefault", "type: Unconfined", "system calls"},
+	{"readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "hardened"},
+	{"readOnlyRootFilesystem:", "readOnlyRootFileSystem:", "not found in type"},
+	{"allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", "hardened"},
+	{"            allowPrivilegeEscalation: false\n", "", "hardened"},
+	{"drop: [ALL]", "drop: [NET_RAW]", "hardened"},
+	{"memory: 512Mi", "memory: 32Mi", "memory"},
+	{"            limits:\n              memory: 512Mi\n", "", "memory"},
+}
+
+// TestKubernetes holds the manifests to what the built program really serves, needs and does.
+func TestKubernetes(t *testing.T) {
+	const folder = "deploy/kubernetes/"
+	c := cluster{t: t, bin: buildBinary(t), ran: map[string]string{}}
+	c.start()
+	texts := map[string]string{}
+	for _, name := range []string{"deployment.yaml", "service.yaml", "poddisruptionbudget.yaml", "secret.yaml.example"} {
+		texts[name] = readFile(t, folder+name)
+	}
+	check := func(name string) func(string) problems {
+		return func(text string) problems {
+			changed := maps.Clone(texts)
+			changed[name] = text
+			m, err := readManifests(changed)
+			if err != nil {
+				return problems{err.Error()}
+			}
+			return m.problems(&c)
+		}
+	}
+	for name, mutations := range map[string][]mutation{
+		"deployment.yaml": deploymentMutations,
+		"service.yaml": {
+			{"targetPort: http", "targetPort: https", "no port is named https"},
+			{"targetPort: http", "targetPort: ops", "leads to 9464"},
+			{"  selector:\n    app.kubernetes.io/name: latchkey", "  selector:\n    app: latchkey", "the Service selects"},
+			{"  selector:\n    app.kubernetes.io/name: latchkey\n", "", "the Service selects"},
+		},
+		"poddisruptionbudget.yaml": {
+			{"      app.kubernetes.io/name: latchkey", "      app: latchkey", "the PodDisruptionBudget selects"},
+			{"maxUnavailable: 1", "maxUnavailable: 2", "the PodDisruptionBudget lets 2"},
+			{"maxUnavailable: 1", "maxUnavailable: 0", "the PodDisruptionBudget lets 0"},
+			{"policy/v1", "policy/v1beta1", "policy/v1beta1"},
+		},
+		"secret.yaml.example": {
+			{"replace-me-with-64-random-characters", "8d4f0c1de5a39b27c6e2f7a90b1d3c5e", "JWT_SECRET_KEY could be used"},
+			{"replace-me-with-the-shared-api-key", "0d3ee7d02a6f16c1", "API_KEY could be used"},
+			{"cmVwbGFjZS1tZS13aXRoLTMyLXJhbmRvbS1ieXRlcyE=", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "MASTER_KEY could be used"},
+			{"DATABASE_URL: postgres:", "DATABASE_URL: mysql:", "DATABASE_URL"},
+			{"  API_KEY:", "  APIKEY:", "the Secret has no latchkey/API_KEY"},
+		},
+	} {
+		seen(t, name, texts[name], mutations, check(name))
+	}
+
+	// kubectl applies every YAML file of a folder: one with a Secret would replace the real one.
+	applied, err := filepath.Glob("../" + folder + "*.y*ml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range applied {
+		applied[i] = filepath.Base(path)
+	}
+	if want := []string{"deployment.yaml", "poddisruptionbudget.yaml", "service.yaml"}; !slices.Equal(applied, want) {
+		t.Errorf("kubectl applies %v, want %v", applied, want)
+	}
+}
+
+// cluster is the program, run as the manifests say but for addresses and secrets.
+type cluster struct {
+	t                *testing.T
+	bin              string
+	secrets          map[string]string
+	healthy, cut     *process          // cut has lost its store
+	ran              map[string]string // by its arguments, what came of an init container
+	apiPort, opsPort string
+}
+
+func (c *cluster) start() {
+	t := c.t
+	databaseURL, db := newDatabase(t)
+	c.secrets = secretEnv(freshSecrets(), databaseURL)
+	defaults, _ := settingsOf(t, c.bin, nil)
+	if defaults["HOST"] != "0.0.0.0" {
+		t.Errorf("in the image the program listens on %s, where no probe reaches it", defaults["HOST"])
+	}
+	c.apiPort = defaults["PORT"]
+	c.opsPort = firstMatch(t, defaults["OPS_ADDR"], `^0\.0\.0\.0:(\d+)$`)
+
+	c.healthy = c.launch(databaseURL)
+	lostURL, lost := newDatabase(t)
+	c.cut = c.launch(lostURL)
+	name := oneText(t, lost, "SELECT current_database()")
+	for _, statement := range []string{
+		"ALTER DATABASE " + name + " ALLOW_CONNECTIONS false",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + name + "'",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, startLimit, "/readyz is 503", func() bool { return c.status(c.cut, c.apiPort, "/readyz") == http.StatusServiceUnavailable })
+}
+
+func (c *cluster) launch(databaseURL string) *process {
+	env := dockerfile(c.t).env
+	maps.Copy(env, c.secrets)
+	maps.Copy(env, map[string]string{"DATABASE_URL": databaseURL, "HOST": "127.0.0.1", "PORT": "0", "OPS_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s"})
+	p := launch(c.t, c.bin, c.t.TempDir(), env)
+	p.waitReady(c.t)
+	return p
+}
+
+// status is what p answers where the program would listen on this port; 0 where it does not.
+func (c *cluster) status(p *process, port, path string) int {
+	url, found := map[string]string{c.apiPort: p.url, c.opsPort: p.opsURL}[port]
+	if !found {
+		return 0
+	}
+	resp, err := httpClient.Get(url + path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+// migrates runs an init container with its environment on an empty database, twice as every further pod does. It gives
+// "", or what is wrong.
+func (c *cluster) migrates(args []string, env map[string]string) string {
+	key := fmt.Sprint(args, slices.Sorted(maps.Keys(env)))
+	if _, done := c.ran[key]; !done {
+		c.ran[key] = c.migration(args, env)
+	}
+	return c.ran[key]
+}
+
+func (c *cluster) migration(args []string, env map[string]string) string {
+	databaseURL, db := newDatabase(c.t)
+	all := dockerfile(c.t).env
+	all["DATABASE_URL"] = "sqlite:latchkey.db" // where the image's would be
+	maps.Copy(all, env)
+	if _, set := env["DATABASE_URL"]; set {
+		all["DATABASE_URL"] = databaseURL
+	}
+	for range 2 {
+		if _, stderr, code := command(c.t, c.bin, c.t.TempDir(), all, args...); code != 0 {
+			return fmt.Sprintf("ends with code %d: %s", code, stderr)
+		}
+	}
+	if oneText(c.t, db, "SELECT coalesce(to_regclass('accounts')::text, '')") == "" {
+		return "does not migrate an empty database"
+	}
+	return ""
+}

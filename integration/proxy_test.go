@@ -1,0 +1,362 @@
+package integration
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestProxy proves deploy/haproxy.cfg as it is shipped, with a real HAProxy and two instances on one database.
+func TestProxy(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		unavailable(t, "the proxy is tried on Linux only, where all of 127.0.0.0/8 is this machine")
+	}
+	if _, err := exec.LookPath("haproxy"); err != nil {
+		unavailable(t, "the proxy's configuration was not tried: %v", err)
+	}
+	f := newFleet(t)
+	for _, tt := range []struct {
+		name  string
+		check func(*testing.T, *fleet)
+	}{
+		{"requests are spread", checkSpread},
+		{"answers pass unchanged", checkPassing},
+		{"a forged address does not reach the log", checkForgedAddress},
+		{"a request is never sent twice", checkSentOnce},
+		{"an instance that stops is left in time", checkLeftInTime},
+		{"rolling restart", checkRollingRestart},
+		{"no instance left", checkNoInstance},
+	} {
+		t.Run(tt.name, func(t *testing.T) { tt.check(t, f) })
+	}
+}
+
+// fleet is two instances behind a proxy.
+type fleet struct {
+	bin       string
+	secrets   secrets
+	settings  map[string]string
+	instances [2]*process
+	proxy     *target
+}
+
+func newFleet(t *testing.T) *fleet {
+	t.Helper()
+	databaseURL, _ := newDatabase(t)
+	f := &fleet{bin: buildBinary(t), secrets: freshSecrets(), settings: map[string]string{
+		"DATABASE_URL": databaseURL, "TRUSTED_PROXIES": "127.0.0.1", "DRAIN_DELAY": "2s",
+	}}
+	f.start(t, 0, map[string]string{"DRAIN_DELAY": "12s"}) // for checkLeftInTime
+	f.start(t, 1, nil)
+	f.proxy = startProxy(t, f.instances[0].url, f.instances[1].url)
+	f.proxy.secrets = f.secrets
+	return f
+}
+
+// start starts an instance with further settings; one that was there before, at the same address.
+func (f *fleet) start(t *testing.T, i int, settings map[string]string) {
+	t.Helper()
+	all := maps.Clone(f.settings)
+	maps.Copy(all, settings)
+	if before := f.instances[i]; before != nil {
+		_, all["PORT"], _ = net.SplitHostPort(strings.TrimPrefix(before.url, "http://"))
+	}
+	f.instances[i] = startProcessIn(t, f.bin, t.TempDir(), f.secrets, all)
+}
+
+// startProxy runs HAProxy in front of two addresses until the test ends.
+func startProxy(t *testing.T, one, two string) *target {
+	t.Helper()
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inherited, err := listener.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inherited.Close()
+	defer listener.Close() // the proxy has its own
+	run := func(args ...string) (*exec.Cmd, *buffer) {
+		// -dW makes a warning an error.
+		cmd, output := exec.Command("haproxy", append([]string{"-dW", "-f", "../deploy/haproxy.cfg"}, args...)...), &buffer{}
+		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = output, output, []*os.File{inherited}
+		cmd.Env = environment(map[string]string{
+			"PROXY_BIND": "fd@3", "LATCHKEY_1": strings.TrimPrefix(one, "http://"), "LATCHKEY_2": strings.TrimPrefix(two, "http://"),
+		})
+		return cmd, output
+	}
+	check, output := run("-c")
+	if err := check.Run(); err != nil {
+		t.Fatalf("haproxy -c: %v\n%s", err, output)
+	}
+	serve, output := run("-db")
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = serve.Process.Kill()
+		_ = serve.Wait()
+		if t.Failed() {
+			t.Logf("the proxy's output, last part:\n%s", tail(output.String(), 4000))
+		}
+	})
+	tg := &target{kind: "binary", url: "http://" + listener.Addr().String()}
+	eventually(t, startLimit, "the proxy answers", func() bool {
+		a, err := plainGet(t, tg.url+"/readyz")
+		return err == nil && a.status == http.StatusOK
+	})
+	return tg
+}
+
+// plainGet asks without the checks of target.try, for answers that are the proxy's own.
+func plainGet(t *testing.T, url string) (answer, error) {
+	t.Helper()
+	resp, err := httpClient.Get(url)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return answer{call: "GET " + url, status: resp.StatusCode, header: resp.Header, body: string(body)}, err
+}
+
+// served is how many requests for whoami an instance has logged.
+func served(p *process) int { return strings.Count(p.output.String(), `"route":"/service/whoami"`) }
+
+func (f *fleet) whoami(t *testing.T) {
+	t.Helper()
+	f.proxy.do(t, call{path: "/service/whoami", token: f.secrets.token()}).is(t, http.StatusOK, "")
+}
+
+func checkSpread(t *testing.T, f *fleet) {
+	eventually(t, startLimit, "both instances are asked", func() bool {
+		f.whoami(t)
+		return served(f.instances[0]) > 2 && served(f.instances[1]) > 2
+	})
+}
+
+// checkPassing: through the proxy every answer is what the instance says, header for header.
+func checkPassing(t *testing.T, f *fleet) {
+	long := func(n int) map[string]string { return map[string]string{"X-Filler": strings.Repeat("x", n)} }
+	tests := []struct {
+		c      call
+		status int
+	}{
+		{call{path: "/service/whoami"}, 401},
+		{call{path: "/service/whoami", token: f.secrets.jwt(f.secrets.good().with("aud", "other"))}, 401},
+		{call{path: "/service/account/stevenm", token: f.secrets.scoped("")}, 403},
+		{call{path: "/service/account/stevenm", token: f.secrets.token()}, 200},
+		{call{path: "/service/account/" + freshName(), token: f.secrets.token()}, 404},
+		{call{path: "/service/account/a%2Fb", token: f.secrets.token()}, 404},
+		{call{path: "/service/account/", token: f.secrets.token()}, 422},
+		{call{method: http.MethodDelete, path: "/service/whoami"}, 405},
+		{post("/service/account/register", strings.Repeat("x", 70_000)), 413},
+		{call{path: "/", header: long(15 << 10)}, 200},
+		{call{path: "/", header: long(20 << 10)}, 431},
+		{call{method: http.MethodHead, path: "/docs"}, 200},
+	}
+	for _, tt := range tests {
+		header := map[string]string{"X-Request-ID": freshName()}
+		maps.Copy(header, tt.c.header)
+		tt.c.header = header
+		direct, through := f.instances[0].do(t, tt.c), f.proxy.do(t, tt.c)
+		for _, a := range []answer{direct, through} {
+			a.header.Del("Date")
+			if a.status == http.StatusRequestHeaderFieldsTooLarge {
+				a.header.Del("X-Request-Id") // nobody read the caller's
+			}
+		}
+		if through.status != tt.status || through.body != direct.body || fmt.Sprint(through.header) != fmt.Sprint(direct.header) {
+			t.Errorf("%s: want %d\ndirect:  %d %v %s\nthrough: %d %v %s", direct.call, tt.status,
+				direct.status, direct.header, direct.body, through.status, through.header, through.body)
+		}
+	}
+}
+
+// checkForgedAddress: the log has the address from which the proxy was called, whatever the caller says.
+func checkForgedAddress(t *testing.T, f *fleet) {
+	const caller, forged = "127.0.0.2", "203.0.113.9"
+	logged := func(id string) string {
+		var lines []accessLine
+		eventually(t, startLimit, "the request is logged", func() bool {
+			lines = append(accessLines(f.instances[0].output.String(), id), accessLines(f.instances[1].output.String(), id)...)
+			return len(lines) == 1
+		})
+		return fmt.Sprint(lines[0]["address"])
+	}
+	// An instance does believe its proxy, so it is the proxy that has to drop what is forged.
+	id := freshName()
+	f.instances[0].do(t, call{path: "/", header: map[string]string{"X-Request-ID": id, "X-Forwarded-For": forged}})
+	if got := logged(id); got != forged {
+		t.Fatalf("an instance that is told %s by its proxy logs %s", forged, got)
+	}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(caller)}}
+	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DialContext: dialer.DialContext}}
+	defer client.CloseIdleConnections()
+	for _, lines := range [][]string{nil, {forged}, {"127.0.0.1"}, {forged + ", 127.0.0.1"}, {forged, forged}, {"127.0.0.1, " + forged}} {
+		id := freshName()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.proxy.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header["X-Forwarded-For"], req.Header["X-Request-Id"] = lines, []string{id}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if got := logged(id); got != caller {
+			t.Errorf("X-Forwarded-For %q from %s: logged is %s", lines, caller, got)
+		}
+	}
+}
+
+// checkSentOnce: a POST whose connection ends without an answer may have been done, so nobody gets it again.
+func checkSentOnce(t *testing.T, f *fleet) {
+	var posts atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			posts.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	defer server.Close()
+	proxy := startProxy(t, server.URL, server.URL)
+	// On a connection that has had an answer the proxy would just close, as the client is then the one to decide.
+	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Post(proxy.url+"/service/account/register", "application/json", strings.NewReader(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusBadGateway || string(body) != `{"detail":"Bad Gateway"}` {
+		t.Errorf("%d %s, %v", resp.StatusCode, body, err)
+	}
+	if n := posts.Load(); n != 1 {
+		t.Errorf("the request was sent %d times", n)
+	}
+}
+
+// checkLeftInTime: an instance that stops gets no more requests while it could still answer them.
+func checkLeftInTime(t *testing.T, f *fleet) {
+	stopping, other := f.instances[0], f.instances[1]
+	// The proxy's own times say how soon, with nothing slow in between: half of the delay of production is kept free.
+	config := readFile(t, "deploy/haproxy.cfg")
+	settings, _ := settingsOf(t, f.bin, nil)
+	var seen [3]time.Duration
+	for i, text := range []string{
+		firstMatch(t, config, `check inter (\S+)`), firstMatch(t, config, `fastinter (\S+) fall 2`), settings["DRAIN_DELAY"],
+	} {
+		var err error
+		if seen[i], err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seen[0]+seen[1] > seen[2]/2 {
+		t.Errorf("two checks that fail, after %s and %s, take too much of a DRAIN_DELAY of %s", seen[0], seen[1], seen[2])
+	}
+
+	stopping.signal(t, syscall.SIGTERM)
+	eventually(t, 10*time.Second, "the instance is asked no more", func() bool {
+		before, others := served(stopping), served(other)
+		for range 20 {
+			f.whoami(t)
+		}
+		eventually(t, startLimit, "the requests are logged", func() bool {
+			return served(stopping)+served(other) >= before+others+20
+		})
+		return served(stopping) == before
+	})
+	if a, err := plainGet(t, stopping.url+"/livez"); err != nil || a.status != http.StatusOK {
+		t.Errorf("the instance was left only when it had ended: %v, %v", a.status, err)
+	}
+	_ = stopping.cmd.Process.Kill() // the rest of its delay shows nothing
+	stopping.wait(t)
+	f.start(t, 0, nil)
+}
+
+// checkRollingRestart: both instances stop and come back, one after the other, and no caller notices.
+func checkRollingRestart(t *testing.T, f *fleet) {
+	end := f.load(t)
+	t.Cleanup(func() { end() }) // also where the test ends early
+	for i := range f.instances {
+		f.instances[i].signal(t, syscall.SIGTERM)
+		if code := f.instances[i].wait(t); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		f.start(t, i, nil)
+		eventually(t, startLimit, "the instance is asked again", func() bool { return served(f.instances[i]) > 10 })
+	}
+	total := end()
+	t.Logf("%d requests during two restarts", total)
+	if total < 200 {
+		t.Errorf("only %d requests: too few to show anything", total)
+	}
+}
+
+// load calls the proxy, reading and writing, until end is called. Every request has to succeed, and nobody is asked to
+// close the connection: that an instance closes its own is between it and the proxy.
+func (f *fleet) load(t *testing.T) (end func() (total int)) {
+	var total atomic.Int64
+	var callers sync.WaitGroup
+	over := make(chan struct{})
+	for range 4 {
+		callers.Go(func() {
+			pause := time.NewTicker(5 * time.Millisecond)
+			defer pause.Stop()
+			for {
+				select {
+				case <-over:
+					return
+				case <-pause.C:
+				}
+				register := post("/service/account/register", `{"username":"`+freshName()+`"}`)
+				register.token = f.secrets.token()
+				for status, c := range map[int]call{200: {path: "/service/whoami", token: f.secrets.token()}, 201: register} {
+					a, err := f.proxy.try(t, c)
+					if err != nil || a.status != status || a.closes {
+						t.Errorf("%s: %d %s, closes %v, %v", c.path, a.status, a.body, a.closes, err)
+					}
+					total.Add(1)
+				}
+			}
+		})
+	}
+	return sync.OnceValue(func() int {
+		close(over)
+		callers.Wait()
+		return int(total.Load())
+	})
+}
+
+// checkNoInstance: with nobody left the proxy says so itself, in the form that every caller knows.
+func checkNoInstance(t *testing.T, f *fleet) {
+	for _, p := range f.instances {
+		p.signal(t, syscall.SIGTERM)
+	}
+	var a answer
+	eventually(t, startLimit, "the proxy answers 503", func() (done bool) {
+		got, err := plainGet(t, f.proxy.url+"/")
+		a = got
+		return err == nil && a.status == http.StatusServiceUnavailable
+	})
+	a.refused(t, http.StatusServiceUnavailable, "Service Unavailable", "")
+	a.isJSON(t)
+	if a.header.Get("Retry-After") == "" {
+		t.Error("the proxy does not say when to try again")
+	}
+}

@@ -1,0 +1,164 @@
+package integration
+
+import (
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestReadmeRecipe follows the README's recipe for a new resource in a copy of the module, and proves what came of it.
+func TestReadmeRecipe(t *testing.T) {
+	dir := t.TempDir()
+	copyModule(t, dir)
+	changes := recipe(t)
+	for _, c := range changes {
+		c.apply(t, dir)
+	}
+	goCommand(t, dir, "vet", "./...")
+	goCommand(t, dir, "test", "./app", "-run", "TestArch|TestTheRoutes|Document")
+	bin := filepath.Join(t.TempDir(), "latchkey.exe") // the name that every system runs
+	goCommand(t, dir, "build", "-o", bin, ".")
+	t.Run("sqlite", func(t *testing.T) { checkRecipe(t, startProcess(t, bin, nil)) })
+	t.Run("postgres", func(t *testing.T) {
+		databaseURL, _ := newDatabase(t)
+		checkRecipe(t, startProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL}))
+	})
+}
+
+// checkRecipe: the new resource answers and keeps what every resource promises.
+func checkRecipe(t *testing.T, p *process) {
+	t.Helper()
+	p.enroll(t)
+	token := p.secrets.token()
+	p.do(t, call{path: "/service/notes/1", token: token}).is(t, http.StatusOK, `{"id":"1","text":"hello"}`)
+	for _, id := range []string{"2", "%00", "%ff"} {
+		p.do(t, call{path: "/service/notes/" + id, token: token}).says(t, http.StatusNotFound)
+	}
+	p.do(t, call{path: "/service/notes/1"}).is(t, http.StatusUnauthorized, `{"detail":"authorization header missing"}`)
+	documented := slices.ContainsFunc(p.openapi(t).guarded(), func(op operation) bool { return op.ID == "getNote" })
+	if !documented {
+		t.Error("the new operation is not documented, or not as a guarded one")
+	}
+	checkDocumentation(t, &p.target)
+	checkAcceptance(t, &p.target)
+	checkRefusals(t, &p.target)
+	checkScopes(t, &p.target)
+}
+
+// copyModule copies what the module is built and tested from.
+func copyModule(t *testing.T, to string) {
+	t.Helper()
+	const root = ".."
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() {
+			if path != root && (name[0] == '.' || name == "testdata" || name == "bin" || name == "data") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !slices.Contains([]string{".go", ".mod", ".sum", ".sql", ".yaml"}, filepath.Ext(name)) {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		copied := filepath.Join(to, relative)
+		if err := os.MkdirAll(filepath.Dir(copied), 0o750); err != nil {
+			return err
+		}
+		return os.WriteFile(copied, content, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// change is one place of the recipe: before becomes after. A file that is new has nothing before.
+type change struct{ path, before, after string }
+
+// recipe is the README's diff. A file begins with its path; @@ goes on at another place of the same file; a line with a
+// plus is new, and one with a blank is there.
+func recipe(t *testing.T) []change {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, diff, found := strings.Cut(string(readme), "<!-- recipe: a test applies this diff -->\n```diff\n")
+	diff, _, closed := strings.Cut(diff, "```\n")
+	if !found || !closed {
+		t.Fatal("the README has no recipe")
+	}
+	var changes []change
+	for line := range strings.Lines(diff) {
+		switch {
+		case line == "\n":
+		case strings.HasPrefix(line, "@@"):
+			changes = append(changes, change{path: changes[len(changes)-1].path})
+		case strings.HasPrefix(line, "+"):
+			changes[len(changes)-1].after += line[1:]
+		case strings.HasPrefix(line, " \t"):
+			changes[len(changes)-1].before += line[1:]
+			changes[len(changes)-1].after += line[1:]
+		default:
+			changes = append(changes, change{path: strings.Fields(line)[0]})
+		}
+	}
+	return changes
+}
+
+// apply makes the change in a copy of the module.
+func (c change) apply(t *testing.T, module string) {
+	t.Helper()
+	path := filepath.Join(module, filepath.FromSlash(c.path))
+	if strings.Contains(c.path, "NNNNN") {
+		there, err := os.ReadDir(filepath.Dir(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path = strings.Replace(path, "NNNNN", fmt.Sprintf("%05d", len(there)+1), 1)
+	}
+	content, err := os.ReadFile(path)
+	text := string(content)
+	switch {
+	case c.before == "" && os.IsNotExist(err):
+	case err != nil:
+		t.Fatal(err)
+	case c.before == "" || strings.Count(text, c.before) != 1:
+		t.Fatalf("%s is not as the recipe has it, with this in one place:\n%s", c.path, c.before)
+	}
+	if c.before == "" {
+		text = c.after
+	} else {
+		text = strings.Replace(text, c.before, c.after, 1)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// goCommand runs the go command in a module. What the module depends on is in the build cache.
+func goCommand(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, tail(string(out), 4000))
+	}
+}

@@ -1,0 +1,257 @@
+package integration
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// What checkRollingRestarts does at least, and the pace of its clients.
+const (
+	rollingRestarts = 20
+	rollingRequests = 20_000
+	rollingPace     = 20 * time.Millisecond // of each client
+	rollingLimit    = 3 * time.Minute
+)
+
+// checkRollingRestarts: two instances behind a balancer are restarted one after the other, again and again, and no client
+// notices. They have the settings of production, and the ports that the balancer knows.
+func checkRollingRestarts(t *testing.T, bin string) {
+	needSignals(t)
+	databaseURL, db := newDatabase(t)
+	s := freshSecrets()
+	start := make([]func() *process, 2)
+	processes := make([]*process, 2)
+	addresses := make([]string, 2)
+	for i := range start {
+		port, dir := fixedPort(t), t.TempDir()
+		addresses[i] = net.JoinHostPort("127.0.0.1", port)
+		start[i] = func() *process {
+			return startProcessIn(t, bin, dir, s, map[string]string{"DATABASE_URL": databaseURL, "PORT": port, "DRAIN_DELAY": "2s"})
+		}
+		processes[i] = start[i]()
+	}
+	processes[0].enroll(t)
+	proxy := startBalancer(t, addresses...)
+	takesPart := func(i int) {
+		t.Helper()
+		eventually(t, startLimit, "the balancer finds the instance ready", proxy.instances[i].ready.Load)
+	}
+	takesPart(0)
+	takesPart(1)
+
+	load := startLoad(t, proxy.url, []credential{s.shared(), processes[0].every[kindEd25519].credential, processes[0].every[kindHS256].credential})
+	began := time.Now()
+	for n := range rollingRestarts {
+		i := n % len(processes)
+		if code := processes[i].stop(t); code != 0 {
+			t.Errorf("restart %d: exit code %d", n, code)
+		}
+		eventually(t, startLimit, "the balancer finds the instance gone", func() bool { return !proxy.instances[i].ready.Load() })
+		processes[i] = start[i]()
+		takesPart(i)
+	}
+	took := time.Since(began)
+	eventually(t, rollingLimit, "enough requests", func() bool { return load.total() >= rollingRequests })
+	load.stop()
+
+	right, failed, text := load.count()
+	t.Logf("%d rolling restarts in %s: %d requests, %d failed (%s); instance 1 served %d, instance 2 %d", rollingRestarts,
+		took.Round(time.Second), right+failed, failed, text, proxy.instances[0].served.Load(), proxy.instances[1].served.Load())
+	if failed > 0 {
+		t.Errorf("%d requests failed", failed)
+	}
+	load.areStored(t, db)
+}
+
+// fixedPort is a free port that the system gives to nobody who asks for any: a client could have it, while the process
+// that it belongs to is away.
+func fixedPort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		port := strconv.Itoa(20_000 + rand.IntN(10_000))
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", port))
+		if err == nil {
+			_ = listener.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free between 20000 and 30000")
+	return ""
+}
+
+// load is what became of the requests of clients that run beside a test.
+type load struct {
+	url  string
+	stop func() // ends the clients once their last request has ended
+
+	mu       sync.Mutex
+	statuses map[string]int    // how often each answer came that was right, by status
+	failures map[string]int    // everything else, by what it was
+	accounts map[string]string // the id of every account whose registration was acknowledged, by username
+}
+
+// startLoad lets clients use the service at url: of every credential some that keep their connections, and some that
+// open one for each request.
+func startLoad(t *testing.T, url string, credentials []credential) *load {
+	t.Helper()
+	l := &load{url: url, statuses: map[string]int{}, failures: map[string]int{}, accounts: map[string]string{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	for _, c := range credentials {
+		for _, fresh := range []bool{false, false, true, true} {
+			client := &http.Client{Transport: sentOnce{transport(t, fresh)}, Timeout: startLimit}
+			clients.Go(func() { l.use(ctx, client, c) })
+		}
+	}
+	l.stop = func() { cancel(); clients.Wait() }
+	t.Cleanup(l.stop)
+	return l
+}
+
+// use registers accounts and reads them back, until ctx ends.
+func (l *load) use(ctx context.Context, client *http.Client, c credential) {
+	tick := time.NewTicker(rollingPace)
+	defer tick.Stop()
+	who := `{"key":"` + c.apiKey + `"`
+	if c.header == headerHS256 {
+		who = `{"key":"shared"`
+	}
+	for token := c.token(); ctx.Err() == nil; {
+		name := freshName()
+		registered, ok := l.ask(client, token, http.MethodPost, "/service/account/register", `{"username":"`+name+`"}`, http.StatusCreated, `{"id":"`)
+		<-tick.C
+		if !ok {
+			continue
+		}
+		l.acknowledged(name, registered)
+		for path, want := range map[string]string{
+			"/service/account/" + name:               registered,
+			"/service/account/stevenm":               `{"id":"2112","username":"stevenm"}`,
+			"/service/storyspaces/?username=stevenm": `[{"id":"1","name":"barfood"},{"id":"2","name":"bazbars"}]`,
+			"/service/whoami":                        who,
+		} {
+			l.ask(client, token, http.MethodGet, path, "", http.StatusOK, want)
+			<-tick.C
+		}
+	}
+}
+
+// ask sends one request, and counts what becomes of it: right is an answer of this status whose body begins so.
+func (l *load) ask(client *http.Client, token, method, path, body string, status int, want string) (got string, ok bool) {
+	// A request that has begun when the clients end is waited for.
+	r, err := http.NewRequestWithContext(context.Background(), method, l.url+path, strings.NewReader(body))
+	if err != nil {
+		return "", l.failed(method, err.Error())
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	a, err := client.Do(r)
+	if err != nil {
+		return "", l.failed(method, errors.Unwrap(err).Error()) // without the URL
+	}
+	defer func() { _ = a.Body.Close() }()
+	text, err := io.ReadAll(a.Body)
+	if err != nil {
+		return "", l.failed(method, err.Error())
+	}
+	if a.StatusCode != status || !strings.HasPrefix(string(text), want) {
+		return "", l.failed(method, a.Status+" "+string(text))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.statuses[strconv.Itoa(status)]++
+	return string(text), true
+}
+
+// failed counts a request that was not answered as it should be.
+func (l *load) failed(method, why string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures[method+": "+why]++
+	return false
+}
+
+// acknowledged keeps the id of an account that was registered.
+func (l *load) acknowledged(name, body string) {
+	var made account
+	if err := json.Unmarshal([]byte(body), &made); err != nil || made.Username != name || made.ID == "" {
+		l.failed(http.MethodPost, body)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.accounts[name] = made.ID
+}
+
+// total is how many requests have ended.
+func (l *load) total() int {
+	right, failed, _ := l.count()
+	return right + failed
+}
+
+// count is how many requests were answered as they should be, how many were not, and what there was of each kind. Of the
+// failures it tells only a few: they may be thousands.
+func (l *load) count() (right, failed int, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var kinds []string
+	for _, status := range slices.Sorted(maps.Keys(l.statuses)) {
+		right += l.statuses[status]
+		kinds = append(kinds, fmt.Sprintf("%s: %d", status, l.statuses[status]))
+	}
+	const told = 5
+	for _, what := range slices.Sorted(maps.Keys(l.failures)) {
+		failed += l.failures[what]
+		if len(kinds) < len(l.statuses)+told {
+			kinds = append(kinds, fmt.Sprintf("%q: %d", what, l.failures[what]))
+		}
+	}
+	return right, failed, strings.Join(kinds, ", ")
+}
+
+// areStored demands that every account that was acknowledged is in the database as it was.
+func (l *load) areStored(t *testing.T, db *sql.DB) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SELECT username, id FROM accounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	stored := map[string]string{}
+	for rows.Next() {
+		var name, id string
+		if err := rows.Scan(&name, &id); err != nil {
+			t.Fatal(err)
+		}
+		stored[name] = id
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	missing := 0
+	for name, id := range l.accounts {
+		if stored[name] != id {
+			missing++
+		}
+	}
+	t.Logf("%d accounts acknowledged, %d of them not in the database", len(l.accounts), missing)
+	if missing > 0 || len(l.accounts) == 0 {
+		t.Errorf("%d of %d accounts are not in the database", missing, len(l.accounts))
+	}
+}
