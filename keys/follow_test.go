@@ -2,6 +2,7 @@ package keys_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -119,6 +120,34 @@ func TestAnInstanceThatHasHeardNothingConfirmsNothing(t *testing.T) {
 		confirmed, late, err := admin.Confirm(t.Context(), record.Version)
 		if err != nil || len(confirmed) != 0 || !slices.Equal(late, []string{"this"}) {
 			t.Errorf("before its first poll: %v %v %v", confirmed, late, err)
+		}
+	})
+}
+
+// breaking is a store that tells of changes, but whose connection for that is lost as soon as it is made.
+type breaking struct {
+	keys.Store
+
+	calls chan time.Time
+}
+
+func (b *breaking) Listen(_ context.Context, heard func()) error {
+	heard()
+	b.calls <- time.Now()
+	return fault.Wrap(fault.Unavailable, errors.New("lost"))
+}
+
+func TestWhoCannotListenAsksLessAndLessOften(t *testing.T) {
+	store := &breaking{openStore(t), make(chan time.Time, 1000)}
+	during(t, newRing(t, store), func() {
+		first := <-store.calls
+		var last time.Time
+		for range 4 {
+			last = <-store.calls
+		}
+		// The shortest pauses, were each twice the one before; were they all like the first, it could be 0.2 s.
+		if least := 750 * time.Millisecond; last.Sub(first) < least {
+			t.Errorf("listened five times within %v, want at least %v", last.Sub(first), least)
 		}
 	})
 }
