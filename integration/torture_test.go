@@ -1,0 +1,27 @@
+//go:build torture
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+)
+
+// The tests named TestTorture attack the built binary for minutes, so they are no part of `go test ./...`: the tag torture
+// adds them, and `task torture` runs them. Each states what it expects before it tries, and prints a row for what it saw.
+
+var tortureHeader sync.Once
+
+// tortureRow prints one row of the table that `task torture` shows, and fails the test where ok is false.
+func tortureRow(t *testing.T, tried, expected, seen string, ok bool) {
+	t.Helper()
+	tortureHeader.Do(func() { fmt.Fprintln(os.Stdout, "| case | tried | expected | seen | |\n|---|---|---|---|---|") })
+	verdict := "ok"
+	if !ok {
+		verdict = "DIFFERS"
+		t.Errorf("%s: expected %s, seen %s", tried, expected, seen)
+	}
+	fmt.Fprintf(os.Stdout, "| %s | %s | %s | %s | %s |\n", t.Name(), tried, expected, seen, verdict)
+}
