@@ -36,9 +36,12 @@ func decodeBody(c *fiber.Ctx, into any) error {
 	if err != nil || mediaType != fiber.MIMEApplicationJSON {
 		return fault.New(fault.UnsupportedMediaType)
 	}
-	for _, encoding := range c.Request().Header.PeekAll(fiber.HeaderContentEncoding) {
-		if len(encoding) > 0 && !strings.EqualFold(string(encoding), "identity") {
-			return fault.New(fault.UnsupportedMediaType)
+	for _, line := range c.Request().Header.PeekAll(fiber.HeaderContentEncoding) {
+		for encoding := range strings.SplitSeq(string(line), ",") {
+			encoding = strings.Trim(encoding, " \t")
+			if encoding != "" && !strings.EqualFold(encoding, "identity") {
+				return fault.New(fault.UnsupportedMediaType)
+			}
 		}
 	}
 	return decodeJSON(c.BodyRaw(), into)

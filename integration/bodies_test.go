@@ -44,7 +44,10 @@ func checkBodies(t *testing.T, tg *target) {
 			c.token, c.header["Content-Type"] = holder.token(), contentType
 			tg.do(t, c).is(t, http.StatusCreated, "")
 		}
-		for encoding, status := range map[string]int{"gzip": 415, "br": 415, "deflate": 415, "x": 415, "gzip, identity": 415, "identity": 201} {
+		for encoding, status := range map[string]int{
+			"gzip": 415, "br": 415, "deflate": 415, "x": 415, "gzip, identity": 415, "identity, gzip": 415, ", x": 415,
+			"identity": 201, "identity, IDENTITY,": 201, ",": 201,
+		} {
 			c := post(path, fresh())
 			c.token, c.header["Content-Encoding"] = holder.token(), encoding
 			if a := tg.do(t, c); a.status != status {
