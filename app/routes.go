@@ -123,33 +123,26 @@ func (a *App) addRoutes() error {
 	if err != nil {
 		return fmt.Errorf("document the routes: %w", err)
 	}
-	guards := a.guard.Handlers()
 	for _, r := range rows {
-		a.add(r, guards)
+		a.add(r)
 	}
 	if a.config.DocsEnabled {
 		docs := handlers.NewDocs(document)
-		a.add(route{method: "GET", path: "/openapi.json", handler: docs.Document}, guards)
-		a.add(route{method: "GET", path: "/docs", handler: docs.Page}, guards)
-		a.add(route{method: "GET", path: "/docs/*", handler: docs.Asset}, guards)
+		a.add(route{method: "GET", path: "/openapi.json", handler: docs.Document})
+		a.add(route{method: "GET", path: "/docs", handler: docs.Page})
+		a.add(route{method: "GET", path: "/docs/*", handler: docs.Asset})
 	}
 	return nil
 }
 
 // add puts one route behind what guards it. Every chain begins with Route; who may administrate keys is audited.
-func (a *App) add(r route, guards []fiber.Handler) {
+func (a *App) add(r route) {
 	chain := []fiber.Handler{middleware.Route(r.path, r.guard.closed)}
 	if r.guard.scope == keys.KeysAdmin {
 		chain = append(chain, a.guard.Audited(a.config.TrustedProxies))
 	}
 	if r.guard.closed {
-		chain = append(chain, guards...)
-	}
-	if r.guard.scope != "" {
-		chain = append(chain, middleware.Scope(r.guard.scope))
-	}
-	if r.guard.closed {
-		chain = append(chain, middleware.RateLimit)
+		chain = append(chain, a.guard.Protect(r.guard.scope)...)
 	}
 	chain = append(chain, r.handler)
 	if r.method == fiber.MethodGet {

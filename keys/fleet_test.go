@@ -49,7 +49,7 @@ func take(t *testing.T, ring *keys.Keyring, id string) keys.Quota {
 		t.Error(err)
 		return keys.Quota{}
 	}
-	principal, err := ring.Authorize(key, id)
+	principal, err := ring.Admit(key)
 	if err != nil {
 		t.Error(err)
 	}

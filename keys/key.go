@@ -137,8 +137,8 @@ func (k *Key) Stale() bool { return k.stale.Load() }
 
 func (k *Key) registered() bool { return k.id != SharedID }
 
-// claims compares in constant time.
-func (k *Key) claims(claimed string) bool {
+// Claims says whether an apiKey claim is the one that belongs to this key. It compares in constant time.
+func (k *Key) Claims(claimed string) bool {
 	digest := sha256.Sum256([]byte(claimed))
 	return subtle.ConstantTimeCompare(digest[:], k.claim[:]) == 1
 }

@@ -273,20 +273,16 @@ func (k *Keyring) current() bool {
 	return viewed != math.MinInt64 && k.monotonic()-time.Duration(viewed) <= maxViewAge
 }
 
-// Authorize is the check of the apiKey claim of a token that key has verified: the claim must be the key's own, and the
-// key enabled, in its time, and of this environment. It returns what the key may do. Its errors are
-// fault.APITokenIncorrect, and fault.Unavailable where the store had to be asked and did not answer.
-func (k *Keyring) Authorize(key *Key, claimed string) (Principal, error) {
-	if key.registered() && (key.stale.Load() || !k.current()) {
-		var err error
-		if key, err = k.newest(key); err != nil {
-			return Principal{}, err
-		}
-	}
-	if !key.claims(claimed) {
-		return Principal{}, fault.New(fault.APITokenIncorrect)
-	}
+// Admit says what a key may do whose token is verified: it must be enabled, in its time, and of this environment, now. Its
+// errors are fault.APITokenIncorrect, and fault.Unavailable where the store had to be asked and did not answer.
+func (k *Keyring) Admit(key *Key) (Principal, error) {
 	if key.registered() {
+		if key.stale.Load() || !k.current() {
+			var err error
+			if key, err = k.newest(key); err != nil {
+				return Principal{}, err
+			}
+		}
 		now := k.Now()
 		if key.record.State != Enabled || key.record.Expired(now) || key.record.Environment != k.Environment {
 			return Principal{}, fault.New(fault.APITokenIncorrect)

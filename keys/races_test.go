@@ -111,10 +111,10 @@ func TestAnOldViewDoesNotJoinAnOldRead(t *testing.T) {
 		}
 	}
 	var early sync.WaitGroup
-	early.Go(func() { _, _ = ring.Authorize(held, record.ID) })
+	early.Go(func() { _, _ = ring.Admit(held) })
 	<-read
 	revoke(t, ring, record.ID)
-	if _, err := ring.Authorize(held, record.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+	if _, err := ring.Admit(held); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
 		t.Errorf("a request after the revocation: %v", err)
 	}
 	close(release)
@@ -212,7 +212,7 @@ func TestEvictedKeysAreStale(t *testing.T) {
 	if !held.Stale() {
 		t.Fatal("an evicted key is not stale")
 	}
-	if _, err := ring.Authorize(held, first.ID); err != nil {
+	if _, err := ring.Admit(held); err != nil {
 		t.Errorf("an evicted key that is in force: %v", err)
 	}
 	again, err := ring.Find(first.ID)
@@ -223,7 +223,7 @@ func TestEvictedKeysAreStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range []*keys.Key{held, again} {
-		if _, err := ring.Authorize(key, first.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+		if _, err := ring.Admit(key); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
 			t.Errorf("revoked after the eviction: %v", err)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/latchkey-api/latchkey/fault"
-	"github.com/latchkey-api/latchkey/keys"
 )
 
 // refusalLines is how many requests that failed, whosever fault it was, are logged in a second; the rest are counted in
@@ -45,6 +44,7 @@ func access(o Options) fiber.Handler {
 			method = "other"
 		}
 		o.Metrics.observe(route, method, status, took)
+		key := callerKey(c)
 		if failed != nil {
 			limit := failures
 			if refusal(failed.Code) {
@@ -55,8 +55,8 @@ func access(o Options) fiber.Handler {
 				return nil
 			}
 			if !refusal(failed.Code) {
-				o.Logger.Log(context.Background(), levelOf(failed.Code), "request failed",
-					"request_id", RequestID(c), "route", route, "error", failed)
+				o.Logger.LogAttrs(context.Background(), levelOf(failed.Code), "request failed", withKey(key,
+					slog.String("request_id", RequestID(c)), slog.String("route", route), slog.Any("error", failed))...)
 			}
 		}
 		if !o.AccessLog {
@@ -72,8 +72,8 @@ func access(o Options) fiber.Handler {
 			slog.String("address", clientAddress(c, o.TrustedProxies)),
 		}
 		n := 7
-		if principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal); ok {
-			attrs[n] = slog.String("key", principal.KeyID)
+		if key != "" {
+			attrs[n] = slog.String("key", key)
 			n++
 		}
 		if failed != nil {
@@ -83,6 +83,14 @@ func access(o Options) fiber.Handler {
 		o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs[:n]...)
 		return nil
 	}
+}
+
+// withKey adds the caller's key, where there is one.
+func withKey(key string, attrs ...slog.Attr) []slog.Attr {
+	if key == "" {
+		return attrs
+	}
+	return append(attrs, slog.String("key", key))
 }
 
 // levelOf is how bad a failure of the service itself is: a store that cannot be used is seen by readiness, too, and is

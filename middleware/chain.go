@@ -39,7 +39,7 @@ type Options struct {
 //  6. CORS: a browser's preflight carries no token, so it is answered before any guard
 //  7. the deadline, noted for whoever asks
 //
-// Behind it each route adds its own: Route, then Guard and Scope, then the handler.
+// Behind it each route adds its own: Route, then what Guard.Protect gives, then the handler.
 func Install(app *fiber.App, o Options) {
 	app.Use(recovery(o.Logger), requestID, access(o), recovery(o.Logger), framing)
 	if len(o.CORSOrigins) > 0 {

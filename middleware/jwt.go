@@ -75,6 +75,16 @@ func (g *Guard) Handlers() []fiber.Handler {
 	}
 }
 
+// Protect is everything that stands before the handler of a guarded route: the guard, the scope where the route needs one,
+// the key's limit, and, once the request is accepted, the cache of its token.
+func (g *Guard) Protect(scope keys.Scope) []fiber.Handler {
+	chain := g.Handlers()
+	if scope != "" {
+		chain = append(chain, requireScope(scope))
+	}
+	return append(chain, rateLimit, g.cache.remember)
+}
+
 // Close releases what the guard holds.
 func (g *Guard) Close() { g.cache.close() }
 
@@ -156,7 +166,7 @@ func refuse(c *fiber.Ctx, err error) error {
 		return fault.Wrap(fault.TokenMalformed, err)
 	}
 	if proven, ok := errors.AsType[*provenError](err); ok {
-		c.Locals(verifiedBy{}, proven.key)
+		c.Locals(provenKey{}, proven.key)
 	}
 	return token.Refusal(err)
 }

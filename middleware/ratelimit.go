@@ -11,9 +11,9 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// RateLimit counts a request against the limit of the caller's key, and refuses it when there is nothing left. Keys with
+// rateLimit counts a request against the limit of the caller's key, and refuses it when there is nothing left. Keys with
 // a limit are told on every answer where they stand, in the fields of draft-ietf-httpapi-ratelimit-headers-10.
-func RateLimit(c *fiber.Ctx) error {
+func rateLimit(c *fiber.Ctx) error {
 	principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal)
 	if !ok {
 		return c.Next()

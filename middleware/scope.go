@@ -7,8 +7,8 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// Scope lets a request pass whose caller may do what scope names. It stands behind Guard.
-func Scope(scope keys.Scope) fiber.Handler {
+// requireScope lets a request pass whose caller may do what scope names. It stands behind the guard.
+func requireScope(scope keys.Scope) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal)
 		if !ok || !principal.Scopes.Has(scope) {

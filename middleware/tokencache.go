@@ -8,29 +8,43 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 	"github.com/maypok86/otter/v2"
 
+	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/token"
 )
 
-// tokenCache remembers tokens that were fully verified, by their SHA-256, so that they need not be parsed and verified
-// again. It decides nothing that can change: the times, the key's state, the scopes and the limit are looked at on every
-// hit. An entry points at the key object that verified it, which becomes stale when the key changes, and a hit on a
-// stale one is a miss. So it does not matter when an entry is filled: one that is filled with an old key while the key
+// tokenCache remembers tokens that were fully verified and accepted, by their SHA-256, so that they need not be parsed and
+// verified again. It decides nothing that can change: the times, the key's state, the scopes and the limit are looked at
+// on every hit. An entry points at the key object that verified it, which becomes stale when the key changes, and a hit on
+// a stale one is a miss. So it does not matter when an entry is filled: one that is filled with an old key while the key
 // is being revoked is of no use. A nil cache remembers nothing.
 type tokenCache struct {
-	tokens *otter.Cache[[sha256.Size]byte, *claims]
+	tokens *otter.Cache[[sha256.Size]byte, *verified]
 }
 
-// knownKey is the key under which known leaves the claims of a token that was verified before.
-type knownKey struct{}
+// verified is what a request needs of a token whose signature and claims were proven. The cache counts entries, so nothing
+// of it may have a size that the caller chooses.
+type verified struct {
+	key    *keys.Key
+	times  token.Times
+	scopes keys.Scopes // those that the token names, where it narrows
+	narrow bool
+}
+
+// knownKey is the key under which known leaves what was remembered of the token, freshKey that under which apiKey leaves
+// what can be remembered of one that it saw for the first time.
+type (
+	knownKey struct{}
+	freshKey struct{}
+)
 
 func newTokenCache(size int) *tokenCache {
 	if size <= 0 {
 		return nil
 	}
-	return &tokenCache{tokens: otter.Must(&otter.Options[[sha256.Size]byte, *claims]{
+	return &tokenCache{tokens: otter.Must(&otter.Options[[sha256.Size]byte, *verified]{
 		MaximumSize: size,
-		ExpiryCalculator: otter.ExpiryCreatingFunc(func(e otter.Entry[[sha256.Size]byte, *claims]) time.Duration {
-			return time.Until(e.Value.ExpiresAt())
+		ExpiryCalculator: otter.ExpiryCreatingFunc(func(e otter.Entry[[sha256.Size]byte, *verified]) time.Duration {
+			return time.Until(e.Value.times.ExpiresAt())
 		}),
 	})}
 }
@@ -41,16 +55,16 @@ func (t *tokenCache) close() {
 	}
 }
 
-// remember keeps the claims of the request's token. A token past its exp, which the leeway still lets through, is not
-// kept.
-func (t *tokenCache) remember(c *fiber.Ctx, held *claims) {
-	if t != nil && time.Now().Before(held.ExpiresAt()) {
-		held.Issuer, held.Subject, held.ID = "", "", "" // nobody reads them, and a caller chooses how long they are
-		t.tokens.Set(digest(c), held)
+// remember is the last step before a route's own handler: only a token of a request that passed everything is kept, so
+// that what is refused fills nothing. A token past its exp, which the leeway still lets through, is not kept.
+func (t *tokenCache) remember(c *fiber.Ctx) error {
+	if fresh, ok := c.Locals(freshKey{}).(*verified); ok && t != nil && time.Now().Before(fresh.times.ExpiresAt()) {
+		t.tokens.Set(digest(c), fresh)
 	}
+	return c.Next()
 }
 
-func (t *tokenCache) find(c *fiber.Ctx) *claims {
+func (t *tokenCache) find(c *fiber.Ctx) *verified {
 	if t == nil {
 		return nil
 	}
@@ -70,7 +84,7 @@ func digest(c *fiber.Ctx) [sha256.Size]byte {
 // whose key has not changed. Anything else goes the whole way, which finds out what is wrong.
 func (g *Guard) known(c *fiber.Ctx) bool {
 	held := g.cache.find(c)
-	if held == nil || held.key.Stale() || !held.InTime() {
+	if held == nil || held.key.Stale() || !g.policy.InTime(held.times) {
 		return false
 	}
 	c.Locals(knownKey{}, held)

@@ -106,6 +106,18 @@ func (c *Claims) ExpiresAt() time.Time {
 	return c.expires.UTC()
 }
 
+// Times are the three times of the claims, without the rest.
+func (c *Claims) Times() Times {
+	return Times{expires: timeOf(c.expires), notBefore: timeOf(c.notBefore), issued: timeOf(c.issued)}
+}
+
+func timeOf(date *jwt.NumericDate) time.Time {
+	if date == nil {
+		return time.Time{}
+	}
+	return date.Time
+}
+
 // Hold sets the policy that Validate holds the claims against. Without one, Validate refuses.
 func (c *Claims) Hold(p *Policy) { c.policy = p }
 

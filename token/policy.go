@@ -73,12 +73,20 @@ func (p *Policy) check(c *Claims) error {
 	return nil
 }
 
-// InTime says whether the times that the clock moves past still hold: exp, nbf and iat, with the leeway. It is for claims
-// that were valid before, of which nothing else can have changed.
-func (c *Claims) InTime() bool {
-	now, leeway := c.policy.rules.Now(), c.policy.rules.Leeway
-	begun := func(at *jwt.NumericDate) bool { return at == nil || !now.Before(at.Add(-leeway)) }
-	return now.Before(c.expires.Add(leeway)) && begun(c.notBefore) && begun(c.issued)
+// Times are the exp, nbf and iat of a token. Their size does not depend on the token.
+type Times struct {
+	expires, notBefore, issued time.Time // zero where absent
+}
+
+// ExpiresAt is the exp claim in UTC, the zero time where there is none.
+func (t Times) ExpiresAt() time.Time { return t.expires.UTC() }
+
+// InTime says whether the times that the clock moves past still hold, with the leeway. It is for the times of claims that
+// were valid before, of which nothing else can have changed.
+func (p *Policy) InTime(t Times) bool {
+	now, leeway := p.rules.Now(), p.rules.Leeway
+	begun := func(at time.Time) bool { return at.IsZero() || !now.Before(at.Add(-leeway)) }
+	return now.Before(t.expires.Add(leeway)) && begun(t.notBefore) && begun(t.issued)
 }
 
 // times shows the validator the three times of a Claims and nothing else. The audience is not its work: it takes an
