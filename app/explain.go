@@ -176,7 +176,7 @@ func explain(ctx context.Context, config configs.Config, header string) (_ *expl
 		raw = strings.TrimLeft(rest, " ")
 	}
 	x := &explainer{config: config, raw: raw, said: token.Inspect(raw), now: time.Now()}
-	if _, registered := keystring.KindOf(x.said.KeyID); registered {
+	if keystring.IsID(x.said.KeyID) {
 		x.store, x.storeErr = openExisting(ctx, config)
 		if x.store != nil {
 			defer func() { err = errors.Join(err, x.store.Close()) }()

@@ -123,7 +123,9 @@ func (x *explainer) trouble(err error) finding {
 		cause = f.Unwrap()
 	}
 	found := finding{cause.Error(), "The token is not at fault: look at the log of the service, and at its store."}
-	if x.record != nil && x.record.Kind == keystring.HS256 {
+	if _, newer := errors.AsType[*keys.NewerError](err); newer {
+		found.remedy = "Update the service, or send the token to an instance that is newer."
+	} else if x.record != nil && x.record.Kind == keystring.HS256 {
 		found.remedy = "Start the service with the MASTER_KEY under which the key was made, or with that one as MASTER_KEY_PREVIOUS."
 	}
 	return found

@@ -63,7 +63,6 @@ func (x *explainer) malformed() finding {
 func (x *explainer) unacceptable() finding {
 	said := x.said
 	key, err := x.key()
-	_, form := keystring.KindOf(said.KeyID)
 	switch {
 	case !slices.Contains([]string{"HS256", "HS384", "HS512", "EdDSA"}, said.Algorithm):
 		what := "signed with " + x.quote(said.Algorithm)
@@ -81,7 +80,7 @@ func (x *explainer) unacceptable() finding {
 			"it names no key (no kid), and this service has no shared key",
 			"Put the id of a registered key into kid, or set API_KEY and JWT_SECRET_KEY for the service.",
 		}
-	case said.NamesKey && !form:
+	case said.NamesKey && !keystring.IsID(said.KeyID):
 		return finding{
 			"kid is " + x.quote(said.KeyID) + ", which is no id of a key",
 			"Put the key's id into kid, 12 characters that begin with E or H, and nothing else; leave kid out for the shared key.",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/handlers"
+	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
@@ -139,7 +140,7 @@ func checkID(id string) error {
 	if isKeyString(id) {
 		return errKeyForID
 	}
-	if _, ok := keystring.KindOf(id); !ok {
+	if !keystring.IsID(id) {
 		return errors.New("there is no such key: an id has 12 letters and digits and begins with E or H")
 	}
 	return nil
@@ -153,7 +154,10 @@ func sentence(err error, id string) error {
 		return err
 	}
 	cause := errors.Unwrap(failure)
+	newer, isNewer := errors.AsType[*keys.NewerError](err)
 	switch {
+	case isNewer:
+		return newer
 	case failure.Code == fault.Invalid && len(failure.Fields) > 0:
 		var problems []error
 		for _, field := range failure.Fields {

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -102,6 +103,11 @@ func (k *Keyring) newKey(record Record, before *Key) *Key {
 	if key.limit = newLimit(&record, limited, &k.limits); key.limit != nil {
 		key.limit.set(k.part(key.id), k.instances)
 	}
+	newer := record.served()
+	if newer != nil && record.State != Revoked { // which every version understands
+		key.problem = newer
+		return key
+	}
 	switch record.Kind {
 	case keystring.Ed25519:
 		key.algorithm = "EdDSA"
@@ -117,7 +123,7 @@ func (k *Keyring) newKey(record Record, before *Key) *Key {
 		}
 		key.verifying = []any{text}
 	default:
-		key.problem = fault.Wrap(fault.Internal, errors.New("the kind of "+record.ID+" is unknown"))
+		key.problem = cmp.Or[error](newer, fault.Wrap(fault.Internal, errors.New("the kind of "+record.ID+" is unknown")))
 	}
 	return key
 }

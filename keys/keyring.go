@@ -125,7 +125,7 @@ func (k *Keyring) Shared() (*Key, error) {
 // not the form of one, and fault.Unavailable where the store cannot be asked or the key cannot be opened. An id without
 // the form costs no look-up, an unknown one none more within a second.
 func (k *Keyring) Find(id string) (*Key, error) {
-	if _, ok := keystring.KindOf(id); !ok {
+	if !keystring.IsID(id) {
 		return nil, fault.New(fault.KeyNotAcceptable)
 	}
 	k.mu.RLock()

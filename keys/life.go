@@ -141,7 +141,7 @@ func (k *Keyring) canSeal(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if record.State == Revoked {
+		if record.State == Revoked || record.served() != nil {
 			continue
 		}
 		if _, wrong = k.Sealer.Open(record.ID, record.Kind, record.Material); wrong == nil {
@@ -179,6 +179,7 @@ func (k *Keyring) provide(r *Record) (keystring.Key, error) {
 		return keystring.Key{}, err
 	}
 	r.ID, r.Hint, r.Environment = text.ID(), text.Hint(), text.Environment()
+	r.Level = max(r.Level, baseLevel)
 	if private, ok := text.PrivateKey(); ok {
 		r.Material = private.Public().(ed25519.PublicKey) //nolint:forcetypeassert // what the library promises
 		return text, nil
@@ -193,7 +194,7 @@ func (k *Keyring) provide(r *Record) (keystring.Key, error) {
 // fault.NotFound, and fault.Conflict for a key that is revoked, expired, or has a successor.
 func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Duration) (old, successor Record, _ keystring.Key, _ error) {
 	var text keystring.Key
-	if _, ok := keystring.KindOf(id); !ok {
+	if !keystring.IsID(id) {
 		return old, successor, text, fault.New(fault.NotFound)
 	}
 	if grace < 0 || grace > MaxGrace {
@@ -205,6 +206,9 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 		if old.State == Revoked || old.Expired(now) || old.RotatedTo != "" {
 			return Record{}, fault.New(fault.Conflict)
 		}
+		if err := old.served(); err != nil {
+			return Record{}, err
+		}
 		if old.Kind == keystring.HS256 {
 			if _, err := k.Sealer.Open(old.ID, old.Kind, old.Material); err != nil {
 				return Record{}, fault.InvalidFields(sealField(err))
@@ -212,7 +216,7 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 		}
 		next := Record{
 			Client: old.Client, Kind: old.Kind, Scopes: old.Scopes, Rate: old.Rate, Burst: old.Burst,
-			State: old.State, RotatedFrom: old.ID, CreatedAt: now,
+			State: old.State, RotatedFrom: old.ID, CreatedAt: now, Level: old.Level,
 		}
 		if !old.ExpiresAt.IsZero() {
 			next.ExpiresAt = now.Add(old.ExpiresAt.Sub(old.CreatedAt))
@@ -242,7 +246,7 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 //
 // When it returns, no request that this process begins afterwards is let through by a key that is not enabled.
 func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State) (Record, error) {
-	if _, ok := keystring.KindOf(id); !ok {
+	if !keystring.IsID(id) {
 		return Record{}, fault.New(fault.NotFound)
 	}
 	action := map[State]string{Enabled: ActionEnable, Disabled: ActionDisable, Revoked: ActionRevoke}[state]
@@ -253,6 +257,9 @@ func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State
 		}
 		if r.State == Revoked {
 			return false, fault.New(fault.Conflict)
+		}
+		if err := r.served(); err != nil && state != Revoked {
+			return false, err
 		}
 		r.State = state
 		return true, nil
@@ -265,7 +272,7 @@ func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State
 }
 
 // Rewrap seals every hs256 key anew, under the current master key, after the master key was changed. It returns how many
-// it sealed. Keys that cannot be opened are left as they are, and named in the error.
+// it sealed. Keys that cannot be opened, or are a newer version's, are left as they are, and named in the error.
 func (k *Keyring) Rewrap(ctx context.Context, by Actor) (int, error) {
 	ids, err := k.Store.SealedKeys(ctx)
 	if err != nil {
@@ -276,6 +283,9 @@ func (k *Keyring) Rewrap(ctx context.Context, by Actor) (int, error) {
 	for _, id := range ids {
 		event := Event{At: k.now(), Actor: by, Action: ActionRewrap, Target: id, Count: 1}
 		record, err := k.Store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
+			if err := r.served(); err != nil {
+				return false, err
+			}
 			text, err := k.Sealer.Open(r.ID, r.Kind, r.Material)
 			if err != nil {
 				return false, err
@@ -283,9 +293,12 @@ func (k *Keyring) Rewrap(ctx context.Context, by Actor) (int, error) {
 			r.Material, err = k.Sealer.Seal(r.ID, r.Kind, text)
 			return err == nil, err
 		})
+		newer, isNewer := errors.AsType[*NewerError](err)
 		switch {
 		case errors.Is(err, errWrongMasterKey):
 			failed = errors.Join(failed, err)
+		case isNewer:
+			failed = errors.Join(failed, newer)
 		case err != nil:
 			return done, err
 		default:

@@ -38,6 +38,8 @@ type Record struct {
 	CreatedAt, ExpiresAt, LastUsedAt time.Time
 	// Version is the store's version of keys that the last change of this one made.
 	Version int64
+	// Level is what an instance must know to serve the key; see the constant.
+	Level int
 }
 
 // Expired says whether the key is past its time.
@@ -113,7 +115,7 @@ type Store interface { //nolint:interfacebloat // all that the domain needs of s
 	// is taken.
 	CreateKey(ctx context.Context, r Record, e Event) (Record, error)
 	// ChangeKey reads a key, lets change decide, and writes what it left of State, ExpiresAt, Material and RotatedTo,
-	// with the event, all in one transaction. changed false writes nothing and returns the key as it is; an error of
+	// with the event, all in one transaction. Nothing else of the row changes, whatever a newer version keeps there. changed false writes nothing and returns the key as it is; an error of
 	// change is returned as it is. change may be called again when the transaction has to be tried again.
 	ChangeKey(ctx context.Context, id string, e Event, change func(r *Record) (changed bool, err error)) (Record, error)
 	// RotateKey is ChangeKey that also creates the successor that rotate returns. Both carry the same new version.

@@ -14,7 +14,7 @@ const (
 	nextKeyVersion = `UPDATE key_version SET value = value + 1 RETURNING value`
 
 	insertKey = `INSERT INTO keys (` + keyColumns + `, changed_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, ` + clock + `) RETURNING ` + keyColumns
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, ` + clock + `) RETURNING ` + keyColumns
 
 	updateKey = `UPDATE keys SET state = $2, expires_at = $3, material = $4, rotated_to = $5, version = $6, changed_at = ` + clock + `
 		WHERE id = $1 RETURNING ` + keyColumns

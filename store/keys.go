@@ -15,7 +15,7 @@ var _ keys.Store = (*Store)(nil)
 
 const (
 	keyColumns = `id, client, kind, environment, scopes, rate, burst, state, hint, material, rotated_to, rotated_from,
-		created_at, expires_at, last_used_at, version`
+		created_at, expires_at, last_used_at, version, level`
 
 	selectKey = `SELECT ` + keyColumns + ` FROM keys WHERE id = $1`
 
@@ -23,7 +23,7 @@ const (
 	// ago the change was, and in them the version, and as created_at the server's. One statement sees one moment on every
 	// engine.
 	selectKeyChanges = `SELECT (SELECT turn FROM fleet), '', '', '', '', '', 0, 0, '', '', '', '', '',
-		(SELECT began FROM store_clock), 0, 0, value FROM key_version
+		(SELECT began FROM store_clock), 0, 0, value, 0 FROM key_version
 		UNION ALL SELECT CASE changed_at WHEN 0 THEN -1 ELSE ` + clock + ` - changed_at END, ` + keyColumns + `
 		FROM keys WHERE version > $1`
 
@@ -186,7 +186,7 @@ func scanKey(from scanner, before ...any) (keys.Record, error) {
 	var scopes string
 	var created, expires, lastUsed int64
 	err := from.Scan(append(before, &r.ID, &r.Client, &r.Kind, &r.Environment, &scopes, &r.Rate, &r.Burst, &r.State,
-		&r.Hint, &r.Material, &r.RotatedTo, &r.RotatedFrom, &created, &expires, &lastUsed, &r.Version)...)
+		&r.Hint, &r.Material, &r.RotatedTo, &r.RotatedFrom, &created, &expires, &lastUsed, &r.Version, &r.Level)...)
 	if err != nil {
 		return keys.Record{}, err
 	}
@@ -202,7 +202,7 @@ func keyArgs(r *keys.Record) []any {
 	return []any{
 		r.ID, r.Client, r.Kind, r.Environment, strings.Join(r.Scopes.Names(), " "), r.Rate, r.Burst, r.State,
 		r.Hint, r.Material, r.RotatedTo, r.RotatedFrom,
-		micros(r.CreatedAt), micros(r.ExpiresAt), micros(r.LastUsedAt), r.Version,
+		micros(r.CreatedAt), micros(r.ExpiresAt), micros(r.LastUsedAt), r.Version, r.Level,
 	}
 }
 

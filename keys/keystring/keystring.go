@@ -57,9 +57,15 @@ const (
 	HS256 Kind = "hs256"
 )
 
-// KindOf is the kind that an id names, and whether id has the form of one.
+// IsID says whether text has the form of an id: a capital letter for the kind, then 11 base62 digits. The kind may be one
+// that only a newer version knows, which has made such a key in the same store.
+func IsID(text string) bool {
+	return len(text) == idLength && base62(text) && text[0] >= 'A' && text[0] <= 'Z'
+}
+
+// KindOf is the kind that an id names, and whether id is that of a kind which is known here.
 func KindOf(id string) (Kind, bool) {
-	if len(id) != idLength || !base62(id) {
+	if !IsID(id) {
 		return "", false
 	}
 	switch id[0] {

@@ -212,6 +212,9 @@ func TestKindOf(t *testing.T) {
 		if got, ok := keystring.KindOf(id); got != want || ok != (want != "") {
 			t.Errorf("%q: %q %v", id, got, ok)
 		}
+		if got := keystring.IsID(id); got != (want != "" || id[:min(1, len(id))] == "X") {
+			t.Errorf("%q has the form of an id: %v", id, got)
+		}
 	}
 }
 

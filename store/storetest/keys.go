@@ -25,7 +25,7 @@ func newKey(id string) keys.Record {
 	return keys.Record{
 		ID: id, Client: "acme", Kind: "ed25519", Environment: "test",
 		Scopes: keys.ScopesOf(keys.AccountsRead, keys.KeysAdmin), Rate: 0.1, Burst: 7, State: keys.Enabled,
-		Hint: id + "...abcd", Material: []byte{0, 1, 0xff, '\'', 0}, CreatedAt: at(1), ExpiresAt: at(1_000_000),
+		Hint: id + "...abcd", Material: []byte{0, 1, 0xff, '\'', 0}, CreatedAt: at(1), ExpiresAt: at(1_000_000), Level: 2,
 	}
 }
 

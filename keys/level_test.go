@@ -1,0 +1,109 @@
+package keys_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/keys/keystring"
+	"github.com/latchkey-api/latchkey/store"
+)
+
+// newer puts a key into the store as a newer version would: a copy of one, of a level that is not known here. letter is
+// that of its kind.
+func newer(t *testing.T, s keys.Store, of keys.Record, letter string, kind keystring.Kind) keys.Record {
+	t.Helper()
+	of.ID, of.Kind, of.Level = letter+of.ID[1:11]+"z", kind, keys.Level+1
+	made, err := s.CreateKey(t.Context(), of, keys.Event{At: time.Now(), Actor: cli(), Action: keys.ActionCreate, Target: of.ID, Count: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// isNewer demands that something failed because the key is a newer version's, and says so.
+func isNewer(t *testing.T, what string, err error, id string) {
+	t.Helper()
+	if cause, ok := errors.AsType[*keys.NewerError](err); !ok || cause.ID != id || !strings.Contains(err.Error(), id) {
+		t.Errorf("%s: got %v", what, err)
+	}
+}
+
+func TestAKeyOfANewerVersionIsOnlyRevoked(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	old, _ := create(t, ring)
+	for letter, kind := range map[string]keystring.Kind{"E": keystring.Ed25519, "H": keystring.HS256, "P": "es256"} {
+		key := newer(t, s, old, letter, kind)
+		for range 2 { // read, and then held
+			err := call(ring, key.ID)
+			wantCall(t, ring, key.ID, fault.Unavailable)
+			isNewer(t, "a call", err, key.ID)
+		}
+		_, _, _, err := ring.Rotate(t.Context(), cli(), key.ID, time.Hour)
+		isNewer(t, "rotate", err, key.ID)
+		for _, state := range []keys.State{keys.Disabled, keys.Enabled} {
+			if state == key.State {
+				continue
+			}
+			_, err := ring.SetState(t.Context(), cli(), key.ID, state)
+			isNewer(t, string(state), err, key.ID)
+			if fault.CodeOf(err) != fault.Unavailable {
+				t.Errorf("%s: got %v, which sends nobody to a newer instance", state, err)
+			}
+		}
+		if got, err := s.Key(t.Context(), key.ID); err != nil || !reflect.DeepEqual(got, key) {
+			t.Errorf("the key was changed: %+v, %v, it was %+v", got, err, key)
+		}
+
+		revoked, err := ring.SetState(t.Context(), cli(), key.ID, keys.Revoked)
+		if err != nil || revoked.State != keys.Revoked || revoked.Level != key.Level {
+			t.Errorf("revoke: %+v, %v", revoked, err)
+		}
+		if err := call(ring, key.ID); err == nil || kind == keystring.Ed25519 && fault.CodeOf(err) != fault.APITokenIncorrect {
+			t.Errorf("revoked: %v", err)
+		}
+		events, _, err := s.Audit(t.Context(), store.AuditFilter{Key: key.ID}, store.Page{Limit: 9})
+		if err != nil || len(events) != 2 || events[1].Action != keys.ActionRevoke {
+			t.Errorf("the audit has %+v, %v", events, err)
+		}
+	}
+	if err := call(ring, old.ID); err != nil {
+		t.Errorf("a key that is known: %v", err)
+	}
+}
+
+// TestANewerKeyIsNotSealedAnew: how a newer version seals is not known here.
+func TestANewerKeyIsNotSealedAnew(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	old, _ := create(t, ring, hs256)
+	key := newer(t, s, old, "H", keystring.HS256) // its id is not the one that it was sealed for, so it opens nowhere
+	if err := createSealed(t, ring); err != nil {
+		t.Errorf("a newer key says nothing about the master key: %v", err)
+	}
+	n, err := ring.Rewrap(t.Context(), cli())
+	if n != 2 {
+		t.Errorf("sealed anew: %d, %v", n, err)
+	}
+	isNewer(t, "rewrap", err, key.ID)
+	if got, err := s.Key(t.Context(), key.ID); err != nil || !reflect.DeepEqual(got, key) {
+		t.Errorf("the key was changed: %+v, %v, it was %+v", got, err, key)
+	}
+}
+
+// TestANewKeyHasTheLevelThatItNeeds: a higher one would shut it out of older instances without a reason.
+func TestANewKeyHasTheLevelThatItNeeds(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	made, _ := create(t, ring)
+	old, successor, _, err := ring.Rotate(t.Context(), cli(), made.ID, time.Hour)
+	if err != nil || made.Level != 1 || old.Level != 1 || successor.Level != 1 {
+		t.Errorf("levels %d, rotated %d, its successor %d, %v", made.Level, old.Level, successor.Level, err)
+	}
+}

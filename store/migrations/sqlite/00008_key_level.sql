@@ -1,0 +1,4 @@
+-- +goose Up
+-- What an instance must know of keys to serve this one. A field that restricts what a key may do raises it, so that no
+-- older instance serves the key without the restriction. Nothing lowers it.
+ALTER TABLE keys ADD COLUMN level BIGINT NOT NULL DEFAULT 1;
