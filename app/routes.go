@@ -62,7 +62,7 @@ func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 		}},
 		{"GET", "/service/storyspaces/", need(keys.StoryspacesRead), spaces.List, doc{
 			id: "listStoryspaces", summary: "The storyspaces of a user, oldest first",
-			request: handlers.StoryspacesOf{}, fails: fails(fault.Invalid),
+			request: handlers.StoryspacesOf{}, fails: fails(fault.Invalid, fault.Timeout),
 			answer: ex.storyspaces,
 		}},
 		{"GET", "/service/storyspaces/{id}", need(keys.StoryspacesRead), spaces.ByID, doc{
@@ -86,7 +86,7 @@ func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 		}},
 		{"GET", "/service/keys", need(keys.KeysAdmin), admin.List, doc{
 			id: "listKeys", summary: "Keys, oldest first", request: handlers.ListKeys{},
-			answer: ex.listed, fails: fails(fault.Invalid),
+			answer: ex.listed, fails: fails(fault.Invalid, fault.Timeout),
 		}},
 		{"GET", "/service/keys/{id}", need(keys.KeysAdmin), admin.ByID, doc{
 			id: "getKey", summary: "A key by its id", request: handlers.KeyByID{}, answer: ex.key, fails: fails(fault.NotFound),
@@ -111,7 +111,7 @@ func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 		}},
 		{"GET", "/service/audit", need(keys.KeysAdmin), admin.Audit, doc{
 			id: "listAudit", summary: "What was changed, and who was refused, oldest first", request: handlers.ListAudit{},
-			answer: ex.events, fails: fails(fault.Invalid),
+			answer: ex.events, fails: fails(fault.Invalid, fault.Timeout),
 		}},
 	}
 }

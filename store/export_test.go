@@ -7,7 +7,7 @@ func (s *Store) OccupyWriters() (free func()) {
 	}
 	return func() {
 		for range cap(s.writer.places) {
-			s.writer.release()
+			<-s.writer.places
 		}
 	}
 }

@@ -100,7 +100,7 @@ func list[T any](
 	}
 	found := []T{}
 	var next Cursor
-	err := s.read(ctx, query, func(ctx context.Context, stmt statement) error {
+	err := s.fault(s.lister.run(ctx, query, func(ctx context.Context, stmt statement) error {
 		// One row more than asked for tells whether there is a next page.
 		rows, err := stmt.QueryContext(ctx, append([]any{page.After.seq, page.Limit + 1}, args...)...)
 		if err != nil {
@@ -120,7 +120,7 @@ func list[T any](
 			found = append(found, one)
 		}
 		return rows.Err()
-	})
+	}))
 	if err != nil {
 		return nil, Cursor{}, err
 	}

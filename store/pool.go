@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/latchkey-api/latchkey/fault"
 )
 
 var errClosed = errors.New("the store is closed")
@@ -17,10 +19,14 @@ var errClosed = errors.New("the store is closed")
 type pool struct {
 	db      *sql.DB
 	places  chan struct{}
+	line    chan struct{} // who comes to places through a line has a place in it first; nil without one
 	closing <-chan struct{}
 
 	limit  time.Duration
 	repeat func(error) bool
+	// interrupt makes statements of an engine without a limit end with the caller's context. What they read is read in
+	// their first step: the driver interrupts only that one.
+	interrupt bool
 
 	// statements keeps what is prepared. Queries are constants, so there are never more than the program has.
 	mu         sync.RWMutex
@@ -38,6 +44,14 @@ func newPool(db *sql.DB, places int, closing <-chan struct{}) *pool {
 	return &pool{db: db, places: make(chan struct{}, places), closing: closing, statements: map[string]*sql.Stmt{}}
 }
 
+// behind is a line for the places of p. However many wait in it, at most width of them hold a place or wait for one, so
+// who comes to p itself waits for no more of them than these.
+func (p *pool) behind(width int) *pool {
+	q := newPool(p.db, 0, p.closing)
+	q.places, q.line = p.places, make(chan struct{}, width)
+	return q
+}
+
 // run takes a place and hands the query over, ready to run, with the context to run it with.
 func (p *pool) run(ctx context.Context, query string, use func(context.Context, statement) error) error {
 	if p.limit > 0 {
@@ -52,12 +66,22 @@ func (p *pool) run(ctx context.Context, query string, use func(context.Context, 
 	if p.limit > 0 {
 		return use(ctx, direct{p.db, query})
 	}
-	ctx = context.WithoutCancel(ctx)
-	stmt, err := p.prepared(ctx, query)
+	unending := context.WithoutCancel(ctx)
+	if !p.interrupt {
+		ctx = unending
+	} else {
+		query = `WITH page AS MATERIALIZED (` + query + `) SELECT * FROM page` //nolint:unqueryvet // all that query reads
+	}
+	stmt, err := p.prepared(unending, query)
 	if err != nil {
 		return err
 	}
-	return use(ctx, stmt)
+	err = use(ctx, stmt)
+	if p.interrupt && errors.Is(err, context.DeadlineExceeded) {
+		// The store is well; it was asked for too much.
+		return fault.Wrap(fault.Timeout, err)
+	}
+	return err
 }
 
 // deadline is when a statement that begins now must be over.
@@ -199,8 +223,7 @@ func (p *pool) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	deadline, limited := ctx.Deadline()
-	if limited && !time.Now().Before(deadline) {
+	if deadline, limited := ctx.Deadline(); limited && !time.Now().Before(deadline) {
 		return context.DeadlineExceeded
 	}
 	select {
@@ -208,18 +231,33 @@ func (p *pool) acquire(ctx context.Context) error {
 		return errClosed
 	default:
 	}
+	if p.line == nil {
+		return p.take(ctx, p.places)
+	}
+	if err := p.take(ctx, p.line); err != nil {
+		return err
+	}
+	err := p.take(ctx, p.places)
+	if err != nil {
+		<-p.line
+	}
+	return err
+}
+
+// take takes one of places, or says why there is none.
+func (p *pool) take(ctx context.Context, places chan struct{}) error {
 	select {
-	case p.places <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	default:
 	}
-	if limited {
+	if deadline, limited := ctx.Deadline(); limited {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
 	select {
-	case p.places <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	case <-p.closing:
 		return errClosed
@@ -228,7 +266,12 @@ func (p *pool) acquire(ctx context.Context) error {
 	}
 }
 
-func (p *pool) release() { <-p.places }
+func (p *pool) release() {
+	<-p.places
+	if p.line != nil {
+		<-p.line
+	}
+}
 
 // prepared gives the statement for query, which database/sql prepares once on each connection.
 func (p *pool) prepared(ctx context.Context, query string) (*sql.Stmt, error) {

@@ -3,7 +3,8 @@
 // open and translate the driver's errors.
 //
 // Every method that serves a request answers with a fault error: NotFound, Conflict, Unavailable while the store is
-// locked, full, unreachable or closed or the caller's time is over, and Internal, with its cause, for anything else.
+// locked, full, unreachable or closed or the caller's time is over, Timeout where that ended the reading of a list, and
+// Internal, with its cause, for anything else.
 // Open, Migrate and Backup are for an operator: their errors are plain sentences.
 package store
 
@@ -38,7 +39,7 @@ type database struct {
 	read, write      *sql.DB
 	readers, writers int
 	// keyWriters of the writers are only for changes of keys and for what instances say of themselves, so that no crowd of
-	// others makes these wait. 0 where whoever writes waits for the one writer there is.
+	// others makes these wait. 0 where there is one writer: of all others, at most one is before them.
 	keyWriters int
 	// limit is how long a statement may take, waiting for a connection included; the caller's deadline may be sooner. When
 	// it is over, the connection is given up. 0 is for an engine that cannot hang for long: its statements run to their
@@ -63,7 +64,8 @@ type database struct {
 type Store struct {
 	db             *database
 	reader, writer *pool
-	keyWriter      *pool // for changes of keys, and for what instances say of themselves; writer where there is no other
+	lister         *pool // some places of reader, so that no crowd that reads lists makes other reads wait
+	keyWriter      *pool // for changes of keys, and for what instances say of themselves
 	readiness      flight
 
 	closing   chan struct{}
@@ -103,14 +105,18 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 	s := &Store{
 		db:      db,
 		reader:  newPool(db.read, db.readers, closing),
-		writer:  newPool(db.write, db.writers-db.keyWriters, closing),
 		closing: closing,
 	}
-	s.keyWriter = s.writer
+	s.lister = s.reader.behind(max(1, db.readers/4))
+	s.lister.interrupt = db.limit == 0
 	if db.keyWriters > 0 {
+		s.writer = newPool(db.write, db.writers-db.keyWriters, closing)
 		s.keyWriter = newPool(db.write, db.keyWriters, closing)
+	} else {
+		s.keyWriter = newPool(db.write, db.writers, closing)
+		s.writer = s.keyWriter.behind(1)
 	}
-	for _, p := range []*pool{s.reader, s.writer, s.keyWriter} {
+	for _, p := range []*pool{s.reader, s.lister, s.writer, s.keyWriter} {
 		p.limit, p.repeat = db.limit, db.repeat
 	}
 	return s, applied, nil
@@ -133,10 +139,10 @@ func openDatabase(ctx context.Context, o Options) (*database, []string, error) {
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
-		if s.keyWriter != s.writer {
-			s.keyWriter.drain(closePatience)
+		s.keyWriter.drain(closePatience)
+		if s.writer.places != s.keyWriter.places {
+			s.writer.drain(closePatience)
 		}
-		s.writer.drain(closePatience)
 		s.reader.drain(closePatience)
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 		defer cancel()

@@ -1,0 +1,161 @@
+package store
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+// Without the interruption the test would not end; it gives up after this long.
+const forever = 20 * time.Second
+
+func TestAListEndsWithItsRequest(t *testing.T) {
+	tests := map[string]string{
+		"before its first row": `WITH RECURSIVE n(i) AS (SELECT $1 + $2 UNION ALL SELECT i + 1 FROM n)
+			SELECT i, 0, '', '', '', '', '', 0 FROM n WHERE i < 0`,
+		"between two rows": `WITH RECURSIVE n(i) AS (SELECT $1 + $2 UNION ALL SELECT i + 1 FROM n)
+			SELECT i, 0, '', '', '', '', '', 0 FROM n WHERE i = $2`,
+	}
+	for name, endless := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := openTemp(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			ended := make(chan error, 1)
+			go func() {
+				_, _, err := list(ctx, s, ListAudit, Page{Limit: 50}, scanEvent, endless)
+				ended <- err
+			}()
+			select {
+			case err := <-ended:
+				if fault.CodeOf(err) != fault.Timeout {
+					t.Errorf("got %v, want a timeout", err)
+				}
+			case <-time.After(forever):
+				t.Fatal("the list is still being read")
+			}
+			// The connection is as good as new.
+			for range s.db.readers + 1 {
+				if _, _, err := s.Audit(t.Context(), AuditFilter{}, Page{Limit: 1}); err != nil {
+					t.Errorf("the next list: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// A caller that waits only for its turn is told what it is told everywhere: that the store has no time.
+func TestAListThatNeverBeganIsUnavailable(t *testing.T) {
+	s := openTemp(t)
+	s.lister.line <- struct{}{}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, _, err := s.Keys(ctx, KeyFilter{}, Page{Limit: 1}); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	<-s.lister.line
+	if _, _, err := s.Keys(t.Context(), KeyFilter{}, Page{Limit: 1}); err != nil {
+		t.Errorf("its place was not given back: %v", err)
+	}
+}
+
+// comer waits for a place of p, and is named in arrived once it has one.
+func comer(ctx context.Context, t *testing.T, p *pool, name string, arrived chan<- string) {
+	t.Helper()
+	go func() {
+		if err := p.acquire(ctx); err != nil {
+			arrived <- err.Error()
+			return
+		}
+		arrived <- name
+	}()
+	synctest.Wait()
+}
+
+func TestKeysAreChangedBeforeWhatElseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keyWriter := newPool(nil, 1, make(chan struct{}))
+		writer := keyWriter.behind(1)
+		arrived := make(chan string, 100)
+		comer(t.Context(), t, writer, "the first", arrived)
+		for range 20 {
+			comer(t.Context(), t, writer, "another", arrived)
+		}
+		comer(t.Context(), t, keyWriter, "a key", arrived)
+		<-arrived
+		writer.release()
+		synctest.Wait()
+		for before := 0; ; before++ {
+			if before > 1 {
+				t.Fatalf("%d others were first", before)
+			}
+			if <-arrived == "a key" {
+				keyWriter.release()
+				break
+			}
+			writer.release()
+			synctest.Wait()
+		}
+		for range 20 - 1 { // nobody is forgotten
+			<-arrived
+			writer.release()
+		}
+	})
+}
+
+func TestListsLeaveRoomForOtherReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader := newPool(nil, 4, make(chan struct{}))
+		lister := reader.behind(1)
+		ctx, cancel := context.WithCancel(t.Context())
+		arrived := make(chan string, 100)
+		for range 64 {
+			comer(ctx, t, lister, "a list", arrived)
+		}
+		for range 3 {
+			comer(ctx, t, reader, "a read", arrived)
+		}
+		got := map[string]int{}
+		for range 4 {
+			got[<-arrived]++
+		}
+		if got["a list"] != 1 || got["a read"] != 3 {
+			t.Errorf("who has the four places: %v", got)
+		}
+		cancel()
+		for range 63 {
+			<-arrived
+		}
+		lister.release()
+		// Those who gave up waiting hold nothing.
+		if err := lister.acquire(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if len(lister.line) != 1 || len(reader.places) != 4 {
+			t.Errorf("%d in the line, %d places taken", len(lister.line), len(reader.places))
+		}
+	})
+}
+
+func TestSQLiteKeepsAWayForKeysAndForReads(t *testing.T) {
+	s := openTemp(t)
+	// Everything that may wait for the writer, and all lists, stand in line.
+	s.writer.line <- struct{}{}
+	s.lister.line <- struct{}{}
+	if err := s.Beat(t.Context(), "one", 1); err != nil {
+		t.Error(err)
+	}
+	made, err := s.CreateKey(t.Context(), keys.Record{ID: "E1", State: keys.Enabled, Material: []byte{1}}, keys.Event{Target: "E1"})
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Key(t.Context(), made.ID); err != nil {
+		t.Error(err)
+	}
+	<-s.writer.line
+	<-s.lister.line
+}
