@@ -35,7 +35,7 @@ type Event struct {
 	Target    string `json:"target" required:"true" description:"The id of the key that was changed; the route, where the call was refused."`
 	RequestID string `json:"request_id,omitempty"`
 	Address   string `json:"address,omitempty"`
-	Count     int    `json:"count" required:"true" description:"How many calls the row stands for; more than 1 only for refusals within one second."`
+	Count     int    `json:"count" required:"true" description:"How many calls the row stands for; more than 1 only for refusals. Those of one key are counted for a second, and for longer, at most ten minutes, while they go on."`
 }
 
 // EventOf is the view of a row of the audit.

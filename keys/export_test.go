@@ -1,6 +1,9 @@
 package keys
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // HoldAtMost bounds how many keys are held, far below what is real.
 func (k *Keyring) HoldAtMost(n int) { k.most = n }
@@ -37,4 +40,14 @@ func (k *Keyring) Unpress(id string) {
 	k.limits.mu.Lock()
 	defer k.limits.mu.Unlock()
 	delete(k.limits.measured, id)
+}
+
+// WriteRefused writes the refusals that are due.
+func (k *Keyring) WriteRefused(ctx context.Context) error { return k.flushRefused(ctx, false) }
+
+// Refusals is how many rows of refusals are noted, and how many callers are known to have been refused.
+func (k *Keyring) Refusals() (rows, callers int) {
+	k.notes.mu.Lock()
+	defer k.notes.mu.Unlock()
+	return len(k.notes.refused), len(k.notes.spans)
 }
