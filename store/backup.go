@@ -61,7 +61,11 @@ func backupSQLite(ctx context.Context, path, file string) (err error) {
 		return err
 	}
 	// A connection of its own: the copy may take long, and the readers' connections may not run VACUUM.
-	db, err := sqlitePool(path, 1)
+	source, err := newSQLiteFile(path)
+	if err != nil {
+		return err
+	}
+	db, err := sqlitePool(source, 1)
 	if err != nil {
 		return err
 	}

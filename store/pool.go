@@ -22,8 +22,9 @@ type pool struct {
 	line    chan struct{} // who comes to places through a line has a place in it first; nil without one
 	closing <-chan struct{}
 
-	limit  time.Duration
-	repeat func(error) bool
+	limit           time.Duration
+	repeat          func(error) bool
+	present, lately func() error
 	// interrupt makes statements of an engine without a limit end with the caller's context. What they read is read in
 	// their first step: the driver interrupts only that one.
 	interrupt bool
@@ -63,6 +64,11 @@ func (p *pool) run(ctx context.Context, query string, use func(context.Context, 
 		return err
 	}
 	defer p.release()
+	if p.lately != nil {
+		if err := p.lately(); err != nil {
+			return err
+		}
+	}
 	if p.limit > 0 {
 		return use(ctx, direct{p.db, query})
 	}
@@ -144,15 +150,32 @@ func (p *pool) transaction(ctx context.Context, use func(context.Context, transa
 	if p.limit == 0 {
 		ctx = context.WithoutCancel(ctx)
 	}
-	return p.repeatedly(ctx, func() error {
-		err := p.attempt(ctx, next, use)
-		if err != nil && ctx.Err() != nil {
-			// What the driver says of a transaction whose time is over depends on where it was.
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
-		next() // for an attempt after this one
-		return err
+	return p.inPlace(func() error {
+		return p.repeatedly(ctx, func() error {
+			err := p.attempt(ctx, next, use)
+			if err != nil && ctx.Err() != nil {
+				// What the driver says of a transaction whose time is over depends on where it was.
+				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			}
+			next() // for an attempt after this one
+			return err
+		})
 	})
+}
+
+// inPlace writes, if what was opened is in its place, and fails if it is not there any more once it is written: what is
+// written to a file that was removed would be acknowledged and lost.
+func (p *pool) inPlace(write func() error) error {
+	if p.present == nil {
+		return write()
+	}
+	if err := p.present(); err != nil {
+		return err
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	return p.present()
 }
 
 func (p *pool) attempt(ctx context.Context, next func(), use func(context.Context, transaction) error) error {

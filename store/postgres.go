@@ -71,8 +71,7 @@ func openPostgres(ctx context.Context, storeURL, environment string) (*database,
 			}
 			return classifyPostgres(err)
 		},
-		schema:  done.newest,
-		present: func() error { return nil },
+		schema: done.newest,
 		listen: func(ctx context.Context, heard func()) error {
 			return listenPostgres(ctx, config.ConnConfig, heard)
 		},

@@ -36,8 +36,10 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 func (s *Store) checkReady(ctx context.Context) error {
-	if err := s.db.present(); err != nil {
-		return err
+	if s.db.present != nil {
+		if err := s.db.present(); err != nil {
+			return err
+		}
 	}
 	var major sql.NullString
 	var version sql.NullInt64

@@ -47,12 +47,16 @@ func openSQLite(ctx context.Context, path, environment string) (*database, []str
 	if err := createFile(path); err != nil {
 		return nil, nil, unwritable(path, err)
 	}
-	write, err := sqlitePool(path, 1, "synchronous(FULL)")
+	file, err := newSQLiteFile(path)
+	if err != nil {
+		return nil, nil, openingSentence(path, err)
+	}
+	write, err := sqlitePool(file, 1, "synchronous(FULL)")
 	if err != nil {
 		return nil, nil, err
 	}
 	readers := max(4, runtime.GOMAXPROCS(0))
-	read, err := sqlitePool(path, readers, "query_only(ON)")
+	read, err := sqlitePool(file, readers, "query_only(ON)")
 	if err != nil {
 		return nil, nil, errors.Join(err, write.Close())
 	}
@@ -69,22 +73,21 @@ func openSQLite(ctx context.Context, path, environment string) (*database, []str
 		})
 	}
 	if err == nil {
-		err = read.PingContext(ctx)
+		err = patiently(ctx, func() error { return connectAll(ctx, read, readers) })
 	}
-	var opened fs.FileInfo
 	if err == nil {
-		opened, err = os.Stat(path)
+		err = file.present()
 	}
 	if err != nil {
 		return nil, nil, errors.Join(openingSentence(path, err), read.Close(), write.Close())
 	}
-	present := func() error { return sameFile(path, opened) }
 	return &database{
 		read: read, readers: readers,
 		write: write, writers: 1,
 		classify: classifySQLite,
 		schema:   done.newest,
-		present:  present,
+		present:  file.present,
+		lately:   file.lately,
 		finish: func(ctx context.Context) error {
 			// What is durable only in the journal goes to its place. PASSIVE waits for nobody. Closing the last connection does the rest and removes the log.
 			_, err := write.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
@@ -125,14 +128,14 @@ func createFile(path string) error {
 
 // sqlitePool has size connections and keeps them open. A URL, with its escapes, is the one form of a file name in
 // which every character may stand. A file that is gone is not made again.
-func sqlitePool(path string, size int, pragmas ...string) (*sql.DB, error) {
+func sqlitePool(file *sqliteFile, size int, pragmas ...string) (*sql.DB, error) {
 	query := url.Values{
 		"mode": {"rw"},
 		// A transaction that may write has the write lock from its beginning: it cannot fail in the middle for want of it.
 		"_txlock": {"immediate"},
 		"_pragma": append([]string{"busy_timeout(2000)", "foreign_keys(ON)", "temp_store(MEMORY)"}, pragmas...),
 	}
-	path = filepath.ToSlash(path)
+	path := filepath.ToSlash(file.path)
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // C:/data/latchkey.db
 	}
@@ -141,7 +144,7 @@ func sqlitePool(path string, size int, pragmas ...string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := sql.OpenDB(connector)
+	db := sql.OpenDB(fileConnector{connector, file})
 	db.SetMaxOpenConns(size)
 	db.SetMaxIdleConns(size)
 	return db, nil
@@ -205,6 +208,9 @@ func classifySQLite(err error) fault.Code {
 
 // openingSentence says to an operator why the file could not be opened.
 func openingSentence(path string, err error) error {
+	if replaced, ok := errors.AsType[replacedError](err); ok {
+		return replaced
+	}
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		return unwritable(path, err)
@@ -226,13 +232,4 @@ func unwritable(path string, err error) error {
 		reason, _, _ = strings.Cut(err.Error(), "\n")
 	}
 	return fmt.Errorf("the store %s cannot be written: %s%s", path, reason, ownership(path))
-}
-
-// sameFile fails when path no longer leads to the file that is open: what is written to it would be lost.
-func sameFile(path string, opened fs.FileInfo) error {
-	now, err := os.Stat(path)
-	if err != nil || !os.SameFile(now, opened) {
-		return fmt.Errorf("the store %s was removed or replaced while it was open", path)
-	}
-	return nil
 }

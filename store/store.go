@@ -52,8 +52,9 @@ type database struct {
 	classify func(error) fault.Code
 	// schema is the number of the newest migration that this binary knows.
 	schema int64
-	// present fails when what was opened is no longer what new connections would find.
-	present func() error
+	// present fails when what was opened is no longer what new connections would find. lately gives the same answer, or one
+	// that is a moment old, and costs next to nothing; nil where what was opened is always what is found.
+	present, lately func() error
 	// listen is keys.Store's Listen; nil for an engine that tells nobody.
 	listen func(ctx context.Context, heard func()) error
 	// finish does what must be done before the pools are closed; it is called once.
@@ -117,7 +118,7 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 		s.writer = s.keyWriter.behind(1)
 	}
 	for _, p := range []*pool{s.reader, s.lister, s.writer, s.keyWriter} {
-		p.limit, p.repeat = db.limit, db.repeat
+		p.limit, p.repeat, p.present, p.lately = db.limit, db.repeat, db.present, db.lately
 	}
 	return s, applied, nil
 }
@@ -173,17 +174,15 @@ func (s *Store) read(ctx context.Context, query string, use func(context.Context
 // write runs a prepared statement on a connection for writing and gives the number of rows it wrote.
 func (s *Store) write(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	err = s.writer.run(ctx, query, func(ctx context.Context, stmt statement) error {
-		// What is written to a file that was removed is acknowledged and lost.
-		if err := s.db.present(); err != nil {
-			return fault.Wrap(fault.Unavailable, err)
-		}
-		return s.writer.repeatedly(ctx, func() error {
-			result, err := stmt.ExecContext(ctx, args...)
-			if err != nil {
+		return s.writer.inPlace(func() error {
+			return s.writer.repeatedly(ctx, func() error {
+				result, err := stmt.ExecContext(ctx, args...)
+				if err != nil {
+					return err
+				}
+				rows, err = result.RowsAffected()
 				return err
-			}
-			rows, err = result.RowsAffected()
-			return err
+			})
 		})
 	})
 	return rows, s.fault(err)
@@ -199,6 +198,9 @@ func (s *Store) fault(err error) error {
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return fault.New(fault.NotFound)
+	}
+	if _, replaced := errors.AsType[replacedError](err); replaced {
+		return fault.Wrap(fault.Unavailable, err)
 	}
 	if s.closed() || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {

@@ -1,0 +1,120 @@
+package store_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/store"
+)
+
+// replace puts another store in the place of the one that is open: in it E1 is revoked.
+func replace(t *testing.T, file string) {
+	t.Helper()
+	other := filepath.Join(filepath.Dir(file), "other.db")
+	if err := store.Backup(t.Context(), options(file), other); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), options(other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ChangeKey(t.Context(), "E1", keys.Event{}, revoke); err != nil {
+		t.Fatal(err)
+	}
+	closeNow(t, s)
+	if err := os.Rename(other, file); err != nil {
+		t.Skip("this platform does not move a file over an open one:", err)
+	}
+}
+
+// every is each way of reading and writing that a store has.
+func every(s *store.Store) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"Key": func(ctx context.Context) error { _, err := s.Key(ctx, "E1"); return err },
+		"Keys": func(ctx context.Context) error {
+			_, _, err := s.Keys(ctx, store.KeyFilter{}, store.Page{Limit: 9})
+			return err
+		},
+		"KeyChanges": func(ctx context.Context) error { _, err := s.KeyChanges(ctx, 0); return err },
+		"HasKeys":    func(ctx context.Context) error { _, err := s.HasKeys(ctx); return err },
+		"SealedKeys": func(ctx context.Context) error { _, err := s.SealedKeys(ctx); return err },
+		"Audit": func(ctx context.Context) error {
+			_, _, err := s.Audit(ctx, store.AuditFilter{}, store.Page{Limit: 9})
+			return err
+		},
+		"Instances":   func(ctx context.Context) error { _, err := s.Instances(ctx, time.Minute); return err },
+		"AccountByID": func(ctx context.Context) error { _, err := s.AccountByID(ctx, "2112"); return err },
+		"Storyspaces": func(ctx context.Context) error {
+			_, _, err := s.Storyspaces(ctx, "stevenm", store.Page{Limit: 9})
+			return err
+		},
+		"Ready":     s.Ready,
+		"CreateKey": func(ctx context.Context) error { _, err := s.CreateKey(ctx, newKey("E2"), keys.Event{}); return err },
+		"ChangeKey": func(ctx context.Context) error { _, err := s.ChangeKey(ctx, "E1", keys.Event{}, revoke); return err },
+		"RotateKey": func(ctx context.Context) error {
+			_, _, err := s.RotateKey(ctx, "E1", keys.Event{}, func(*keys.Record) (keys.Record, error) { return newKey("E3"), nil })
+			return err
+		},
+		"TouchKeys":    func(ctx context.Context) error { return s.TouchKeys(ctx, map[string]time.Time{"E1": time.Now()}) },
+		"AppendEvents": func(ctx context.Context) error { return s.AppendEvents(ctx, []keys.Event{{At: time.Now()}}) },
+		"PruneEvents":  func(ctx context.Context) error { return s.PruneEvents(ctx, time.Now()) },
+		"Beat":         func(ctx context.Context) error { return s.Beat(ctx, "one", 1) },
+		"Leave":        func(ctx context.Context) error { return s.Leave(ctx, "one") },
+		"DivideLimits": func(ctx context.Context) error {
+			return s.DivideLimits(ctx, "one", time.Minute, func(map[string]keys.Instance) (string, bool) { return "", false })
+		},
+		"InsertDemo": s.InsertDemo,
+		"CreateAccount": func(ctx context.Context) error {
+			_, err := s.CreateAccount(ctx, store.Account{Username: "ada"})
+			return err
+		},
+		"CreateStoryspace": func(ctx context.Context) error { _, err := s.CreateStoryspace(ctx, "stevenm", "x"); return err },
+	}
+}
+
+func TestAStoreThatWasReplacedAnswersNothing(t *testing.T) {
+	file := newFile(t)
+	s := openAt(t, file)
+	if err := s.InsertDemo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Beat(t.Context(), "one", 1); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, file)
+	// Reads may still see the old file for a moment, never the new one.
+	until(t, "reads fail", func() bool {
+		r, err := s.Key(t.Context(), "E1")
+		if err == nil && r.State != keys.Enabled {
+			t.Fatal("a connection reads the new file")
+		}
+		return err != nil
+	})
+	for name, call := range every(s) {
+		isCode(t, name, call(t.Context()), fault.Unavailable)
+	}
+}
+
+func TestEveryWriteIsLostKnowingly(t *testing.T) {
+	file := newFile(t)
+	s := openAt(t, file)
+	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	// The file goes in the middle of the change.
+	_, err := s.ChangeKey(t.Context(), "E1", keys.Event{}, func(r *keys.Record) (bool, error) {
+		if err := os.Rename(file, file+".moved"); err != nil {
+			t.Skip("this platform does not move open files:", err)
+		}
+		return revoke(r)
+	})
+	isCode(t, "a change whose file went away in its middle", err, fault.Unavailable)
+}
