@@ -127,7 +127,10 @@ func (a *App) addRoutes() error {
 		a.add(r)
 	}
 	if a.config.DocsEnabled {
-		docs := handlers.NewDocs(document)
+		docs, err := handlers.NewDocs(document)
+		if err != nil {
+			return err
+		}
 		a.add(route{method: "GET", path: "/openapi.json", handler: docs.Document})
 		a.add(route{method: "GET", path: "/docs", handler: docs.Page})
 		a.add(route{method: "GET", path: "/docs/*", handler: docs.Asset})

@@ -2,29 +2,34 @@ package handlers
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/middleware/adaptor"
 	"github.com/swaggest/swgui"
+	"github.com/swaggest/swgui/v5/static"
 	"github.com/swaggest/swgui/v5emb"
 
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// Docs serves the documentation: the OpenAPI document and the page that shows it. All of it comes from the binary.
+// Docs serves the documentation: the OpenAPI document and the page that shows it. All of it comes from the binary, is
+// the same for every caller, and is therefore made once.
 type Docs struct {
-	document []byte
-	etag     string
-	page     []byte
+	document *staticFile
+	page     *staticFile
 	policy   string
-	assets   fiber.Handler
+	assets   map[string]*staticFile // by name
+	outlet   *outlet
 }
 
 // docsPath is where the page and its files are.
@@ -34,11 +39,12 @@ const docsPath = "/docs"
 var inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
 
 // NewDocs makes the documentation of the given OpenAPI document.
-func NewDocs(document []byte) *Docs {
-	sum := sha256.Sum256(document)
+func NewDocs(document []byte) (*Docs, error) {
+	assets, err := swaggerFiles()
+	if err != nil {
+		return nil, fmt.Errorf("read the files of the documentation: %w", err)
+	}
 	ui := v5emb.NewHandlerWithConfig(swgui.Config{Title: "Latchkey", SwaggerJSON: "/openapi.json", BasePath: docsPath})
-
-	// The page is the same for everybody, so it is rendered once, and the hashes of its inline scripts with it.
 	rendered := page{header: http.Header{}}
 	ui.ServeHTTP(&rendered, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: docsPath}})
 	scripts := []string{"'self'"}
@@ -47,14 +53,14 @@ func NewDocs(document []byte) *Docs {
 		scripts = append(scripts, "'sha256-"+base64.StdEncoding.EncodeToString(hash[:])+"'")
 	}
 	return &Docs{
-		document: document,
-		etag:     `"` + hex.EncodeToString(sum[:16]) + `"`,
-		page:     rendered.Bytes(),
+		document: newStaticFile(fiber.MIMEApplicationJSON, document),
+		page:     newStaticFile(fiber.MIMETextHTMLCharsetUTF8, rendered.Bytes()),
 		// Swagger UI sets style attributes and shows images of its own as data.
 		policy: "default-src 'none'; script-src " + strings.Join(scripts, " ") + "; style-src 'self' 'unsafe-inline'; " +
 			"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-		assets: adaptor.HTTPHandler(ui),
-	}
+		assets: assets,
+		outlet: newOutlet(),
+	}, nil
 }
 
 // page is a http.ResponseWriter that keeps the body.
@@ -67,32 +73,60 @@ type page struct {
 func (p *page) Header() http.Header { return p.header }
 func (p *page) WriteHeader(int)     {}
 
-// Document answers the OpenAPI document.
-func (d *Docs) Document(c *fiber.Ctx) error {
-	c.Set(fiber.HeaderETag, d.etag)
-	c.Set(fiber.HeaderCacheControl, "no-cache")
-	if strings.Contains(c.Get(fiber.HeaderIfNoneMatch), d.etag) {
-		return c.SendStatus(fiber.StatusNotModified)
+// swaggerFiles are the files of Swagger UI. The binary has most of them compressed; both forms are kept.
+func swaggerFiles() (map[string]*staticFile, error) {
+	types := map[string]string{
+		".css":  "text/css; charset=utf-8",
+		".html": fiber.MIMETextHTMLCharsetUTF8,
+		".js":   "text/javascript; charset=utf-8",
+		".png":  "image/png",
 	}
-	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
-	return c.Send(d.document)
+	files := map[string]*staticFile{}
+	names, err := fs.Glob(static.FS, "*")
+	if err != nil {
+		return nil, err
+	}
+	for _, stored := range names {
+		content, err := static.FS.ReadFile(stored)
+		if err != nil {
+			return nil, err
+		}
+		name, compressed := strings.CutSuffix(stored, ".gz")
+		contentType, known := types[path.Ext(name)]
+		if !known {
+			return nil, fmt.Errorf("%s has no known content type", stored)
+		}
+		if !compressed {
+			files[name] = newStaticFile(contentType, content)
+			continue
+		}
+		reader, err := gzip.NewReader(bytes.NewReader(content))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", stored, err)
+		}
+		plain, err := io.ReadAll(reader)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", stored, err)
+		}
+		files[name] = newCompressedFile(contentType, plain, content)
+	}
+	return files, nil
 }
+
+// Document answers the OpenAPI document.
+func (d *Docs) Document(c *fiber.Ctx) error { return d.document.answer(c, d.outlet) }
 
 // Page answers the documentation page.
 func (d *Docs) Page(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentSecurityPolicy, d.policy)
-	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
-	c.Set(fiber.HeaderCacheControl, "no-cache")
-	return c.Send(d.page)
+	return d.page.answer(c, d.outlet)
 }
 
 // Asset answers a file of the page.
 func (d *Docs) Asset(c *fiber.Ctx) error {
-	if err := d.assets(c); err != nil {
-		return err
-	}
-	if c.Response().StatusCode() == fiber.StatusNotFound {
+	asset, ok := d.assets[strings.TrimSuffix(pathParam(c, "*"), "/")]
+	if !ok {
 		return fault.New(fault.NotFound)
 	}
-	return nil
+	return asset.answer(c, d.outlet)
 }

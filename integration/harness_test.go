@@ -73,6 +73,8 @@ var contract = []struct {
 	{"edge", checkEdge},
 	{"size limits", checkSizeLimits},
 	{"metrics", checkMetrics},
+	{"documentation is sent once", checkConditional},
+	{"documentation is sent once, in raw bytes", checkConditionalRaw},
 	{"docs follow no link to another host", checkDocsReferences},
 	{"docs in a browser", checkDocsInBrowser},
 	{"openssl token", checkOpenSSLToken},

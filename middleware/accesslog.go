@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/latchkey-api/latchkey/fault"
 )
@@ -68,7 +69,7 @@ func access(o Options) fiber.Handler {
 			slog.String("route", route),
 			slog.Int("status", status),
 			slog.Float64("duration_ms", float64(took.Microseconds())/1000),
-			slog.Int("bytes", len(c.Response().Body())),
+			slog.Int("bytes", bodySize(c.Response())),
 			slog.String("address", clientAddress(c, o.TrustedProxies)),
 		}
 		n := 7
@@ -91,6 +92,14 @@ func withKey(key string, attrs ...slog.Attr) []slog.Attr {
 		return attrs
 	}
 	return append(attrs, slog.String("key", key))
+}
+
+// bodySize is the size of an answer's body. One that is written later, from where it is, is not read for it.
+func bodySize(answer *fasthttp.Response) int {
+	if answer.IsBodyStream() {
+		return answer.Header.ContentLength()
+	}
+	return len(answer.Body())
 }
 
 // levelOf is how bad a failure of the service itself is: a store that cannot be used is seen by readiness, too, and is

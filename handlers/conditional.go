@@ -1,0 +1,82 @@
+package handlers
+
+import (
+	"bytes"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// tagListed says whether the lines of an If-None-Match header have the tag of what would be answered, or are `*`: the
+// caller has it already (RFC 9110, section 13.1.2). The comparison is the weak one. A line counts up to its first fault.
+func tagListed(lines [][]byte, etag string) bool {
+	for _, line := range lines {
+		if line = bytes.Trim(line, " \t"); string(line) == "*" {
+			return true
+		}
+		for {
+			line = bytes.TrimLeft(line, ", \t")
+			line = bytes.TrimPrefix(line, []byte("W/"))
+			if len(line) == 0 || line[0] != '"' {
+				break
+			}
+			end := bytes.IndexByte(line[1:], '"') + 2
+			if end < 2 {
+				break
+			}
+			if string(line[:end]) == etag {
+				return true
+			}
+			line = bytes.TrimLeft(line[end:], " \t")
+			if len(line) > 0 && line[0] != ',' {
+				break
+			}
+		}
+	}
+	return false
+}
+
+// weight is a q-value (RFC 9110, section 12.4.2).
+var weight = regexp.MustCompile(`^(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)$`)
+
+// prefersGzip says whether the lines of an Accept-Encoding header take gzip, and like nothing better that there is
+// (RFC 9110, section 12.5.3). Without the header, or with one that cannot be read, the answer is not compressed.
+func prefersGzip(lines [][]byte) bool {
+	const unnamed = -1.0
+	zipped, identity, others := unnamed, unnamed, unnamed
+	for _, line := range lines {
+		for member := range strings.SplitSeq(string(line), ",") {
+			name, parameters, _ := strings.Cut(member, ";")
+			q := quality(parameters)
+			switch strings.ToLower(strings.Trim(name, " \t")) {
+			case "gzip", "x-gzip":
+				zipped = max(zipped, q)
+			case "identity":
+				identity = max(identity, q)
+			case "*":
+				others = max(others, q)
+			}
+		}
+	}
+	if zipped == unnamed {
+		zipped = others
+	}
+	return zipped > 0 && zipped >= identity
+}
+
+// quality is the weight among the parameters of a member: 1 without one, and 0, which is "not this", for one that is no
+// q-value.
+func quality(parameters string) float64 {
+	for parameter := range strings.SplitSeq(parameters, ";") {
+		name, value, _ := strings.Cut(strings.Trim(parameter, " \t"), "=")
+		if !strings.EqualFold(strings.TrimRight(name, " \t"), "q") {
+			continue
+		}
+		if value = strings.Trim(value, " \t"); !weight.MatchString(value) {
+			return 0
+		}
+		q, _ := strconv.ParseFloat(value, 64) // the pattern is one of numbers
+		return q
+	}
+	return 1
+}
