@@ -212,7 +212,7 @@ func states(t *testing.T, a *App, kind keystring.Kind) []sent {
 		t.Fatal(err)
 	}
 	foreign := keys.Record{
-		ID: other.ID(), Client: "acme", Kind: kind, Environment: keystring.Live, Scopes: keys.ScopesOf(keys.AccountsRead),
+		ID: other.ID(), Client: "acme", Kind: kind, Environment: keystring.Live, Scopes: []keys.Scope{keys.AccountsRead},
 		State: keys.Enabled, Hint: other.Hint(), CreatedAt: now,
 	}
 	if private, ok := other.PrivateKey(); ok {

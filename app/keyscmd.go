@@ -82,8 +82,7 @@ type keysCreateCmd struct {
 
 // Help is what --help adds.
 func (keysCreateCmd) Help() string {
-	every := ^keys.Scopes(0) // of which Names lists the known ones
-	return "The scopes are " + strings.Join(every.Names(), ", ") + ". Only the key string goes to standard output, so that " +
+	return "The scopes are " + strings.Join(keys.EveryScope().Names(), ", ") + ". Only the key string goes to standard output, so that " +
 		"KEY=$(latchkey keys create ...) holds it and nothing more."
 }
 

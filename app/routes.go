@@ -81,7 +81,7 @@ func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 		}},
 		{"POST", "/service/keys", need(keys.KeysAdmin), admin.Create, doc{
 			id: "createKey", summary: "Make a key; its secret is shown this once",
-			request: handlers.CreateKey{Client: "acme", Scopes: []string{"accounts:read"}},
+			request: handlers.CreateKey{Client: "acme", Scopes: []handlers.ScopeName{"accounts:read"}},
 			answer:  ex.made, created: true,
 		}},
 		{"GET", "/service/keys", need(keys.KeysAdmin), admin.List, doc{

@@ -37,10 +37,19 @@ type Key struct {
 // KeyOf is the view of a record.
 func KeyOf(r keys.Record) Key {
 	return Key{
-		ID: r.ID, Client: r.Client, Kind: string(r.Kind), Scopes: r.Scopes.Names(), Rate: r.Rate, Burst: r.Burst,
+		ID: r.ID, Client: r.Client, Kind: string(r.Kind), Scopes: texts(r.Scopes), Rate: r.Rate, Burst: r.Burst,
 		CreatedAt: timeText(r.CreatedAt), ExpiresAt: timeText(r.ExpiresAt), State: string(r.State),
 		RotatedTo: r.RotatedTo, RotatedFrom: r.RotatedFrom, LastUsedAt: timeText(r.LastUsedAt), Hint: r.Hint,
 	}
+}
+
+// texts are the strings of a list; never nil.
+func texts[T ~string](list []T) []string {
+	all := make([]string, len(list))
+	for i, one := range list {
+		all[i] = string(one)
+	}
+	return all
 }
 
 // timeText writes a time as RFC 3339 in UTC, "" for none.
@@ -87,12 +96,25 @@ func Listed(r keys.Record, successor, now time.Time) ListedKey {
 
 // CreateKey is the request for a new key.
 type CreateKey struct {
-	Client    string   `json:"client" required:"true" minLength:"1" maxLength:"64" description:"Whom it is for."`
-	Scopes    []string `json:"scopes" required:"true" minItems:"1" description:"Of accounts:read, accounts:write, keys:admin, storyspaces:read, storyspaces:write."`
-	Kind      string   `json:"kind" enum:"ed25519,hs256" default:"ed25519"`
-	Rate      *float64 `json:"rate" description:"Requests a second, 0.001 to 1000000; absent for no limit."`
-	Burst     *int     `json:"burst" description:"Requests at once, 1 to 1000000; needs a rate. Default: the rate, rounded up."`
-	ExpiresAt *string  `json:"expires_at" format:"date-time"`
+	Client    string      `json:"client" required:"true" minLength:"1" maxLength:"64" description:"Whom it is for."`
+	Scopes    []ScopeName `json:"scopes" required:"true" minItems:"1" description:"What the key may do."`
+	Kind      string      `json:"kind" enum:"ed25519,hs256" default:"ed25519"`
+	Rate      *float64    `json:"rate" description:"Requests a second, 0.001 to 1000000; absent for no limit."`
+	Burst     *int        `json:"burst" description:"Requests at once, 1 to 1000000; needs a rate. Default: the rate, rounded up."`
+	ExpiresAt *string     `json:"expires_at" format:"date-time"`
+}
+
+// ScopeName is the name of a scope in a request. The service's list of them documents it; a name beside it is refused by
+// the keyring.
+type ScopeName string
+
+// Enum is the list for the documentation.
+func (ScopeName) Enum() []any {
+	var names []any
+	for _, name := range keys.EveryScope().Names() {
+		names = append(names, name)
+	}
+	return names
 }
 
 // KeyByID is the request for one key.
@@ -155,7 +177,7 @@ func (k *Keys) Create(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	request := keys.Request{Client: in.Client, Scopes: in.Scopes, Kind: in.Kind, Rate: in.Rate, Burst: in.Burst}
+	request := keys.Request{Client: in.Client, Scopes: texts(in.Scopes), Kind: in.Kind, Rate: in.Rate, Burst: in.Burst}
 	if in.ExpiresAt != nil {
 		at, err := time.Parse(time.RFC3339, *in.ExpiresAt)
 		if err != nil {

@@ -75,7 +75,7 @@ func (tg *target) enroll(t *testing.T) {
 	}
 	tg.every = map[string]clientKey{}
 	for _, kind := range []string{kindEd25519, kindHS256} {
-		body := request{"client": "suite", "kind": kind, "scopes": everyScope}
+		body := request{"client": "suite", "kind": kind, "scopes": tg.everyScope(t)}
 		a := tg.administer(t, http.MethodPost, "/service/keys", body.json())
 		if a.status == http.StatusUnprocessableEntity && kind == kindHS256 && !tg.local() {
 			t.Log("NOT TESTED: hs256 keys, the deployment has no MASTER_KEY")

@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -31,8 +32,29 @@ var designed = map[string]string{
 	"GET /service/audit":              "keys:admin",
 }
 
-// everyScope is the closed set.
-var everyScope = []string{"accounts:read", "accounts:write", "keys:admin", "storyspaces:read", "storyspaces:write"}
+// designedScopes are what the design names of the closed set.
+var designedScopes = []string{"accounts:read", "accounts:write", "keys:admin", "storyspaces:read", "storyspaces:write"}
+
+// everyScope is the closed set, as the documentation of a new key has it.
+func (tg *target) everyScope(t *testing.T) []string {
+	t.Helper()
+	for _, op := range tg.openapi(t).operations {
+		if op.name() != "POST /service/keys" || op.RequestBody == nil {
+			continue
+		}
+		items := op.RequestBody.Content["application/json"].Schema.Properties["scopes"].Items
+		if items == nil {
+			break
+		}
+		var every []string
+		for _, name := range items.Enum {
+			every = append(every, fmt.Sprint(name))
+		}
+		return every
+	}
+	t.Fatal("the documentation of POST /service/keys does not list the scopes")
+	return nil
+}
 
 // checkDocumentation: /openapi.json says all that a caller's developer must know.
 func checkDocumentation(t *testing.T, tg *target) {
@@ -41,6 +63,12 @@ func checkDocumentation(t *testing.T, tg *target) {
 		t.Errorf("openapi is %q, want 3.1", doc.OpenAPI)
 	}
 	checkBearerScheme(t, doc)
+	every := tg.everyScope(t)
+	for _, scope := range designedScopes {
+		if !slices.Contains(every, scope) || !slices.IsSorted(every) {
+			t.Errorf("the scopes are documented as %q, want %q among them, sorted", every, scope)
+		}
+	}
 
 	ids := map[string]string{}
 	found := map[string]bool{}

@@ -76,6 +76,7 @@ func notStored(t *testing.T, a answer) {
 // checkScopes: a token narrowed to the needed scope passes, one narrowed to all others is told which one it lacks. The
 // shared key may not administrate keys, whatever its tokens claim.
 func checkScopes(t *testing.T, tg *target) {
+	everyScope := tg.everyScope(t)
 	for _, op := range tg.openapi(t).guarded() {
 		needed := tg.needs(t, op)
 		if want, ok := designed[op.name()]; ok && needed != want {

@@ -46,7 +46,7 @@ func checkJourney(t *testing.T, tg *target) {
 		narrow := tg.do(t, call{path: "/service/account/stevenm", token: key.scoped("storyspaces:read accounts:write")})
 		narrow.refused(t, http.StatusForbidden, "insufficient scope", challenge+`"accounts:read"`)
 		wide := post("/service/account/register", `{"username":"`+freshName()+`"}`)
-		wide.token = key.scoped(strings.Join(everyScope, " "))
+		wide.token = key.scoped(strings.Join(tg.everyScope(t), " "))
 		tg.do(t, wide).refused(t, http.StatusForbidden, "insufficient scope", challenge+`"accounts:write"`)
 
 		if tg.cli == nil {

@@ -105,7 +105,7 @@ func checkCreateInput(t *testing.T, tg *target) {
 
 	// Who asks for a scope that there is not is told which there are.
 	a := tg.administer(t, http.MethodPost, "/service/keys", `{"client":"acme","scopes":["accounts:delete"]}`)
-	for _, scope := range everyScope {
+	for _, scope := range tg.everyScope(t) {
 		if !strings.Contains(a.body, scope) {
 			t.Errorf("%s: %s does not list %s", a.call, a.body, scope)
 		}

@@ -21,7 +21,9 @@ func TestReadmeRecipe(t *testing.T) {
 		c.apply(t, dir)
 	}
 	goCommand(t, dir, "vet", "./...")
-	goCommand(t, dir, "test", "./app", "-run", "TestArch|TestTheRoutes|Document")
+	// All that names a route or a scope.
+	goCommand(t, dir, "test", "./app", "./handlers", "./keys", "./middleware", "-run",
+		"TestArch|TestTheRoutes|Document|Scope|SharedKey|NotMade|WhatAKeyMayBe")
 	bin := filepath.Join(t.TempDir(), "latchkey.exe") // the name that every system runs
 	goCommand(t, dir, "build", "-o", bin, ".")
 	t.Run("sqlite", func(t *testing.T) { checkRecipe(t, startProcess(t, bin, nil)) })
@@ -45,6 +47,13 @@ func checkRecipe(t *testing.T, p *process) {
 	if !documented {
 		t.Error("the new operation is not documented, or not as a guarded one")
 	}
+	if every := p.everyScope(t); !slices.Contains(every, "notes:read") {
+		t.Errorf("the new scope is not documented: there are %q", every)
+	}
+	if help, _, _ := p.cli(t, "keys", "create", "--help"); !strings.Contains(help, "notes:read") {
+		t.Errorf("the new scope is not in the help:\n%s", help)
+	}
+	checkWhoami(t, &p.target)
 	checkDocumentation(t, &p.target)
 	checkAcceptance(t, &p.target)
 	checkRefusals(t, &p.target)

@@ -76,7 +76,7 @@ func newSharedKey(shared SharedKey) *Key {
 		client:    SharedID,
 		algorithm: shared.Algorithm,
 		claim:     sha256.Sum256([]byte(shared.APIKey)),
-		scopes:    ScopesOf(AccountsRead, AccountsWrite, StoryspacesRead, StoryspacesWrite),
+		scopes:    EveryScope().Without(KeysAdmin),
 		verifying: []any{shared.Secret},
 	}
 	if len(shared.PreviousSecret) > 0 {
@@ -92,10 +92,11 @@ func (k *Keyring) newKey(record Record, before *Key) *Key {
 		id:     record.ID,
 		client: record.Client,
 		claim:  sha256.Sum256([]byte(record.ID)),
-		scopes: record.Scopes,
+		scopes: ScopesOf(record.Scopes...),
 		record: record,
 		minute: new(atomic.Int64),
 	}
+	key.record.Scopes = nil // the set says it, in less room
 	var limited *limit
 	if before != nil {
 		key.minute, limited = before.minute, before.limit

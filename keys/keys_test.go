@@ -1,16 +1,17 @@
 package keys_test
 
 import (
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-func all() keys.Scopes {
-	return keys.ScopesOf(keys.AccountsRead, keys.AccountsWrite, keys.KeysAdmin, keys.StoryspacesRead, keys.StoryspacesWrite)
-}
+// contract are the scopes that callers know of. There may be more.
+var contract = []string{"accounts:read", "accounts:write", "keys:admin", "storyspaces:read", "storyspaces:write"}
 
 func TestScopesNarrowAndNeverWiden(t *testing.T) {
 	read := keys.ScopesOf(keys.AccountsRead, keys.StoryspacesRead)
@@ -26,8 +27,8 @@ func TestScopesNarrowAndNeverWiden(t *testing.T) {
 		{"spaces grant nothing", "   ", read, []string{}},
 		{"unknown names add nothing", "accounts:* * ACCOUNTS:READ accounts:read,storyspaces:read", read, []string{}},
 		{"the same twice", "accounts:read accounts:read", read, []string{"accounts:read"}},
-		{"other white space is part of a name", "accounts:read\taccounts:write", all(), []string{}},
-		{"everything", "accounts:read accounts:write keys:admin storyspaces:read storyspaces:write", all(), all().Names()},
+		{"other white space is part of a name", "accounts:read\taccounts:write", keys.EveryScope(), []string{}},
+		{"all that callers know of", strings.Join(contract, " "), keys.EveryScope(), contract},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -39,14 +40,49 @@ func TestScopesNarrowAndNeverWiden(t *testing.T) {
 }
 
 func TestScopes(t *testing.T) {
-	if names := all().Names(); !slices.IsSorted(names) || len(names) != 5 {
+	every := keys.EveryScope()
+	names := every.Names()
+	if !slices.IsSorted(names) {
 		t.Errorf("all scopes, sorted, are %v", names)
 	}
-	if names := keys.Scopes(0).Names(); names == nil || len(names) != 0 {
+	form := regexp.MustCompile(`^[a-z][a-z0-9-]*(:[a-z][a-z0-9-]*)+$`)
+	for i, name := range names {
+		if !form.MatchString(name) || len(name) > 64 {
+			t.Errorf("%q has not the form of a scope", name)
+		}
+		one := keys.ScopesOf(keys.Scope(name))
+		if got := one.Names(); len(got) != 1 || got[0] != name || i > 0 && one.Has(keys.Scope(names[i-1])) {
+			t.Errorf("the set of %q is %q", name, got)
+		}
+		if !every.Has(keys.Scope(name)) || every.Without(keys.Scope(name)).Has(keys.Scope(name)) || !keys.Scope(name).Known() {
+			t.Errorf("%q is not one of all", name)
+		}
+		if got := every.Without(keys.Scope(name)).Names(); len(got) != len(names)-1 {
+			t.Errorf("without %q there are %q", name, got)
+		}
+	}
+	for _, name := range contract {
+		if !slices.Contains(names, name) {
+			t.Errorf("%q is missing", name)
+		}
+	}
+	if names := (keys.Scopes{}).Names(); names == nil || len(names) != 0 {
 		t.Errorf("no scopes are %#v, which JSON would not write as []", names)
 	}
-	if all().Has("accounts:*") || all().Has("") || keys.Scope("").Known() || !keys.AccountsRead.Known() {
-		t.Error("a scope outside the closed set was granted")
+	for _, unknown := range []keys.Scope{"", "accounts:*", "accounts", "notes:read:all", "zzz:zzz", "storyspaces:writer"} {
+		if unknown.Known() || every.Has(unknown) || keys.ScopesOf(unknown) != (keys.Scopes{}) || every.Without(unknown) != every {
+			t.Errorf("%q, a scope outside of the closed set, means something", unknown)
+		}
+	}
+}
+
+// TestScopesCostNoAllocation: every request narrows and asks.
+func TestScopesCostNoAllocation(t *testing.T) {
+	set, granted := keys.EveryScope(), false
+	if n := testing.AllocsPerRun(100, func() {
+		granted = set.Narrow(keys.ParseScopes("accounts:read nobody:knows keys:admin")).Has(keys.AccountsRead)
+	}); n != 0 || !granted {
+		t.Errorf("%v allocations, granted %v", n, granted)
 	}
 }
 
@@ -67,7 +103,7 @@ func TestSharedKey(t *testing.T) {
 	if principal.KeyID != "shared" || principal.Client != "shared" {
 		t.Errorf("the shared key is called %q of %q", principal.KeyID, principal.Client)
 	}
-	want := []string{"accounts:read", "accounts:write", "storyspaces:read", "storyspaces:write"}
+	want := keys.EveryScope().Without(keys.KeysAdmin).Names()
 	if got := principal.Scopes.Names(); !slices.Equal(got, want) {
 		t.Errorf("the shared key may %v, want %v", got, want)
 	}

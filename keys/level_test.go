@@ -3,6 +3,7 @@ package keys_test
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +106,41 @@ func TestANewKeyHasTheLevelThatItNeeds(t *testing.T) {
 	old, successor, _, err := ring.Rotate(t.Context(), cli(), made.ID, time.Hour)
 	if err != nil || made.Level != 1 || old.Level != 1 || successor.Level != 1 {
 		t.Errorf("levels %d, rotated %d, its successor %d, %v", made.Level, old.Level, successor.Level, err)
+	}
+}
+
+// TestAScopeThatIsNotKnownHereIsKept: a newer version, or an operator's file, may know it.
+func TestAScopeThatIsNotKnownHereIsKept(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	key, _ := create(t, ring)
+	key.ID, key.Scopes = key.ID[:11]+"z", []keys.Scope{keys.AccountsRead, "accounts:ruin", keys.KeysAdmin}
+	key, err := s.CreateKey(t.Context(), key, keys.Event{At: time.Now(), Actor: cli(), Action: keys.ActionCreate, Target: key.ID, Count: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := key.Scopes
+	for _, state := range []keys.State{keys.Disabled, keys.Enabled} {
+		if changed, err := ring.SetState(t.Context(), cli(), key.ID, state); err != nil || !slices.Equal(changed.Scopes, want) {
+			t.Errorf("%s: %v, %v", state, changed.Scopes, err)
+		}
+	}
+	old, successor, _, err := ring.Rotate(t.Context(), cli(), key.ID, time.Hour)
+	if err != nil || !slices.Equal(old.Scopes, want) || !slices.Equal(successor.Scopes, want) {
+		t.Errorf("rotated: %v and its successor %v, %v", old.Scopes, successor.Scopes, err)
+	}
+	for _, id := range []string{key.ID, successor.ID} {
+		found, err := ring.Find(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		principal, err := ring.Admit(found)
+		if err != nil || principal.Scopes != keys.ScopesOf(keys.AccountsRead, keys.KeysAdmin) {
+			t.Errorf("%s may %v, %v", id, principal.Scopes.Names(), err)
+		}
+	}
+	if _, _, err := ring.Create(t.Context(), cli(), keys.Request{Client: "acme", Scopes: []string{"accounts:ruin"}}); fault.CodeOf(err) != fault.Invalid {
+		t.Errorf("a new key with a scope that is not known: %v", err)
 	}
 }

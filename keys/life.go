@@ -95,8 +95,10 @@ func (in Request) record(now time.Time) (Record, []fault.Field) {
 			refuse(true, "scopes", "unknown scope; there are "+allScopes(), "enum")
 			break
 		}
-		r.Scopes |= ScopesOf(Scope(name))
+		r.Scopes = append(r.Scopes, Scope(name))
 	}
+	slices.Sort(r.Scopes)
+	r.Scopes = slices.Compact(r.Scopes)
 	refuse(r.Kind != keystring.Ed25519 && r.Kind != keystring.HS256, "kind", "must be ed25519 or hs256", "enum")
 	if in.Rate != nil {
 		r.Rate = *in.Rate
@@ -159,14 +161,7 @@ func sealField(err error) fault.Field {
 	return bodyField("kind", msg, "value_error")
 }
 
-func allScopes() string {
-	list := known()
-	names := make([]string, len(list))
-	for i, s := range list {
-		names[i] = string(s)
-	}
-	return strings.Join(names, ", ")
-}
+func allScopes() string { return strings.Join(EveryScope().Names(), ", ") }
 
 func bodyField(name, msg, kind string) fault.Field {
 	return fault.Field{Loc: []string{"body", name}, Msg: msg, Type: kind}

@@ -23,7 +23,9 @@ type Record struct {
 	Client      string
 	Kind        keystring.Kind
 	Environment keystring.Environment
-	Scopes      Scopes
+	// Scopes are the names in the row, sorted. One that is not known here may be a newer version's: it grants nothing, is
+	// listed all the same, and goes on to a successor.
+	Scopes []Scope
 	// Rate is in requests a second, 0 for no limit; Burst is how many may come at once.
 	Rate  float64
 	Burst int

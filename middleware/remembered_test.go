@@ -129,11 +129,14 @@ func TestWhatIsRememberedHasOneSize(t *testing.T) {
 	pointers := []reflect.Type{reflect.TypeFor[*keys.Key](), reflect.TypeFor[*time.Location]()}
 	var sized func(at string, of reflect.Type)
 	sized = func(at string, of reflect.Type) {
-		if of.Kind() == reflect.Struct {
+		switch kind := of.Kind(); {
+		case kind == reflect.Struct:
 			for field := range of.Fields() {
 				sized(at+"."+field.Name, field.Type)
 			}
-		} else if of.Kind() >= reflect.Array && !slices.Contains(pointers, of) {
+		case kind == reflect.Array:
+			sized(at+"[]", of.Elem())
+		case kind > reflect.Array && !slices.Contains(pointers, of):
 			t.Errorf("%s is a %v, of a size that a caller may choose", at, of)
 		}
 	}

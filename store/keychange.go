@@ -170,6 +170,6 @@ func (c keyChange) update(ctx context.Context, r keys.Record, id string) (keys.R
 
 // copied shares nothing with r.
 func copied(r keys.Record) keys.Record {
-	r.Material = slices.Clone(r.Material)
+	r.Material, r.Scopes = slices.Clone(r.Material), slices.Clone(r.Scopes)
 	return r
 }

@@ -190,7 +190,9 @@ func scanKey(from scanner, before ...any) (keys.Record, error) {
 	if err != nil {
 		return keys.Record{}, err
 	}
-	r.Scopes = keys.ParseScopes(scopes)
+	for name := range strings.FieldsSeq(scopes) {
+		r.Scopes = append(r.Scopes, keys.Scope(name))
+	}
 	r.CreatedAt, r.ExpiresAt, r.LastUsedAt = fromMicros(created), fromMicros(expires), fromMicros(lastUsed)
 	return r, nil
 }
@@ -200,14 +202,23 @@ func scanListedKey(from scanner, seq *int64) (keys.Record, error) { return scanK
 // keyArgs are the values of keyColumns.
 func keyArgs(r *keys.Record) []any {
 	return []any{
-		r.ID, r.Client, r.Kind, r.Environment, strings.Join(r.Scopes.Names(), " "), r.Rate, r.Burst, r.State,
+		r.ID, r.Client, r.Kind, r.Environment, scopeText(r), r.Rate, r.Burst, r.State,
 		r.Hint, r.Material, r.RotatedTo, r.RotatedFrom,
 		micros(r.CreatedAt), micros(r.ExpiresAt), micros(r.LastUsedAt), r.Version, r.Level,
 	}
 }
 
+// scopeText is how the scopes of a key are stored.
+func scopeText(r *keys.Record) string {
+	names := make([]string, len(r.Scopes))
+	for i, s := range r.Scopes {
+		names[i] = string(s)
+	}
+	return strings.Join(names, " ")
+}
+
 func storableKey(r *keys.Record) bool {
-	return storable(r.ID, r.Client, string(r.Kind), string(r.Environment), string(r.State), r.Hint, r.RotatedTo, r.RotatedFrom)
+	return storable(scopeText(r), r.ID, r.Client, string(r.Kind), string(r.Environment), string(r.State), r.Hint, r.RotatedTo, r.RotatedFrom)
 }
 
 // micros is how a time is stored: whole microseconds since 1970, 0 for never.

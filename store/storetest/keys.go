@@ -24,7 +24,7 @@ func at(n int) time.Time {
 func newKey(id string) keys.Record {
 	return keys.Record{
 		ID: id, Client: "acme", Kind: "ed25519", Environment: "test",
-		Scopes: keys.ScopesOf(keys.AccountsRead, keys.KeysAdmin), Rate: 0.1, Burst: 7, State: keys.Enabled,
+		Scopes: []keys.Scope{keys.AccountsRead, keys.KeysAdmin, "notes:of-a-newer-version"}, Rate: 0.1, Burst: 7, State: keys.Enabled,
 		Hint: id + "...abcd", Material: []byte{0, 1, 0xff, '\'', 0}, CreatedAt: at(1), ExpiresAt: at(1_000_000), Level: 2,
 	}
 }
