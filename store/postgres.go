@@ -110,7 +110,10 @@ func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 		return nil, fmt.Errorf("DATABASE_URL names a file that cannot be read: %w", failed)
 	}
 	if err != nil {
-		return nil, errors.New("DATABASE_URL must be postgres://user:password@host:port/name, with parameters that PostgreSQL knows")
+		return nil, parseFault(storeURL)
+	}
+	if _, err := settleParameters(config.ConnConfig); err != nil {
+		return nil, err
 	}
 	if config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
 		return nil, errors.New("DATABASE_URL asks for the simple protocol, which writes values into the text of queries")

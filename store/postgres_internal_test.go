@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,48 @@ func TestThePoolOfPostgresIsSetUp(t *testing.T) {
 		}
 		if mode := config.ConnConfig.DefaultQueryExecMode; mode != pgx.QueryExecModeCacheStatement {
 			t.Errorf("queries are sent by %v", mode)
+		}
+	}
+}
+
+func TestParametersOfLibpqThatChangeTheConnection(t *testing.T) {
+	const plain = "postgres://u:p@h1,h2/d?sslmode="
+	config, err := postgresConfig(plain + "prefer&ssl_min_protocol_version=TLSv1.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	encrypted := 0
+	all := []*tls.Config{config.ConnConfig.TLSConfig}
+	for _, other := range config.ConnConfig.Fallbacks {
+		all = append(all, other.TLSConfig)
+	}
+	for _, settings := range all {
+		if settings != nil {
+			encrypted++
+			if settings.MinVersion != tls.VersionTLS13 {
+				t.Errorf("the least version is %x", settings.MinVersion)
+			}
+		}
+	}
+	if encrypted != 2 {
+		t.Errorf("%d ways to connect are encrypted", encrypted)
+	}
+	for mode, accepted := range map[string]bool{"disable": false, "allow": false, "prefer": false, "require": true} {
+		if _, err := postgresConfig(plain + mode + "&requiressl=1"); (err == nil) != accepted {
+			t.Errorf("requiressl=1 with sslmode=%s: %v", mode, err)
+		}
+	}
+	for parameters, want := range map[string]string{
+		"":                             "latchkey",
+		"&fallback_application_name=x": "x",
+		"&fallback_application_name=x&application_name=y": "y",
+	} {
+		config, err := postgresConfig(plain + "disable" + parameters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := config.ConnConfig.RuntimeParams["application_name"]; got != want {
+			t.Errorf("%s: application_name is %s", parameters, got)
 		}
 	}
 }
