@@ -37,6 +37,9 @@ func (serveCmd) Run(r *command) (err error) {
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	return a.Run(r.ctx, func(url string) {
+		for _, warning := range warnings(loaded) {
+			a.logger.Warn(warning)
+		}
 		switch {
 		case config.APIKey.IsZero():
 			r.say("API_KEY and JWT_SECRET_KEY are not set: only registered keys can authenticate (latchkey keys create).")

@@ -75,7 +75,7 @@ func TestTemplateLoads(t *testing.T) {
 func TestTemplateIsRefusedInProduction(t *testing.T) {
 	dir := clean(t)
 	t.Setenv("APP_ENV", "production")
-	lines, _ := parseDotenv([]byte(Template()))
+	lines, _ := parseDotenv([]byte(Template()), everyName)
 	for _, line := range lines {
 		t.Setenv(line.name, line.text)
 	}

@@ -94,6 +94,8 @@ type Setting struct {
 	// Layer is where the value comes from: "default", "configs/production.yaml:3", ".env:4", "environment PORT",
 	// "environment API_KEY_FILE" or "flag --port".
 	Layer string `json:"layer"`
+	// Ignored is a name in .env that is no setting of ours; its value is never given.
+	Ignored bool `json:"ignored,omitempty"`
 }
 
 // Names lists every setting in the order of the table, with its built-in default.

@@ -21,7 +21,10 @@ func (l *loader) dotenv(env layer) layer {
 		l.problem(dotenvName + " " + reason)
 		return nil
 	}
-	lines, problems := parseDotenv(content)
+	lines, problems := parseDotenv(content, func(name string) bool {
+		_, known := l.settingOf(name)
+		return known
+	})
 	l.problems = append(l.problems, problems...)
 
 	set := map[string]given{}
@@ -32,8 +35,8 @@ func (l *loader) dotenv(env layer) layer {
 		switch {
 		case name == nameAppEnv && (line.name != name || line.text != string(Development)):
 			l.problem(where + " sets " + line.name + ", but .env counts in development only: set APP_ENV in the environment or use --app-env")
-		case !known:
-			l.problem(where + " sets an unknown name" + shown(variablelike, line.name))
+		case !known: // compose and other programs read the file, too
+			l.ignored = append(l.ignored, ignoredName(line.name, where))
 		case name != "" && name != nameAppEnv && !taken && !l.faulty[name]:
 			set[line.name] = given{line.text, where}
 		}
@@ -62,12 +65,15 @@ type dotenvLine struct {
 	number     int
 }
 
-var assignment = regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
+// assignment takes the names that other programs have, too: with dots and hyphens.
+var assignment = regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)=(.*)$`)
 
 // parseDotenv reads lines of the form NAME=value, with an optional "export " before and optional single or double quotes
 // around the whole value, blank lines, and lines that begin with "#". Nothing inside a value has a meaning, neither "$"
 // nor a backslash, so a secret stays what it is. What other readers of such files would take differently is a problem.
-func parseDotenv(content []byte) ([]dotenvLine, Problems) {
+// Of a name that is not ours no value is read, so its line is a problem only where a quote stays open: then nobody can
+// tell where the value ends.
+func parseDotenv(content []byte, ours func(name string) bool) ([]dotenvLine, Problems) {
 	var lines []dotenvLine
 	var problems Problems
 	seen := map[string]bool{}
@@ -86,8 +92,13 @@ func parseDotenv(content []byte) ([]dotenvLine, Problems) {
 			continue
 		}
 		line := dotenvLine{name: match[1], number: number}
+		value := strings.TrimSpace(match[2])
+		if !ours(line.name) && !staysOpen(value) {
+			lines = append(lines, line)
+			continue
+		}
 		var reason string
-		line.text, reason = unquote(strings.TrimSpace(match[2]))
+		line.text, reason = unquote(value)
 		switch {
 		case reason != "":
 			problems = append(problems, where+" "+reason)
@@ -99,6 +110,11 @@ func parseDotenv(content []byte) ([]dotenvLine, Problems) {
 		}
 	}
 	return lines, problems
+}
+
+// staysOpen reports whether a value begins with a quote that has no other end on its line.
+func staysOpen(value string) bool {
+	return value != "" && (value[0] == '"' || value[0] == '\'') && strings.IndexByte(value[1:], value[0]) < 0
 }
 
 // unquote takes the quotes off a value. The reason why it cannot completes ".env:4 ".
@@ -116,6 +132,14 @@ func unquote(value string) (text, reason string) {
 		return "", "has a # in its value: put the value in quotes, or the comment on a line of its own"
 	}
 	return value, ""
+}
+
+// ignoredName is a line of .env that sets nothing of ours, for listings. Its value is no business of ours.
+func ignoredName(name, where string) Setting {
+	if !variablelike.MatchString(name) {
+		name = "(not shown)"
+	}
+	return Setting{Name: name, Description: "no setting of this service", Layer: where, Ignored: true}
 }
 
 // variablelike is strict because a line of a secret that was broken over two lines may look like a name.

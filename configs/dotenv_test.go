@@ -7,6 +7,8 @@ import (
 	"testing"
 )
 
+func everyName(string) bool { return true }
+
 func TestParseDotenv(t *testing.T) {
 	rows := []struct {
 		name, content string
@@ -27,7 +29,7 @@ func TestParseDotenv(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			got, problems := parseDotenv([]byte(row.content))
+			got, problems := parseDotenv([]byte(row.content), everyName)
 			if problems != nil || !slices.Equal(got, row.want) {
 				t.Errorf("%+v %q, want %+v", got, problems, row.want)
 			}
@@ -43,7 +45,6 @@ func TestDotenvFaults(t *testing.T) {
 		{"a blank before =", "PORT =hush", form},
 		{"no name", "=hush", form},
 		{"a digit first", "1A=hush", form},
-		{"a hyphen", "api-key=hush", form},
 		{"NUL", "API_KEY=hu\x00sh", form},
 		{"not UTF-8", "API_KEY=hush\xff", form},
 		{"UTF-16", "\xff\xfeA\x00=\x001\x00", form},
@@ -57,10 +58,7 @@ func TestDotenvFaults(t *testing.T) {
 		{"comment after a tab", "API_KEY=hush\t#x", comment},
 		{"comment for a value", "API_KEY= #hush", comment},
 		{"twice", "PORT=1\nPORT=2", ".env:2 repeats the name PORT"},
-		{"unknown", "PORTT=hush", ".env:1 sets an unknown name PORTT"},
-		{"unknown, and like a part of a secret", "MIIhush=", ".env:1 sets an unknown name"},
-		{"lower case", "port=1", ".env:1 sets an unknown name"},
-		{"file of a path", "TLS_CERT_FILE_FILE=x", ".env:1 sets an unknown name TLS_CERT_FILE_FILE"},
+		{"a quote of another program stays open", "CERTIFICATE=\"hush\nPORT=1", ".env:1 has quotes"},
 		{"APP_ENV", "APP_ENV=production", ".env:1 sets APP_ENV, but .env counts in development only"},
 		{"APP_ENV by a file", "APP_ENV_FILE=/x", ".env:1 sets APP_ENV_FILE, but .env counts in development only"},
 		{"value that does not parse", "PORT=hush", "PORT must be a whole number from 0 to 65535 (from .env:1)"},
@@ -83,14 +81,62 @@ func TestDotenvFaults(t *testing.T) {
 	}
 }
 
+// Compose reads .env, too, and so do other programs.
+func TestNamesOfOthersInDotenvAreIgnored(t *testing.T) {
+	dir := clean(t)
+	write(t, dir, ".env", `POSTGRES_PASSWORD=hush
+TZ=Europe/Berlin # here
+COMPOSE_PROJECT_NAME="x" # a comment behind quotes
+TZ=UTC
+PORT=9000
+port=9001
+npm.token=hush
+my-name='hu'sh'
+MIIhush=
+PORTT=hush
+TLS_CERT_FILE_FILE=hush
+LATCHKEY_KEY=hush
+OTEL_SERVICE_NAME=x
+EMPTY=
+`)
+	l := mustLoad(t, Sources{Dir: dir})
+	if l.Config.Port != 9000 {
+		t.Errorf("port %d", l.Config.Port)
+	}
+	var got []string
+	for _, s := range l.Ignored {
+		got = append(got, s.Layer+" "+s.Name)
+		if !s.Ignored || s.Value != "" {
+			t.Errorf("%+v", s)
+		}
+	}
+	want := []string{
+		".env:1 POSTGRES_PASSWORD", ".env:2 TZ", ".env:3 COMPOSE_PROJECT_NAME", ".env:4 TZ", ".env:6 (not shown)", ".env:7 (not shown)",
+		".env:8 (not shown)", ".env:9 (not shown)", ".env:10 PORTT", ".env:11 TLS_CERT_FILE_FILE", ".env:12 LATCHKEY_KEY", ".env:14 EMPTY",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("ignored are %q, want %q", got, want)
+	}
+	if strings.Contains(fmt.Sprintf("%+v", l), "hush") {
+		t.Errorf("a value of another program stands in %+v", l)
+	}
+	if l := mustLoad(t, Sources{Dir: dir, Flags: map[string]string{"APP_ENV": "production"}}); len(l.Ignored) != 0 {
+		t.Errorf("production reads .env: %+v", l.Ignored)
+	}
+	if l := mustLoad(t, Sources{Dir: dir, Only: []string{"HOST"}}); len(l.Ignored) != len(want) {
+		t.Errorf("names that are not asked for count as unknown: %+v", l.Ignored)
+	}
+}
+
 // FuzzParseDotenv demands that every line of the file is accounted for: blank, a comment, a value that stands on that
 // very line, or a problem that names the line.
 func FuzzParseDotenv(f *testing.F) {
+	oneByOne := func(name string) bool { return len(name)%2 == 1 }
 	for _, seed := range []string{"A=1\n", "export A='x y'\n#c\n", "A=\"", "A='", "A=''", "A=b #c\nA=2", "\ufeffA=$B\r\n", "A==\x00", "=\n = \n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		lines, problems := parseDotenv(content)
+		lines, problems := parseDotenv(content, oneByOne)
 		raw := strings.Split(strings.TrimPrefix(string(content), "\ufeff"), "\n")
 		accounted := map[int]string{}
 		for _, line := range lines {

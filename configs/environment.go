@@ -81,7 +81,8 @@ func (l *loader) resolve(set map[string]given) layer {
 		value, direct := set[row.name]
 		name, ok := row.fileVariable()
 		file, indirect := set[name]
-		indirect = indirect && ok
+		// Compose gives "${NAME_FILE:-}" for a variable that nobody set.
+		indirect = indirect && ok && file.text != ""
 		// An empty variable beside its file counts as not set: where an image or a compose file sets a variable,
 		// emptying it is the only way to unset it.
 		direct = direct && (value.text != "" || !indirect)
@@ -101,7 +102,7 @@ func (l *loader) resolve(set map[string]given) layer {
 		}
 		resolved[row.name] = value
 	}
-	if value, ok := set[nameConfigFile]; ok {
+	if value, ok := set[nameConfigFile]; ok && value.text != "" {
 		resolved[nameConfigFile] = value
 	}
 	return resolved

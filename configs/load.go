@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 //go:embed development.yaml production.yaml
@@ -32,6 +33,8 @@ type Loaded struct {
 	// Settings has every setting, or those of Sources.Only, in the order of the table. A setting whose value did not
 	// parse stands there with its default.
 	Settings []Setting
+	// Ignored has the names in .env that are no settings of ours, in the order of the file.
+	Ignored []Setting
 
 	dir    string
 	faulty map[string]bool
@@ -49,6 +52,7 @@ type loader struct {
 	rows     []setting
 	problems Problems
 	faulty   map[string]bool
+	ignored  []Setting
 }
 
 // Load reads all layers. The error is Problems: everything that one value, one file or one line alone shows to be
@@ -86,7 +90,7 @@ func (l *loader) load() *Loaded {
 	}
 	layers := []layer{l.yaml("configs/"+base+".yaml", content), l.configFile(flags, env, dotenv), dotenv, env, flags}
 
-	loaded := &Loaded{dir: l.Dir, faulty: l.faulty}
+	loaded := &Loaded{Ignored: l.ignored, dir: l.Dir, faulty: l.faulty}
 	for _, row := range l.rows {
 		row.set(&loaded.Config, row.fallback)
 		value := given{row.fallback, layerDefault}
@@ -109,6 +113,9 @@ func (l *loader) load() *Loaded {
 // set parses the value that won. What does not parse is a problem and leaves the default in place.
 func (l *loader) set(c *Config, row setting, value given) bool {
 	switch {
+	case row.secret && strings.TrimSpace(value.text) != value.text:
+		l.fault(row.name, row.name+" has white space at an end: take it off, also where tokens are signed (from "+value.layer+")")
+		return false
 	case value.text == "" && !row.optional:
 		l.fault(row.name, row.name+" is empty: unset it or give "+row.want+" (from "+value.layer+")")
 		return false

@@ -296,10 +296,9 @@ func TestDotenvOfTheWorkingDirectory(t *testing.T) {
 func TestNameFile(t *testing.T) {
 	rows := []struct{ name, content, want string }{
 		{"one newline is dropped", "value\n", "value"},
-		{"only one", "value\n\n", "value\n"},
 		{"a newline of Windows is one", "value\r\n", "value"},
 		{"no newline", "value", "value"},
-		{"other blanks stay", " value \t\n", " value \t"},
+		{"blanks inside stay", "a \t value\n", "a \t value"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -320,6 +319,27 @@ func TestNameFile(t *testing.T) {
 				t.Errorf("from .env: %q, want %q", got, row.want)
 			}
 		})
+	}
+}
+
+// Compose gives "${NAME_FILE:-}" for a variable that nobody set.
+func TestAnEmptyNameFileIsUnset(t *testing.T) {
+	dir := clean(t)
+	write(t, dir, ".env", "JWT_SECRET_KEY=from-dotenv\nJWT_AUDIENCE_FILE=\nCONFIG_FILE=\n")
+	for _, name := range []string{"API_KEY_FILE", "JWT_SECRET_KEY_FILE", "PORT_FILE", "MASTER_KEY_FILE", "TLS_CERT_FILE", "CONFIG_FILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("MASTER_KEY", samples["MASTER_KEY"][0])
+	l := mustLoad(t, Sources{Dir: dir})
+	c := l.Config
+	if !c.APIKey.IsZero() || c.JWTSecretKey.Reveal() != "from-dotenv" || c.Port != 8000 || c.JWTAudience != "latchkey-api" ||
+		c.MasterKey.Reveal() != samples["MASTER_KEY"][0] {
+		t.Errorf("%+v", l.Settings)
+	}
+	for _, name := range []string{"API_KEY", "PORT", "JWT_AUDIENCE"} {
+		if got := l.setting(t, name).Layer; got != "default" {
+			t.Errorf("%s comes from %s", name, got)
+		}
 	}
 }
 

@@ -228,12 +228,11 @@ func TestVariablesAndFiles(t *testing.T) {
 		{"both set", []string{"API_KEY=a", "API_KEY_FILE=" + good}, "both API_KEY and API_KEY_FILE are set"},
 		{"absent", []string{"API_KEY_FILE=" + dir + "/absent"}, "API_KEY_FILE names a file that does not exist"},
 		{"a folder", []string{"API_KEY_FILE=" + dir}, "API_KEY_FILE names a file that cannot be read"},
-		{"no path", []string{"API_KEY_FILE="}, "API_KEY_FILE names a file that does not exist"},
+		{"a line too many", []string{"API_KEY_FILE=" + write(t, dir, "lines", "value\n\n")}, "API_KEY has white space at an end"},
 		{"empty", []string{"API_KEY_FILE=" + empty}, "API_KEY_FILE names a file that is empty"},
 		{"large", []string{"API_KEY_FILE=" + large}, "API_KEY_FILE names a file that is larger than 1 MiB"},
 		{"content that does not parse", []string{"PORT_FILE=" + good}, "PORT must be a whole number from 0 to 65535 (from environment PORT_FILE)"},
 		{"absent CONFIG_FILE", []string{"CONFIG_FILE=" + dir + "/absent.yaml"}, "CONFIG_FILE names a file that does not exist: "},
-		{"empty CONFIG_FILE", []string{"CONFIG_FILE="}, "CONFIG_FILE is empty"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -247,6 +246,70 @@ func TestVariablesAndFiles(t *testing.T) {
 				t.Errorf("problems %q, want %q", problems, row.want)
 			}
 		})
+	}
+}
+
+func TestSecretsWithWhiteSpaceAtAnEnd(t *testing.T) {
+	for _, s := range settings() {
+		if !s.secret {
+			continue
+		}
+		good := samples[s.name][0]
+		for _, wrong := range []string{" " + good, good + " ", good + "\t", good + "\n", good + "\r\n", "\u00a0" + good, good + "\u3000", " "} {
+			dir := clean(t)
+			t.Setenv(s.name, wrong)
+			_, err := Load(Sources{Dir: dir})
+			problems := problemsOf(t, err)
+			want := s.name + " has white space at an end: take it off, also where tokens are signed (from environment " + s.name + ")"
+			if !slices.Equal(problems, []string{want}) {
+				t.Errorf("%q: %q", wrong, problems)
+			}
+		}
+		dir := clean(t)
+		t.Setenv(s.name+"_FILE", write(t, dir, "secret", good+" \n"))
+		if _, err := Load(Sources{Dir: dir}); !strings.HasPrefix(problemsOf(t, err)[0], s.name+" has white space at an end") {
+			t.Errorf("from a file: %v", err)
+		}
+	}
+}
+
+func TestEqualSecrets(t *testing.T) {
+	const value = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=" // fits all of them
+	var names []string
+	for _, s := range settings() {
+		if s.secret {
+			names = append(names, s.name)
+		}
+	}
+	if len(names) != 5 {
+		t.Fatalf("secrets: %q", names)
+	}
+	for i, one := range names {
+		for _, other := range names[i+1:] {
+			for _, environment := range []string{"development", "production"} {
+				dir := clean(t)
+				t.Setenv("APP_ENV", environment)
+				for j, name := range names {
+					t.Setenv(name, string(rune('A'+j))+value[1:len(value)-4]+"MDE=") // different ones
+				}
+				t.Setenv(one, value)
+				if _, err := LoadAndValidate(Sources{Dir: dir}); err != nil {
+					t.Errorf("different ones are refused: %v", err)
+				}
+				t.Setenv(other, value)
+				_, err := LoadAndValidate(Sources{Dir: dir})
+				problems := problemsOf(t, err)
+				if len(problems) != 1 || !strings.HasPrefix(problems[0], one+" and "+other+" have the same value: ") {
+					t.Errorf("%s, %s = %s: %q", environment, one, other, problems)
+				}
+				if strings.Contains(strings.Join(problems, ""), value) {
+					t.Errorf("the value stands in %q", problems)
+				}
+				if signs := strings.HasPrefix(other, "JWT_") && one == "API_KEY"; signs != strings.Contains(strings.Join(problems, ""), "could sign") {
+					t.Errorf("%s = %s: %q", one, other, problems)
+				}
+			}
+		}
 	}
 }
 

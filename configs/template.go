@@ -8,7 +8,8 @@ const templateHeader = `# The settings of Latchkey, for development. "latchkey i
 # the first start. To do it by hand, copy this file to .env and replace the secrets. Production does not read .env.
 #
 # One NAME=value a line. Quotes around the whole value are taken off; nothing else in a value has a meaning. A variable
-# of the environment beats its line here. NAME_FILE=path instead of NAME=value takes the value from a file.
+# of the environment beats its line here. NAME_FILE=path instead of NAME=value takes the value from a file. Names that are
+# no settings of Latchkey, such as those for compose, are ignored; "latchkey config" lists them.
 # The text of this file comes from configs/settings.go: go test ./configs -update
 `
 

@@ -48,12 +48,23 @@ func (c Config) validate(faulty map[string]bool) Problems {
 		"TLS_CERT_FILE is set without TLS_KEY_FILE: set both, or neither", "TLS_CERT_FILE", "TLS_KEY_FILE")
 	refuse(c.TLSCertFile == "" && c.TLSKeyFile != "",
 		"TLS_KEY_FILE is set without TLS_CERT_FILE: set both, or neither", "TLS_CERT_FILE", "TLS_KEY_FILE")
+	secrets := c.secrets()
+	for i, one := range secrets {
+		for _, other := range secrets[i+1:] {
+			why := ""
+			if one.name == "API_KEY" && other.hmac {
+				why = "whoever sees a token could sign the next one; "
+			}
+			refuse(!one.value.IsZero() && one.value.Reveal() == other.value.Reveal(),
+				one.name+" and "+other.name+" have the same value: "+why+"each needs one of its own", one.name, other.name)
+		}
+	}
 	if c.AppEnv != Production {
 		return problems
 	}
 
 	published := published()
-	for _, s := range c.secrets() {
+	for _, s := range secrets {
 		what, public := published[s.value.Reveal()]
 		refuse(public, s.name+" is "+what+", which everybody knows: production needs one of your own", s.name)
 		refuse(s.hmac && !public && !s.value.IsZero() && len(s.value.Reveal()) < hashSize(c.JWTAlgorithm),
