@@ -44,7 +44,7 @@ func TestFilesThatOthersCanRead(t *testing.T) {
 			if !lets(os.TempDir(), 1) {
 				t.Skip("nobody else may enter the folder of temporary files")
 			}
-			make := func(name string, mode os.FileMode) {
+			create := func(name string, mode os.FileMode) {
 				if row.withoutFiles {
 					return
 				}
@@ -65,8 +65,8 @@ func TestFilesThatOthersCanRead(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			make(".env", row.dotenv)
-			make("data/store.db", row.store)
+			create(".env", row.dotenv)
+			create("data/store.db", row.store)
 			if err := os.Chmod(filepath.Join(dir, "data"), row.folder); err != nil {
 				t.Fatal(err)
 			}

@@ -55,122 +55,102 @@ func (o Options) Remarks() []string {
 func settleParameters(config *pgx.ConnConfig) (ignored []string, err error) {
 	parameters := config.RuntimeParams
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		value := parameters[name]
-		settle, ours := clientParameters[name]
-		if !ours {
+		what, why := settleParameter(config, name, parameters[name])
+		if what == others {
 			continue
+		}
+		// An empty one is as good as none.
+		if parameters[name] != "" {
+			switch what {
+			case refused:
+				return nil, fmt.Errorf("DATABASE_URL: the parameter %s %s", name, why)
+			case ignoredHere:
+				ignored = append(ignored, name)
+			case others, settled:
+			}
 		}
 		delete(parameters, name)
-		if value == "" {
-			continue
-		}
-		switch effect, why := settle(config, value); effect {
-		case ignoredParameter:
-			ignored = append(ignored, name)
-		case refusedParameter:
-			return nil, fmt.Errorf("DATABASE_URL: the parameter %s %s", name, why)
-		}
 	}
 	return ignored, nil
 }
 
-// effect is what becomes of a parameter.
-type effect int
+// settlement is what becomes of a parameter.
+type settlement int
 
 const (
-	ignoredParameter effect = iota
-	refusedParameter
-	settledParameter
+	others settlement = iota // one that the server has
+	settled
+	ignoredHere
+	refused
 )
 
-// clientParameters are those parameters, each with what becomes of a value that is not empty, and why.
-var clientParameters = map[string]func(config *pgx.ConnConfig, value string) (effect, string){
-	"gssdelegation":             ignore,
-	"gsslib":                    ignore,
-	"keepalives":                ignore,
-	"keepalives_count":          ignore,
-	"keepalives_idle":           ignore,
-	"keepalives_interval":       ignore,
-	"load_balance_hosts":        ignore,
-	"sslcompression":            ignore,
-	"sslkeylogfile":             ignore,
-	"tcp_user_timeout":          ignore,
-	"gssencmode":                unless("require", "is require, and there is no GSSAPI encryption here: use sslmode"),
-	"replication":               onlyIf([]string{"false", "off", "no", "0"}, "asks for a connection that only replicates"),
-	"requiressl":                requireTLS,
-	"fallback_application_name": nameApplication,
-	"ssl_min_protocol_version":  leastTLS,
-	"ssl_max_protocol_version":  onlyIf([]string{"TLSv1.3"}, "is not supported"),
-	"hostaddr":                  refuse("is not supported: give the address as the host"),
-	"requirepeer":               refuse("is not supported"),
-	"scram_client_key":          refuse("is not supported"),
-	"scram_server_key":          refuse("is not supported"),
-	"sslcrl":                    refuse("is not supported"),
-	"sslcrldir":                 refuse("is not supported"),
-	"oauth_client_id":           refuse("is not supported"),
-	"oauth_client_secret":       refuse("is not supported"),
-	"oauth_issuer":              refuse("is not supported"),
-	"oauth_scope":               refuse("is not supported"),
-}
+const notSupported = "is not supported"
 
-func ignore(*pgx.ConnConfig, string) (effect, string) { return ignoredParameter, "" }
-
-func refuse(why string) func(*pgx.ConnConfig, string) (effect, string) {
-	return func(*pgx.ConnConfig, string) (effect, string) { return refusedParameter, why }
-}
-
-func unless(bad, why string) func(*pgx.ConnConfig, string) (effect, string) {
-	return func(_ *pgx.ConnConfig, value string) (effect, string) {
-		if value == bad {
-			return refusedParameter, why
+// settleParameter does what one parameter asks for, where that can be done. why completes "the parameter x ".
+func settleParameter(config *pgx.ConnConfig, name, value string) (what settlement, why string) {
+	switch name {
+	case "gssdelegation", "gsslib", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
+		"load_balance_hosts", "sslcompression", "sslkeylogfile", "tcp_user_timeout":
+		return ignoredHere, ""
+	case "oauth_client_id", "oauth_client_secret", "oauth_issuer", "oauth_scope", "requirepeer",
+		"scram_client_key", "scram_server_key", "sslcrl", "sslcrldir":
+		return refused, notSupported
+	case "hostaddr":
+		return refused, notSupported + ": give the address as the host"
+	case "gssencmode":
+		if value == "require" {
+			return refused, "is require, and there is no GSSAPI encryption here: use sslmode"
 		}
-		return ignoredParameter, ""
-	}
-}
-
-func onlyIf(good []string, why string) func(*pgx.ConnConfig, string) (effect, string) {
-	return func(_ *pgx.ConnConfig, value string) (effect, string) {
-		if slices.Contains(good, value) {
-			return settledParameter, ""
+		return ignoredHere, ""
+	case "replication":
+		if !slices.Contains([]string{"false", "off", "no", "0"}, value) {
+			return refused, "asks for a connection that only replicates"
 		}
-		return refusedParameter, why
+		return settled, ""
+	case "requiressl": // the name that sslmode=require had before PostgreSQL 8
+		if value == "0" {
+			return ignoredHere, ""
+		}
+		if mayBeInClear(config) {
+			return refused, "is out of use: say sslmode=require"
+		}
+		return settled, ""
+	case "ssl_min_protocol_version":
+		return leastTLS(config, value)
+	case "ssl_max_protocol_version":
+		if value != "TLSv1.3" {
+			return refused, notSupported
+		}
+		return settled, ""
+	case "fallback_application_name":
+		if config.RuntimeParams["application_name"] == "" && value != "" {
+			config.RuntimeParams["application_name"] = value
+		}
+		return settled, ""
+	default:
+		return others, ""
 	}
 }
 
-// requireTLS is for the name that sslmode=require had before PostgreSQL 8.
-func requireTLS(config *pgx.ConnConfig, value string) (effect, string) {
-	if value == "0" {
-		return ignoredParameter, ""
-	}
-	inClear := func(host string, port uint16, settings *tls.Config) bool {
+// mayBeInClear reports whether one of the ways to connect has no encryption and leads over a network.
+func mayBeInClear(config *pgx.ConnConfig) bool {
+	over := func(host string, port uint16, settings *tls.Config) bool {
 		network, _ := pgconn.NetworkAddress(host, port)
 		return network != "unix" && settings == nil
 	}
-	clear := inClear(config.Host, config.Port, config.TLSConfig)
-	for _, other := range config.Fallbacks {
-		clear = clear || inClear(other.Host, other.Port, other.TLSConfig)
-	}
-	if clear {
-		return refusedParameter, "is out of use: say sslmode=require"
-	}
-	return settledParameter, ""
-}
-
-func nameApplication(config *pgx.ConnConfig, value string) (effect, string) {
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = value
-	}
-	return settledParameter, ""
+	return over(config.Host, config.Port, config.TLSConfig) || slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool {
+		return over(f.Host, f.Port, f.TLSConfig)
+	})
 }
 
 // leastTLS raises the least version that is spoken, which is TLS 1.2 where nothing is said.
-func leastTLS(config *pgx.ConnConfig, value string) (effect, string) {
+func leastTLS(config *pgx.ConnConfig, value string) (settlement, string) {
 	switch value {
 	case "TLSv1", "TLSv1.1", "TLSv1.2":
-		return settledParameter, ""
+		return settled, ""
 	case "TLSv1.3":
 	default:
-		return refusedParameter, "must be TLSv1.2 or TLSv1.3"
+		return refused, "must be TLSv1.2 or TLSv1.3"
 	}
 	all := []*tls.Config{config.TLSConfig}
 	for _, other := range config.Fallbacks {
@@ -181,7 +161,7 @@ func leastTLS(config *pgx.ConnConfig, value string) (effect, string) {
 			settings.MinVersion = tls.VersionTLS13
 		}
 	}
-	return settledParameter, ""
+	return settled, ""
 }
 
 // parseFault is a sentence about a URL that the driver cannot read. It names the parameter that is at fault where one
