@@ -54,7 +54,9 @@ type App struct {
 // after Run.
 func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *App, err error) {
 	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
-	a.store, err = openStore(ctx, config)
+	options := storeOptions(config)
+	options.Logger = logger
+	a.store, err = store.Open(ctx, options)
 	if err != nil {
 		return nil, err
 	}
