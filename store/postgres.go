@@ -80,6 +80,7 @@ func openPostgres(ctx context.Context, o Options) (*database, []string, error) {
 			}
 			return classifyPostgres(err)
 		},
+		pages:  pagedQuery.forPostgres,
 		schema: done.newest,
 		listen: func(ctx context.Context, heard func()) error {
 			return listenPostgres(ctx, config.ConnConfig, o.Logger, heard)

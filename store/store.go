@@ -56,6 +56,8 @@ type database struct {
 	renew func(error) bool
 	// classify says what an error of the driver means to a caller; Internal where it is not the driver's.
 	classify func(error) fault.Code
+	// pages chooses the engine's form of the query of a list.
+	pages func(pagedQuery) string
 	// schema is the number of the newest migration that this binary knows.
 	schema int64
 	// present fails when what was opened is no longer what new connections would find. lately gives the same answer, or one
