@@ -106,6 +106,7 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 		AccessLog:      config.AccessLog,
 		Metrics:        middleware.NewMetrics(a.registry),
 		RequestTimeout: config.RequestTimeout,
+		OwnTLS:         config.TLSCertFile != "",
 		CORSOrigins:    config.CORSOrigins,
 		TrustedProxies: config.TrustedProxies,
 	})

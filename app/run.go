@@ -38,6 +38,9 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 		}
 		public, scheme = tls.NewListener(public, settings), "https"
 	}
+	if len(a.config.CORSOrigins) > 0 {
+		public = originListener{public}
+	}
 	ops, err := a.serveOps(ctx)
 	if err != nil {
 		return errors.Join(stopped(ctx, err), public.Close())
