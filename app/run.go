@@ -30,22 +30,19 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	scheme := "http"
+	scheme, host := "http", a.config.Host
 	if a.config.TLSCertFile != "" {
 		settings, err := tlsConfig(a.config.TLSCertFile, a.config.TLSKeyFile, a.logger)
 		if err != nil {
 			return errors.Join(err, public.Close())
 		}
-		public, scheme = tls.NewListener(public, settings), "https"
-	}
-	if len(a.config.CORSOrigins) > 0 {
-		public = originListener{public}
+		public, scheme, host = tls.NewListener(public, settings), "https", certifiedHost(host, settings)
 	}
 	ops, err := a.serveOps(ctx)
 	if err != nil {
 		return errors.Join(stopped(ctx, err), public.Close())
 	}
-	url := scheme + "://" + reachable(a.config.Host, public.Addr())
+	url := scheme + "://" + reachable(host, public.Addr())
 	a.logger.Info("serving", "url", url, "ops_url", ops.url, "environment", string(a.config.AppEnv), "version", versionText())
 	if a.config.OTLPEndpoint != "" {
 		a.logger.Warn("OTEL_EXPORTER_OTLP_ENDPOINT is set, but this version sends no traces")
@@ -183,25 +180,4 @@ func (o *opsServer) close() error {
 		return nil
 	}
 	return o.server.Close()
-}
-
-// reachable is an address under which a listener can be called from this machine. host is the one it was asked to listen
-// on: of a listener on every address, the system tells only that.
-func reachable(host string, listening net.Addr) string {
-	_, port, err := net.SplitHostPort(listening.String())
-	if err != nil {
-		return listening.String()
-	}
-	return net.JoinHostPort(orLoopback(host), port)
-}
-
-// orLoopback is host, or the loopback address for a wildcard.
-func orLoopback(host string) string {
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		if ip != nil && ip.To4() == nil {
-			return "::1"
-		}
-		return "127.0.0.1"
-	}
-	return host
 }
