@@ -54,9 +54,7 @@ type App struct {
 // after Run.
 func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *App, err error) {
 	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
-	options := storeOptions(config)
-	options.Logger = logger
-	a.store, err = store.Open(ctx, options)
+	a.store, err = openStore(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +104,6 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 		AccessLog:      config.AccessLog,
 		Metrics:        middleware.NewMetrics(a.registry),
 		RequestTimeout: config.RequestTimeout,
-		OwnTLS:         config.TLSCertFile != "",
 		CORSOrigins:    config.CORSOrigins,
 		TrustedProxies: config.TrustedProxies,
 	})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -37,6 +38,14 @@ type cli struct {
 	Openapi openapiCmd `cmd:"" help:"Print the OpenAPI document."`
 	Health  healthCmd  `cmd:"" help:"Ask a running server whether it is ready; the exit code says so."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+	Help    helpCmd    `cmd:"" help:"Print the help of a command, as its --help does."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
+}
+
+// helpCmd is listed here, and carried out by Main.
+type helpCmd struct {
+	Command []string `arg:"" optional:"" help:"The command."`
 }
 
 // command is what a command may use.
@@ -63,12 +72,13 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.Help(help),
 		kong.Embed(flags),
+		kong.Vars{"version": versionLine()},
 	)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "latchkey:", err)
 		return exitFailed
 	}
-	parsed, err := parser.Parse(args[1:])
+	parsed, err := parser.Parse(helped(args[1:]))
 	if exited >= 0 { // --help was printed
 		return exited
 	}
@@ -89,10 +99,21 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// helped turns "help keys create" into "keys create --help".
+func helped(args []string) []string {
+	if len(args) == 0 || args[0] != "help" {
+		return args
+	}
+	return append(slices.Clone(args[1:]), "--help")
+}
+
 // help prints the help of kong, with the settings only where they matter most: there are too many to read past.
 func help(options kong.HelpOptions, parsed *kong.Context) error {
+	shown := func(flag string) bool {
+		return parsed.Command() == "serve" || parsed.Command() == "health" && slices.Contains([]string{"host", "port", "tls-cert-file"}, flag)
+	}
 	for _, flag := range parsed.Model.Flags {
-		if flag.Group != nil && flag.Group.Key == settingsGroup && parsed.Command() != "serve" {
+		if flag.Group != nil && flag.Group.Key == settingsGroup && !shown(flag.Name) {
 			flag.Hidden = true
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -212,6 +211,13 @@ type healthCmd struct {
 // healthTimeout is how long the server may take to answer.
 const healthTimeout = 2 * time.Second
 
+// Help is what --help adds.
+func (healthCmd) Help() string {
+	return "It asks HOST and PORT, by HTTPS where TLS_CERT_FILE is set, as this command finds them: in the environment, .env, " +
+		"the files and its own flags. It cannot see the flags of the server: one that was started with --port=9000 is " +
+		"found with health --port=9000, or with --url."
+}
+
 // Run asks the server. It reads neither secrets nor the store.
 func (h healthCmd) Run(r *command) error {
 	transport := &http.Transport{} // no proxy, whatever the environment says
@@ -227,12 +233,15 @@ func (h healthCmd) Run(r *command) error {
 			return err
 		}
 		c, scheme := loaded.Config, "http"
+		if c.Port == 0 {
+			return errors.New("PORT is 0, so only the server knows its port: give it with --port or --url")
+		}
 		if c.TLSCertFile != "" {
 			scheme = "https"
 			// This process asks itself, under an address that no certificate names.
 			transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
 		}
-		url = scheme + "://" + net.JoinHostPort(orLoopback(c.Host), strconv.Itoa(c.Port)) + "/readyz"
+		url = scheme + "://" + urlHost(c.Host, strconv.Itoa(c.Port)) + "/readyz"
 	}
 	request, err := http.NewRequestWithContext(r.ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -257,8 +266,12 @@ type versionCmd struct{}
 
 // Run prints the version.
 func (versionCmd) Run(r *command) error {
-	_, err := fmt.Fprintf(r.stdout, "latchkey %s (%s, %s/%s)\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintln(r.stdout, versionLine())
 	return err
+}
+
+func versionLine() string {
+	return fmt.Sprintf("latchkey %s (%s, %s/%s)", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // version is set when a release is built: -ldflags "-X github.com/latchkey-api/latchkey/app.version=v1.2.3".

@@ -38,8 +38,8 @@ type keyArg struct {
 	ID string `arg:"" help:"The id of the key, 12 characters; not its key string."`
 }
 
-// cliActor is who the audit says it was.
-func cliActor() keys.Actor { return keys.Actor{Key: "cli"} }
+// cliActor is who the audit says it was: the command line, and where others have their address, who called it.
+func cliActor() keys.Actor { return keys.Actor{Key: "cli", Address: operator()} }
 
 // administration is what the verbs work on: the store, and a keyring as the server has one, which changes it.
 type administration struct {

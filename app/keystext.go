@@ -35,8 +35,13 @@ func (r *command) printSecret(asJSON bool, object any, id, secret string) error 
 	if err != nil {
 		return fmt.Errorf("key %s was made, but its key string could not be printed and is lost: revoke it (%w)", id, err)
 	}
-	if !asJSON {
-		r.say("The key string is shown this once and kept nowhere.")
+	if asJSON {
+		return nil
+	}
+	if kind, _ := keystring.KindOf(id); kind == keystring.HS256 {
+		r.say("The key string is shown this once; the store keeps it sealed under MASTER_KEY.")
+	} else {
+		r.say("The key string is shown this once; the store keeps only the public key.")
 	}
 	return nil
 }

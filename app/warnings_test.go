@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/latchkey-api/latchkey/configs"
@@ -93,22 +94,32 @@ func TestWhatIsProbablyNotMeantIsSaid(t *testing.T) {
 	if code := Main(ctx, []string{"latchkey", "--port=0", "--ops-addr=", "--log-format=json"}, log, &stderr2); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr2.String())
 	}
-	lines := strings.Split(log.all.String(), "\n")
-	if !strings.Contains(lines[0], `"url":"http`) || !strings.Contains(log.all.String(), `"level":"WARN","msg":"`+want+`"`) {
-		t.Errorf("the log:\n%s", log.all.String())
+	first, _, _ := strings.Cut(log.String(), "\n")
+	if !strings.Contains(first, `"url":"http`) || !strings.Contains(log.String(), `"level":"WARN","msg":"`+want+`"`) {
+		t.Errorf("the log:\n%s", log)
 	}
 }
 
 // stopAt is a log that stops the server once it has a text.
 type stopAt struct {
-	all  bytes.Buffer
 	text string
 	stop func()
+
+	mu  sync.Mutex
+	all bytes.Buffer
 }
 
 func (s *stopAt) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if bytes.Contains(p, []byte(s.text)) {
 		s.stop()
 	}
 	return s.all.Write(p)
+}
+
+func (s *stopAt) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.String()
 }

@@ -22,7 +22,7 @@ type ListKeys struct {
 // ListAudit is the request for rows of the audit.
 type ListAudit struct {
 	Key    string `query:"key" description:"Only rows about or by the key with this id."`
-	Since  string `query:"since" format:"date-time" description:"Only rows since this time, in the order of their times; without it, in the order in which they were written."`
+	Since  string `query:"since" format:"date-time" description:"Only rows since this time."`
 	Limit  int    `query:"limit" example:"50" default:"50" minimum:"1" maximum:"200" description:"The longest list to answer."`
 	Cursor string `query:"cursor" description:"Where to go on: taken from the Link header of the page before."`
 }
@@ -34,7 +34,7 @@ type Event struct {
 	Action    string `json:"action" required:"true" enum:"create,rotate,disable,enable,revoke,rewrap,refused"`
 	Target    string `json:"target" required:"true" description:"The id of the key that was changed; the route, where the call was refused."`
 	RequestID string `json:"request_id,omitempty"`
-	Address   string `json:"address,omitempty"`
+	Address   string `json:"address,omitempty" description:"Where the call came from: an IP address, or for cli user@host, the system's names."`
 	Count     int    `json:"count" required:"true" description:"How many calls the row stands for; more than 1 only for refusals. Those of one key are counted for a second, and for longer, at most ten minutes, while they go on."`
 }
 

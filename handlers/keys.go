@@ -63,13 +63,13 @@ func timeText(t time.Time) string {
 // NewKey is a key that was just made, with its secret, which is shown this once.
 type NewKey struct {
 	Key    Key    `json:"key" required:"true"`
-	Secret string `json:"secret" required:"true" description:"The key string. It is shown this once and kept nowhere."`
+	Secret string `json:"secret" required:"true" description:"The key string. It is shown this once: of ed25519 the store keeps only the public key, of hs256 it keeps the string sealed."`
 }
 
 // RotatedKey is the successor of a key.
 type RotatedKey struct {
 	Key      Key    `json:"key" required:"true"`
-	Secret   string `json:"secret" required:"true" description:"The key string of the successor. It is shown this once and kept nowhere."`
+	Secret   string `json:"secret" required:"true" description:"The key string of the successor. It is shown this once: of ed25519 the store keeps only the public key, of hs256 it keeps the string sealed."`
 	Replaces Key    `json:"replaces" required:"true"`
 }
 

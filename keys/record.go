@@ -53,7 +53,8 @@ func (r *Record) Expired(now time.Time) bool {
 type Actor struct {
 	// Key is the id of the key that called, or "cli" for the command line.
 	Key string
-	// RequestID and Address are of the HTTP request; "" on the command line.
+	// RequestID and Address are of the HTTP request. On the command line the first is "" and the second is user@host, the
+	// system's names.
 	RequestID, Address string
 }
 

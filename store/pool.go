@@ -23,7 +23,7 @@ type pool struct {
 	closing <-chan struct{}
 
 	limit           time.Duration
-	repeat, renew   func(error) bool
+	repeat          func(error) bool
 	present, lately func() error
 	// interrupt makes statements of an engine without a limit end with the caller's context. What they read is read in
 	// their first step: the driver interrupts only that one.
@@ -70,7 +70,7 @@ func (p *pool) run(ctx context.Context, query string, use func(context.Context, 
 		}
 	}
 	if p.limit > 0 {
-		return use(ctx, direct{p, query})
+		return use(ctx, direct{p.db, query})
 	}
 	unending := context.WithoutCancel(ctx)
 	if !p.interrupt {
@@ -101,34 +101,20 @@ func (p *pool) deadline(ctx context.Context) time.Time {
 
 // direct is a query of a driver that keeps by itself, for each of its connections, what it prepared.
 type direct struct {
-	pool  *pool
+	db    *sql.DB
 	query string
 }
 
 func (d direct) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
-	return d.pool.db.ExecContext(ctx, d.query, args...) // who writes tries again by itself; see repeatedly
+	return d.db.ExecContext(ctx, d.query, args...)
 }
 
 func (d direct) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
-	rows, err := d.pool.db.QueryContext(ctx, d.query, args...)
-	if d.again(err) {
-		return d.pool.db.QueryContext(ctx, d.query, args...)
-	}
-	return rows, err
+	return d.db.QueryContext(ctx, d.query, args...)
 }
 
 func (d direct) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
-	row := d.pool.db.QueryRowContext(ctx, d.query, args...)
-	if d.again(row.Err()) {
-		return d.pool.db.QueryRowContext(ctx, d.query, args...)
-	}
-	return row
-}
-
-// again reports whether the query, which is a transaction by itself and has failed, may succeed when it is tried once
-// more.
-func (d direct) again(err error) bool {
-	return err != nil && (d.pool.renewed(err) || d.pool.repeat != nil && d.pool.repeat(err))
+	return d.db.QueryRowContext(ctx, d.query, args...)
 }
 
 // transaction is a *sql.Tx that gives each of its statements the whole of the engine's limit.
@@ -234,18 +220,11 @@ const (
 	repeatPause    = time.Millisecond
 )
 
-func (p *pool) renewed(err error) bool { return p.renew != nil && p.renew(err) }
-
-// repeatedly tries again what may be tried again; on a fresh connection once.
+// repeatedly tries again what may be tried again.
 func (p *pool) repeatedly(ctx context.Context, try func() error) error {
 	giveUp := p.deadline(ctx)
-	fresh := false
 	for attempt := 1; ; attempt++ {
 		err := try()
-		if err != nil && !fresh && p.renewed(err) {
-			fresh = true
-			continue
-		}
 		if err == nil || p.repeat == nil || !p.repeat(err) || attempt == repeatAttempts || time.Now().After(giveUp) {
 			return err
 		}

@@ -76,7 +76,6 @@ func (p place) takeBackNewest(t *testing.T) string {
 	}
 	taken := 0
 	for _, made := range []struct{ made, gone string }{
-		{`CREATE (?:UNIQUE )?INDEX (\w+)`, "DROP INDEX $1"},
 		{`CREATE FUNCTION (\w+)`, "DROP FUNCTION $1 CASCADE"},
 		{`CREATE TABLE (\w+)`, "DROP TABLE $1"},
 		{`ALTER TABLE (\w+) ADD COLUMN (\w+)`, "ALTER TABLE $1 DROP COLUMN $2"},
