@@ -40,14 +40,16 @@ const (
 
 // App is the service, ready to run.
 type App struct {
-	config   configs.Config
-	logger   *slog.Logger
-	store    *store.Store
-	keyring  *keys.Keyring
-	guard    *middleware.Guard
-	registry *prometheus.Registry
-	fiber    *fiber.App
-	draining atomic.Bool
+	config configs.Config
+	logger *slog.Logger
+	store  *store.Store
+	// migrations are those that opening the store applied, until they are logged.
+	migrations []string
+	keyring    *keys.Keyring
+	guard      *middleware.Guard
+	registry   *prometheus.Registry
+	fiber      *fiber.App
+	draining   atomic.Bool
 }
 
 // New opens the store and builds everything on it. Its errors are sentences for the operator. The caller closes the App
@@ -58,8 +60,10 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 	if err != nil {
 		return nil, err
 	}
+	a.migrations = a.store.Migrations()
 	defer func() {
 		if err != nil {
+			a.logMigrations()
 			err = errors.Join(err, a.Close())
 		}
 	}()
@@ -81,7 +85,11 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 	})
 	a.keyring.Propagated = func(age time.Duration) { propagation.Observe(age.Seconds()) }
-	a.registry.MustRegister(propagation, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	unusable := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "latchkey_keys_unusable",
+		Help: "hs256 keys that MASTER_KEY does not open, of the newest 10,000 that are neither revoked nor expired.",
+	}, func() float64 { return float64(a.keyring.Unusable()) })
+	a.registry.MustRegister(propagation, unusable, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.fiber = fiber.New(fiber.Config{
 		AppName:               "latchkey",
 		BodyLimit:             bodyLimit,
@@ -112,6 +120,15 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 	}
 	middleware.Edge(a.fiber, a.draining.Load)
 	return a, nil
+}
+
+// logMigrations says once what opening did to the schema. The first line of a start is the one with the addresses, so that
+// this waits for it, unless there will be none.
+func (a *App) logMigrations() {
+	if len(a.migrations) > 0 {
+		a.logger.Info("the schema of the store was brought up to date", "migrations", a.migrations)
+		a.migrations = nil
+	}
 }
 
 // someoneCanAuthenticate refuses a start in production that would turn everybody away.

@@ -57,6 +57,7 @@ func (e explainCmd) Run(r *command) error {
 	if err != nil {
 		return err
 	}
+	r.sayMigrations(explained.migrations)
 	if e.JSON {
 		err = r.printJSON(explained)
 	} else {
@@ -105,6 +106,8 @@ type explanation struct {
 	// Caller is there for a token that is accepted.
 	Caller *explainedCaller `json:"caller,omitempty"`
 	Notes  []string         `json:"notes,omitempty"`
+
+	migrations []string // by opening the store
 }
 
 // check is one that was reached; the last one may have failed.
@@ -193,7 +196,11 @@ func explain(ctx context.Context, config configs.Config, header string) (_ *expl
 		x.keyring.Store = unopened{why: x.storeErr}
 	}
 	principal, err := verdict(middleware.NewGuard(x.keyring, policy(config), 0), header)
-	return x.put(principal, err), nil
+	explained := x.put(principal, err)
+	if x.store != nil {
+		explained.migrations = x.store.Migrations()
+	}
+	return explained, nil
 }
 
 // read reads a key, nil where it cannot be read: the guard says why.

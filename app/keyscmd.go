@@ -64,6 +64,7 @@ func (r *command) administrate(sealed bool, do func(administration) error) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
+	r.sayMigrations(opened.Migrations())
 	keyring, err := newKeyring(loaded.Config, opened, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

@@ -17,6 +17,13 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
+// sayMigrations says what opening a store did to its schema: whoever runs a newer version beside a server has to know.
+func (r *command) sayMigrations(applied []string) {
+	if len(applied) > 0 && !strings.HasPrefix(applied[0], "00001_") { // a new store is no news
+		r.say("The schema of the store was brought up to date: %s.", strings.Join(applied, ", "))
+	}
+}
+
 // printJSON prints an object of the HTTP API.
 func (r *command) printJSON(object any) error {
 	encoder := json.NewEncoder(r.stdout)

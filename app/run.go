@@ -26,6 +26,7 @@ import (
 // serving for DRAIN_DELAY, in which a balancer notices; then it stops listening and lets what is under way end, for at
 // most SHUTDOWN_TIMEOUT; the operations address answers to the end.
 func (a *App) Run(ctx context.Context, started func(url string)) error {
+	defer a.logMigrations() // where it does not come to the line with the addresses
 	public, err := listen(ctx, "HOST and PORT", net.JoinHostPort(a.config.Host, strconv.Itoa(a.config.Port)), a.logger)
 	if err != nil {
 		return stopped(ctx, err)
@@ -44,6 +45,7 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 	}
 	url := scheme + "://" + reachable(host, public.Addr())
 	a.logger.Info("serving", "url", url, "ops_url", ops.url, "environment", string(a.config.AppEnv), "version", versionText())
+	a.logMigrations()
 	if a.config.OTLPEndpoint != "" {
 		a.logger.Warn("OTEL_EXPORTER_OTLP_ENDPOINT is set, but this version sends no traces")
 	}

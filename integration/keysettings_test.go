@@ -36,19 +36,28 @@ func checkMasterKey(t *testing.T, bin string) {
 	admin, e, h := p.admin, p.every[kindEd25519], p.every[kindHS256]
 	p.stop(t)
 
+	unusable := func(p *process, want float64) {
+		t.Helper()
+		eventually(t, startLimit, "latchkey_keys_unusable has its value", func() bool {
+			return sum(p.opsPage(t, "/metrics"), "latchkey_keys_unusable") == want
+		})
+	}
 	works := func(p *process) {
 		t.Helper()
+		unusable(p, 0)
 		p.passes(t, e)
 		p.passes(t, h)
 	}
 	outOfOrder := func(p *process) {
 		t.Helper()
+		unusable(p, 1)
+		// Before anybody calls.
+		eventually(t, startLimit, "the log names MASTER_KEY", func() bool { return strings.Contains(p.log(t), "MASTER_KEY") })
 		p.passes(t, e)
 		a := p.do(t, call{path: "/service/whoami", token: h.token(), unready: true})
 		if a.says(t, http.StatusServiceUnavailable); a.header.Get("Retry-After") == "" {
 			t.Errorf("503 with %v, want Retry-After", a.header)
 		}
-		eventually(t, startLimit, "the log names MASTER_KEY", func() bool { return strings.Contains(p.log(t), "MASTER_KEY") })
 	}
 	p = start("", "")
 	outOfOrder(p)

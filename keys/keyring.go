@@ -82,6 +82,9 @@ type Keyring struct {
 	// turn is that of the fleet, and began when the server began, when the store was last asked; only Poll uses them.
 	turn  int64
 	began time.Time
+	// unusable is how many hs256 keys cannot be opened, counted when version was counted; only Start and then write count.
+	unusable atomic.Int64
+	counted  int64
 	// moved tells that version has changed, turned that turn has, and woken that the store has news.
 	moved, turned, woken chan struct{}
 	notes                notes

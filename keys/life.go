@@ -122,37 +122,6 @@ func (in Request) record(now time.Time) (Record, []fault.Field) {
 // unprintable characters have no place in a name: they change what a terminal or a page shows around it.
 func unprintable(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
 
-// sealedTried is how many sealed keys a master key is tried on.
-const sealedTried = 5
-
-// canSeal says why hs256 keys cannot be made here: errNoMasterKey, or errWrongMasterKey where it is not the one that
-// those in the store are sealed under, so that no other process could open a new one. Revoked keys do not count: whoever
-// has lost the master key revokes what was sealed under it, and begins anew. Other errors are the store's.
-func (k *Keyring) canSeal(ctx context.Context) error {
-	if k.Sealer == nil {
-		return errNoMasterKey
-	}
-	ids, err := k.Store.SealedKeys(ctx)
-	if err != nil {
-		return err
-	}
-	var wrong error
-	newest := ids[max(0, len(ids)-sealedTried):]
-	for _, id := range slices.Backward(newest) { // a single one may be damaged
-		record, err := k.Store.Key(ctx, id)
-		if err != nil {
-			return err
-		}
-		if record.State == Revoked || record.served() != nil {
-			continue
-		}
-		if _, wrong = k.Sealer.Open(record.ID, record.Kind, record.Material); wrong == nil {
-			return nil
-		}
-	}
-	return wrong
-}
-
 func sealField(err error) fault.Field {
 	msg := "MASTER_KEY is not the one that the other hs256 keys are sealed under"
 	if errors.Is(err, errNoMasterKey) {

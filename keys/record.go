@@ -129,8 +129,10 @@ type Store interface { //nolint:interfacebloat // all that the domain needs of s
 	// Listen calls heard when it begins to listen to the store, and then whenever keys or instances may have changed.
 	// It returns nil when ctx ends, or where the engine tells nobody, and an error when the connection is lost.
 	Listen(ctx context.Context, heard func()) error
-	// SealedKeys are the ids of all hs256 keys: those that are revoked, and then the others, each the oldest first.
+	// SealedKeys are the ids of all hs256 keys, the oldest first.
 	SealedKeys(ctx context.Context) ([]string, error)
+	// SealedInUse are the newest hs256 keys that are not revoked, at most so many.
+	SealedInUse(ctx context.Context, most int) ([]Record, error)
 	// TouchKeys sets when keys were last used, all or none; a time before the one that is there is ignored, and so is
 	// an unknown key.
 	TouchKeys(ctx context.Context, used map[string]time.Time) error

@@ -15,6 +15,7 @@ const (
 	noteEvery  = time.Second
 	touchEvery = 5 * time.Second
 	pruneEvery = time.Hour
+	countEvery = time.Minute
 	// storeLimit is how long one such talk may take.
 	storeLimit = 2 * time.Second
 	// noteLimit is how long writing notesAtOnce may take. At the end of the process there is one call that has begun,
@@ -32,12 +33,15 @@ func (k *Keyring) Start(ctx context.Context) error {
 	if err == nil {
 		err = k.Divide(ctx)
 	}
+	if err == nil {
+		k.countUnusable(ctx)
+	}
 	return err
 }
 
 // Run follows the store until ctx ends: it takes over what other processes change, says that this instance is alive,
 // divides limits with the others, and writes down what was used and refused. Rows of the audit older than retention are
-// removed. It returns once everything noted is written, or after three seconds without the rest.
+// removed, and hs256 keys that cannot be opened counted. It returns once everything noted is written, or after three seconds without the rest.
 func (k *Keyring) Run(ctx context.Context, retention time.Duration) {
 	var loops sync.WaitGroup
 	loops.Go(func() { k.follow(ctx) })
@@ -196,7 +200,7 @@ func (k *Keyring) leave(ctx context.Context) {
 func (k *Keyring) write(ctx context.Context, retention time.Duration) {
 	note := time.NewTicker(noteEvery)
 	defer note.Stop()
-	var touched, pruned time.Time
+	var touched, pruned, counted time.Time
 	for {
 		now := time.Now()
 		if ctx.Err() != nil {
@@ -214,6 +218,10 @@ func (k *Keyring) write(ctx context.Context, retention time.Duration) {
 		if now.Sub(pruned) >= pruneEvery {
 			pruned = now
 			k.report("the age of the audit", k.prune(ctx, retention))
+		}
+		if now.Sub(counted) >= countEvery {
+			counted = now
+			k.countUnusable(ctx)
 		}
 		select {
 		case <-note.C:

@@ -27,7 +27,9 @@ const (
 		UNION ALL SELECT CASE changed_at WHEN 0 THEN -1 ELSE ` + clock + ` - changed_at END, ` + keyColumns + `
 		FROM keys WHERE version > $1`
 
-	selectSealedKeys = `SELECT id FROM keys WHERE kind = 'hs256' ORDER BY state <> 'revoked', seq`
+	selectSealedKeys = `SELECT id FROM keys WHERE kind = 'hs256' ORDER BY seq`
+
+	selectSealedInUse = `SELECT ` + keyColumns + ` FROM keys WHERE kind = 'hs256' AND state <> 'revoked' ORDER BY seq DESC LIMIT $1`
 
 	selectUsableKey = `SELECT EXISTS (SELECT 1 FROM keys WHERE state = 'enabled' AND (expires_at = 0 OR expires_at > $1))`
 
@@ -134,7 +136,7 @@ func (s *Store) KeyChanges(ctx context.Context, since int64) (changes keys.Chang
 	return changes, nil
 }
 
-// SealedKeys lists the ids of all hs256 keys: those that are revoked, and then the others, each the oldest first.
+// SealedKeys lists the ids of all hs256 keys, the oldest first.
 func (s *Store) SealedKeys(ctx context.Context) ([]string, error) {
 	var ids []string
 	err := s.read(ctx, selectSealedKeys, func(ctx context.Context, stmt statement) error {
@@ -156,6 +158,30 @@ func (s *Store) SealedKeys(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return ids, nil
+}
+
+// SealedInUse gives the newest hs256 keys that are not revoked, at most so many.
+func (s *Store) SealedInUse(ctx context.Context, most int) ([]keys.Record, error) {
+	var found []keys.Record
+	err := s.read(ctx, selectSealedInUse, func(ctx context.Context, stmt statement) error {
+		rows, err := stmt.QueryContext(ctx, most)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r, err := scanKey(rows)
+			if err != nil {
+				return err
+			}
+			found = append(found, r)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // TouchKeys sets when keys were last used, all or none. A time that is not after the one that is there is ignored, and

@@ -160,3 +160,14 @@ func TestKeysAndAuditAreReadByTheirIndexes(t *testing.T) {
 		}
 	}
 }
+
+// Each start looks at the keys that need the master key, and there may be few of them among millions.
+func TestSealedKeysAreFoundByTheirIndex(t *testing.T) {
+	s := openTemp(t)
+	var id, parent, unused int
+	var plan string
+	row := s.db.write.QueryRowContext(t.Context(), "EXPLAIN QUERY PLAN "+selectSealedInUse, 5)
+	if err := row.Scan(&id, &parent, &unused, &plan); err != nil || !strings.Contains(plan, "USING INDEX keys_sealed") {
+		t.Errorf("the plan is %q, %v", plan, err)
+	}
+}

@@ -76,6 +76,7 @@ func keyCalls(s *store.Store) map[string]func(context.Context) error {
 		"read keys":      func(ctx context.Context) error { _, _, err := s.Keys(ctx, store.KeyFilter{}, page); return err },
 		"read changes":   func(ctx context.Context) error { _, err := s.KeyChanges(ctx, 0); return err },
 		"read sealed":    func(ctx context.Context) error { _, err := s.SealedKeys(ctx); return err },
+		"read in use":    func(ctx context.Context) error { _, err := s.SealedInUse(ctx, 1); return err },
 		"read usable":    func(ctx context.Context) error { _, err := s.HasKeys(ctx); return err },
 		"read the audit": func(ctx context.Context) error { _, _, err := s.Audit(ctx, store.AuditFilter{}, page); return err },
 		"read instances": func(ctx context.Context) error { _, err := s.Instances(ctx, time.Hour); return err },

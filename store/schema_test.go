@@ -78,6 +78,7 @@ func (p place) takeBackNewest(t *testing.T) string {
 	for _, made := range []struct{ made, gone string }{
 		{`CREATE FUNCTION (\w+)`, "DROP FUNCTION $1 CASCADE"},
 		{`CREATE TABLE (\w+)`, "DROP TABLE $1"},
+		{`CREATE INDEX (\w+)`, "DROP INDEX IF EXISTS $1"}, // one of a table that was dropped is gone
 		{`ALTER TABLE (\w+) ADD COLUMN (\w+)`, "ALTER TABLE $1 DROP COLUMN $2"},
 		{`CREATE VIEW (\w+)`, "DROP VIEW $1"},
 	} {

@@ -15,6 +15,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,6 +64,7 @@ type database struct {
 
 // Store is an open store. Its methods may be called from many goroutines.
 type Store struct {
+	applied        []string // the migrations, by opening
 	db             *database
 	reader, writer *pool
 	lister         *pool // some places of reader, so that no crowd that reads lists makes other reads wait
@@ -83,6 +85,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s, _, err := open(ctx, o)
 	return s, err
 }
+
+// Migrations names the migrations that opening the store applied, in order; none where the schema was current.
+func (s *Store) Migrations() []string { return slices.Clone(s.applied) }
 
 // Migrate does what Open does to the schema, closes the store again, and names the migrations it applied, in order.
 // None means that the schema was current.
@@ -105,6 +110,7 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 	closing := make(chan struct{})
 	s := &Store{
 		db:      db,
+		applied: applied,
 		reader:  newPool(db.read, db.readers, closing),
 		closing: closing,
 	}

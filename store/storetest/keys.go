@@ -215,9 +215,20 @@ func keysSealed(t *testing.T, s *store.Store) {
 		addKey(t, s, r)
 	}
 	setState(t, s, want[1], keys.Revoked)
-	want[0], want[1] = want[1], want[0]
 	if got, err := s.SealedKeys(t.Context()); err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	setState(t, s, want[0], keys.Disabled)
+	for most, inUse := range [][]string{{}, {want[2]}, {want[2], want[0]}, {want[2], want[0]}} {
+		got, err := s.SealedInUse(t.Context(), most)
+		ids := []string{}
+		for _, r := range got {
+			isKey(t, s, r)
+			ids = append(ids, r.ID)
+		}
+		if err != nil || !slices.Equal(ids, inUse) {
+			t.Errorf("at most %d in use: got %v, %v, want %v", most, ids, err, inUse)
+		}
 	}
 }
 
