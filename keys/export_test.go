@@ -51,3 +51,10 @@ func (k *Keyring) Refusals() (rows, callers int) {
 	defer k.notes.mu.Unlock()
 	return len(k.notes.refused), len(k.notes.spans)
 }
+
+// Waiting is how many keys wait to be read.
+func (k *Keyring) Waiting() int {
+	k.lookups.mu.Lock()
+	defer k.lookups.mu.Unlock()
+	return len(k.lookups.waiting)
+}

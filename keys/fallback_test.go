@@ -19,8 +19,8 @@ type replaced struct {
 	began time.Time
 }
 
-func (r *replaced) KeyChanges(ctx context.Context, since int64) (keys.Changes, error) {
-	changes, err := r.Store.KeyChanges(ctx, since)
+func (r *replaced) KeyChanges(ctx context.Context, since int64, most int) (keys.Changes, error) {
+	changes, err := r.Store.KeyChanges(ctx, since, most)
 	changes.Began = r.began
 	return changes, err
 }

@@ -3,16 +3,12 @@
 package keys
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"math"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/keys/keystring"
@@ -25,9 +21,6 @@ const (
 	// maxUnknown is how many unknown ids are remembered, each for unknownFor.
 	maxUnknown = 10_000
 	unknownFor = time.Second
-	// lookupLimit is how long a request may wait for a key that has to be read, and lookups how many are read at once.
-	lookupLimit = time.Second
-	lookups     = 8
 	// maxViewAge is how old the keyring's view of the store may be before it asks the store at each request.
 	maxViewAge = 5 * time.Second
 	// unasked is the version of a keyring that has not asked the store for changes yet: no change is after it.
@@ -58,10 +51,9 @@ type Options struct {
 type Keyring struct {
 	Options
 
-	shared *Key
-	most   int // maxKeys
-	flight singleflight.Group
-	places chan struct{}
+	shared  *Key
+	most    int // maxKeys
+	lookups lookups
 
 	mu      sync.RWMutex
 	keys    map[string]*Key
@@ -100,7 +92,7 @@ func NewKeyring(o Options) *Keyring {
 		Options: o,
 		shared:  newSharedKey(o.Shared),
 		most:    maxKeys,
-		places:  make(chan struct{}, lookups),
+		lookups: lookups{flights: map[string]*flight{}},
 		keys:    map[string]*Key{},
 		unknown: map[string]time.Time{},
 		moved:   make(chan struct{}, 1),
@@ -139,74 +131,11 @@ func (k *Keyring) Find(id string) (*Key, error) {
 			return nil, fault.New(fault.KeyNotAcceptable)
 		}
 		var err error
-		if held, err = k.read(id); err != nil {
+		if held, err = k.read(id, false); err != nil {
 			return nil, err
 		}
 	}
 	return held, held.problem
-}
-
-// read reads a key from the store, once for all who ask at the same time, and for at most lookupLimit.
-func (k *Keyring) read(id string) (*Key, error) {
-	result := k.flight.DoChan(id, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
-		defer cancel()
-		select {
-		case k.places <- struct{}{}:
-			defer func() { <-k.places }()
-		case <-ctx.Done():
-			return nil, fault.Wrap(fault.Unavailable, errors.New("too many keys are being looked up"))
-		}
-		return k.fill(ctx, id)
-	})
-	limit := time.NewTimer(lookupLimit)
-	defer limit.Stop()
-	select {
-	case r := <-result:
-		held, _ := r.Val.(*Key)
-		return held, r.Err
-	case <-limit.C:
-		return nil, fault.Wrap(fault.Unavailable, errors.New("looking a key up took too long"))
-	}
-}
-
-// fill reads a key and keeps it, unless a change was applied in between: then what was read may be older, and it is read
-// again. What cannot be kept is used once, and marked stale so that nothing else holds on to it.
-func (k *Keyring) fill(ctx context.Context, id string) (*Key, error) {
-	const tries = 3
-	for try := 1; ; try++ {
-		k.mu.RLock()
-		before := k.changes
-		k.mu.RUnlock()
-		record, err := k.Store.Key(ctx, id)
-		unknown := err != nil && fault.CodeOf(err) == fault.NotFound
-		if err != nil && !unknown {
-			return nil, fault.Wrap(fault.Unavailable, err)
-		}
-		if key, kept := k.keepUnlessChanged(before, id, record, unknown); kept || try == tries {
-			if unknown {
-				return nil, fault.New(fault.KeyNotAcceptable)
-			}
-			return key, nil
-		}
-	}
-}
-
-// keepUnlessChanged keeps what was read when before changes had been applied, if none was since.
-func (k *Keyring) keepUnlessChanged(before uint64, id string, record Record, unknown bool) (key *Key, kept bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	switch kept = k.changes == before; {
-	case unknown && kept:
-		k.remember(id)
-	case unknown:
-	case kept:
-		key = k.keep(record)
-	default:
-		key = k.newKey(record, k.keys[id])
-		key.stale.Store(true)
-	}
-	return key, kept
 }
 
 // keep holds what record says of a key, unless what is held is at least as new. The caller has the lock.
@@ -302,9 +231,7 @@ func (k *Keyring) newest(key *Key) (*Key, error) {
 			return found, err
 		}
 	}
-	// Whoever is reading the key already may have read it before this request began.
-	k.flight.Forget(key.id)
-	read, err := k.read(key.id)
+	read, err := k.read(key.id, true)
 	if err != nil {
 		return nil, err
 	}

@@ -17,12 +17,12 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// watched is the real store, of which reads of keys are counted and can be made to fail.
+// watched is the real store, of which queries for keys, and the keys asked for, are counted and can be made to fail.
 type watched struct {
 	*store.Store
 
-	reads atomic.Int64
-	fail  atomic.Bool
+	reads, asked atomic.Int64
+	fail         atomic.Bool
 	// afterRead and afterChanges, unless nil, run between reading and the answer.
 	afterRead    func()
 	afterChanges func()
@@ -30,18 +30,24 @@ type watched struct {
 
 func (w *watched) Key(ctx context.Context, id string) (keys.Record, error) {
 	w.reads.Add(1)
+	return w.Store.Key(ctx, id)
+}
+
+func (w *watched) KeysByID(ctx context.Context, ids []string) ([]keys.Record, error) {
+	w.reads.Add(1)
+	w.asked.Add(int64(len(ids)))
 	if w.fail.Load() {
-		return keys.Record{}, fault.Wrap(fault.Unavailable, errors.New("cut off"))
+		return nil, fault.Wrap(fault.Unavailable, errors.New("cut off"))
 	}
-	record, err := w.Store.Key(ctx, id)
+	records, err := w.Store.KeysByID(ctx, ids)
 	if w.afterRead != nil {
 		w.afterRead()
 	}
-	return record, err
+	return records, err
 }
 
-func (w *watched) KeyChanges(ctx context.Context, since int64) (keys.Changes, error) {
-	changes, err := w.Store.KeyChanges(ctx, since)
+func (w *watched) KeyChanges(ctx context.Context, since int64, most int) (keys.Changes, error) {
+	changes, err := w.Store.KeyChanges(ctx, since, most)
 	if w.afterChanges != nil {
 		w.afterChanges()
 	}

@@ -148,35 +148,6 @@ func TestTheAgeOfTheView(t *testing.T) {
 	wantCall(t, ring, record.ID, fault.Unavailable)
 }
 
-func TestFewKeysAreReadAtOnce(t *testing.T) {
-	s := openStore(t)
-	ring := newRing(t, s)
-	poll(t, ring)
-	var inside, most atomic.Int64
-	full, release := make(chan struct{}), make(chan struct{})
-	filled := sync.OnceFunc(func() { close(full) })
-	s.afterRead = func() {
-		n := inside.Add(1)
-		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
-		}
-		if n == 8 {
-			filled()
-		}
-		<-release
-		inside.Add(-1)
-	}
-	var callers sync.WaitGroup
-	for i := range 30 {
-		callers.Go(func() { _, _ = ring.Find(fmt.Sprintf("E%011d", i)) })
-	}
-	<-full
-	callers.Wait() // who finds no place gives up after a second
-	close(release)
-	if got := most.Load(); got != 8 {
-		t.Errorf("%d keys were read at once", got)
-	}
-}
-
 func TestUnknownIDsAreRememberedWithinBounds(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)

@@ -86,8 +86,9 @@ type Changes struct {
 	Version, Turn int64
 	// Began is when the server began that answered; zero where there is none.
 	Began time.Time
-	// Keys are those whose version is above the one asked for.
-	Keys []Change
+	// Keys are those whose version is above the one asked for, unless they are TooMany.
+	Keys    []Change
+	TooMany bool
 }
 
 // Change is a key that has changed.
@@ -124,8 +125,10 @@ type Store interface { //nolint:interfacebloat // all that the domain needs of s
 	// RotateKey is ChangeKey that also creates the successor that rotate returns. Both carry the same new version.
 	// fault.Conflict when the key already has a successor.
 	RotateKey(ctx context.Context, id string, e Event, rotate func(old *Record) (successor Record, err error)) (old, successor Record, err error)
-	// KeyChanges is what changed since a version, read at one moment.
-	KeyChanges(ctx context.Context, since int64) (Changes, error)
+	// KeysByID reads the keys with the given ids, in any order; those that there are not are left out.
+	KeysByID(ctx context.Context, ids []string) ([]Record, error)
+	// KeyChanges is what changed since a version, read at one moment. More than so many keys are too many, and not read.
+	KeyChanges(ctx context.Context, since int64, most int) (Changes, error)
 	// Listen calls heard when it begins to listen to the store, and then whenever keys or instances may have changed.
 	// It returns nil when ctx ends, or where the engine tells nobody, and an error when the connection is lost.
 	Listen(ctx context.Context, heard func()) error

@@ -10,7 +10,12 @@ import (
 
 // How often the keyring talks to the store by itself.
 const (
-	pollEvery  = 250 * time.Millisecond
+	pollEvery = 250 * time.Millisecond
+	// pollPause is the least time between two polls: anybody in the database can tell of changes, as often as he likes.
+	pollPause = 25 * time.Millisecond
+	// maxChanges is how many changed keys a poll takes over one by one. An instance that is further behind would go on
+	// being so; it forgets all keys instead, and reads those that are used.
+	maxChanges = 1000
 	beatEvery  = time.Second
 	noteEvery  = time.Second
 	touchEvery = 5 * time.Second
@@ -56,8 +61,15 @@ func (k *Keyring) Run(ctx context.Context, retention time.Duration) {
 func (k *Keyring) follow(ctx context.Context) {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
+	pause := time.NewTimer(pollPause)
+	defer pause.Stop()
 	failing := false
 	for {
+		pause.Reset(pollPause)
+		select {
+		case <-k.woken: // what it tells of is what is asked for now
+		default:
+		}
 		changed, err := k.Poll(ctx)
 		if changed {
 			signal(k.moved)
@@ -73,6 +85,11 @@ func (k *Keyring) follow(ctx context.Context) {
 		select {
 		case <-poll.C:
 		case <-k.woken:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-pause.C:
 		case <-ctx.Done():
 			return
 		}
@@ -139,14 +156,14 @@ func (k *Keyring) Poll(ctx context.Context) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
 	since := k.version.Load()
-	changes, err := k.Store.KeyChanges(ctx, since)
+	changes, err := k.Store.KeyChanges(ctx, since, maxChanges)
 	if err != nil {
 		return false, err
 	}
-	if since == unasked || changes.Version < since || !changes.Began.Equal(k.began) {
+	if since == unasked || changes.Version < since || !changes.Began.Equal(k.began) || changes.TooMany {
 		// What was read until now was read of an unknown version: a change between then and this moment would never
 		// be heard of. Or the store may have lost changes, as when a server that was behind takes another one's place,
-		// and have given their versions to others.
+		// and have given their versions to others. Or there are more changes than are worth reading.
 		k.forget()
 	} else if len(changes.Keys) > 0 {
 		k.hear(changes.Keys)

@@ -62,7 +62,7 @@ func TestTheAgeOfAChangeIsTheStores(t *testing.T) {
 		}
 		p.tamper(t, "UPDATE keys SET changed_at = changed_at - 5000000 WHERE id = 'E2'")
 		p.tamper(t, "UPDATE keys SET changed_at = 0 WHERE id = 'E3'") // as an older binary leaves it
-		changes, err := s.KeyChanges(t.Context(), 0)
+		changes, err := s.KeyChanges(t.Context(), 0, 1000)
 		if err != nil || len(changes.Keys) != 3 {
 			t.Fatal(changes, err)
 		}

@@ -19,13 +19,18 @@ const (
 
 	selectKey = `SELECT ` + keyColumns + ` FROM keys WHERE id = $1`
 
+	// All keys in one statement; see insertEvents.
+	selectKeysByID = `SELECT ` + keyColumns + ` FROM keys WHERE id IN (SELECT key FROM json_each($1))`
+
 	// The first row has no id: before the columns of a key it has the turn of the fleet, where the others have how long
 	// ago the change was, and in them the version, and as created_at the server's. One statement sees one moment on every
 	// engine.
 	selectKeyChanges = `SELECT (SELECT turn FROM fleet), '', '', '', '', '', 0, 0, '', '', '', '', '',
 		(SELECT began FROM store_clock), 0, 0, value, 0 FROM key_version
-		UNION ALL SELECT CASE changed_at WHEN 0 THEN -1 ELSE ` + clock + ` - changed_at END, ` + keyColumns + `
-		FROM keys WHERE version > $1`
+		UNION ALL SELECT age, ` + keyColumns + ` FROM (
+			SELECT CASE changed_at WHEN 0 THEN -1 ELSE ` + clock + ` - changed_at END AS age, ` + keyColumns + `
+			FROM keys WHERE version > $1 ORDER BY version LIMIT $2
+		) AS changed`
 
 	selectSealedKeys = `SELECT id FROM keys WHERE kind = 'hs256' ORDER BY seq`
 
@@ -62,6 +67,40 @@ func (s *Store) Key(ctx context.Context, id string) (found keys.Record, err erro
 		return err
 	})
 	return found, err
+}
+
+// KeysByID finds the keys with the given ids, in any order, with one query.
+func (s *Store) KeysByID(ctx context.Context, ids []string) ([]keys.Record, error) {
+	wanted := make(map[string]int, len(ids))
+	for _, id := range ids {
+		if storable(id) {
+			wanted[id] = 0
+		}
+	}
+	text, err := json.Marshal(wanted)
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	var found []keys.Record
+	err = s.read(ctx, selectKeysByID, func(ctx context.Context, stmt statement) error {
+		rows, err := stmt.QueryContext(ctx, string(text))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r, err := scanKey(rows)
+			if err != nil {
+				return err
+			}
+			found = append(found, r)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // KeyFilter says which keys a list has. An empty field matches every key.
@@ -101,10 +140,10 @@ func (s *Store) HasKeys(ctx context.Context) (has bool, err error) {
 }
 
 // KeyChanges gives the current version of keys, the turn of the fleet, and the keys whose version is above since, as they
-// are at one moment.
-func (s *Store) KeyChanges(ctx context.Context, since int64) (changes keys.Changes, err error) {
+// are at one moment. Where those are more than most, it says so instead.
+func (s *Store) KeyChanges(ctx context.Context, since int64, most int) (changes keys.Changes, err error) {
 	err = s.read(ctx, selectKeyChanges, func(ctx context.Context, stmt statement) error {
-		rows, err := stmt.QueryContext(ctx, since)
+		rows, err := stmt.QueryContext(ctx, since, most+1)
 		if err != nil {
 			return err
 		}
@@ -132,6 +171,9 @@ func (s *Store) KeyChanges(ctx context.Context, since int64) (changes keys.Chang
 	})
 	if err != nil {
 		return keys.Changes{}, err
+	}
+	if changes.TooMany = len(changes.Keys) > most; changes.TooMany {
+		changes.Keys = nil
 	}
 	return changes, nil
 }

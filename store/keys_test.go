@@ -74,7 +74,7 @@ func keyCalls(s *store.Store) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"read a key":     func(ctx context.Context) error { _, err := s.Key(ctx, "E1"); return err },
 		"read keys":      func(ctx context.Context) error { _, _, err := s.Keys(ctx, store.KeyFilter{}, page); return err },
-		"read changes":   func(ctx context.Context) error { _, err := s.KeyChanges(ctx, 0); return err },
+		"read changes":   func(ctx context.Context) error { _, err := s.KeyChanges(ctx, 0, 1000); return err },
 		"read sealed":    func(ctx context.Context) error { _, err := s.SealedKeys(ctx); return err },
 		"read in use":    func(ctx context.Context) error { _, err := s.SealedInUse(ctx, 1); return err },
 		"read usable":    func(ctx context.Context) error { _, err := s.HasKeys(ctx); return err },
@@ -146,7 +146,7 @@ func TestTwoStoresOnOneFileChangeKeysTogether(t *testing.T) {
 		}
 		isCode(t, "the one who was late", errs[lost], fault.Conflict)
 		for _, s := range stores {
-			changes, err := s.KeyChanges(t.Context(), made.Version)
+			changes, err := s.KeyChanges(t.Context(), made.Version, 1000)
 			if err != nil || changes.Version != made.Version+1 || len(changes.Keys) != 2 {
 				t.Errorf("version %d and %d changes, %v, want %d and 2", changes.Version, len(changes.Keys), err, made.Version+1)
 			}

@@ -39,7 +39,7 @@ func TestEveryTransactionHasTheIsolationItWasWrittenFor(t *testing.T) {
 			RETURN 1;
 		END $$;
 		CREATE OR REPLACE VIEW store_clock AS SELECT checked() AS micros, 0::BIGINT AS began`)
-	if changes, err := s.KeyChanges(t.Context(), 0); err != nil || len(changes.Keys) != 1 {
+	if changes, err := s.KeyChanges(t.Context(), 0, 1000); err != nil || len(changes.Keys) != 1 {
 		t.Errorf("a read: %+v, %v", changes, err)
 	}
 	if _, err := s.ChangeKey(t.Context(), "E1", keys.Event{}, revoke); err != nil {

@@ -140,7 +140,7 @@ func TestPostgresSaysWhenItBegan(t *testing.T) {
 	if err := rawPostgres(t, databaseURL).QueryRow("SELECT pg_postmaster_start_time()").Scan(&want); err != nil {
 		t.Fatal(err)
 	}
-	changes, err := openURL(t, databaseURL).KeyChanges(t.Context(), 0)
+	changes, err := openURL(t, databaseURL).KeyChanges(t.Context(), 0, 1000)
 	if err != nil || !changes.Began.Equal(want) {
 		t.Errorf("it began %v, %v, and the server says %v", changes.Began, err, want)
 	}

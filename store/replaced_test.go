@@ -40,7 +40,8 @@ func every(s *store.Store) map[string]func(context.Context) error {
 			_, _, err := s.Keys(ctx, store.KeyFilter{}, store.Page{Limit: 9})
 			return err
 		},
-		"KeyChanges":  func(ctx context.Context) error { _, err := s.KeyChanges(ctx, 0); return err },
+		"KeysByID":    func(ctx context.Context) error { _, err := s.KeysByID(ctx, []string{"E1"}); return err },
+		"KeyChanges":  func(ctx context.Context) error { _, err := s.KeyChanges(ctx, 0, 1000); return err },
 		"HasKeys":     func(ctx context.Context) error { _, err := s.HasKeys(ctx); return err },
 		"SealedKeys":  func(ctx context.Context) error { _, err := s.SealedKeys(ctx); return err },
 		"SealedInUse": func(ctx context.Context) error { _, err := s.SealedInUse(ctx, 1); return err },

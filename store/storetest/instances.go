@@ -47,14 +47,14 @@ func follow(t *testing.T, s *store.Store) func(when string, want bool) {
 	var before int64
 	turns := func(when string, want bool) {
 		t.Helper()
-		changes, err := s.KeyChanges(t.Context(), 0)
+		changes, err := s.KeyChanges(t.Context(), 0, 1000)
 		must(t, err)
 		if moved := changes.Turn > before; moved != want {
 			t.Errorf("when %s: the turn went from %d to %d", when, before, changes.Turn)
 		}
 		before = changes.Turn
 	}
-	changes, err := s.KeyChanges(t.Context(), 0)
+	changes, err := s.KeyChanges(t.Context(), 0, 1000)
 	must(t, err)
 	before = changes.Turn
 	return turns

@@ -169,7 +169,7 @@ func keyChangesNotLost(t *testing.T, s *store.Store) {
 
 func keyChangesSince(t *testing.T, s *store.Store) {
 	isVersion(t, s, 0)
-	first, err := s.KeyChanges(t.Context(), 0)
+	first, err := s.KeyChanges(t.Context(), 0, 1000)
 	must(t, err)
 	var made []keys.Record
 	for i := range 4 {
@@ -184,7 +184,7 @@ func keyChangesSince(t *testing.T, s *store.Store) {
 		5:             nil,
 		6:             nil,
 	} {
-		changes, err := s.KeyChanges(t.Context(), since)
+		changes, err := s.KeyChanges(t.Context(), since, 1000)
 		must(t, err)
 		if changes.Version != 5 || !changes.Began.Equal(first.Began) {
 			t.Errorf("since %d: the version is %d, want 5, of a server that began %v, as before %v", since, changes.Version, changes.Began, first.Began)
@@ -201,6 +201,19 @@ func keyChangesSince(t *testing.T, s *store.Store) {
 	}
 }
 
+func keyChangesTooMany(t *testing.T, s *store.Store) {
+	for i := range 4 {
+		addKey(t, s, newKey(fmt.Sprint("E", i)))
+	}
+	for since, want := range map[int64]int{0: -1, 1: 3, 2: 2, 4: 0} {
+		changes, err := s.KeyChanges(t.Context(), since, 3)
+		must(t, err)
+		if changes.Version != 4 || changes.TooMany != (want < 0) || len(changes.Keys) != max(0, want) {
+			t.Errorf("at most 3 since %d of 4: version %d, %d keys, too many: %v", since, changes.Version, len(changes.Keys), changes.TooMany)
+		}
+	}
+}
+
 func byVersion(a, b keys.Record) int { return int(a.Version - b.Version) }
 
 // keyChangesFollowed follows the store as an instance does, while others change keys: it has to see every change, and
@@ -210,7 +223,7 @@ func keyChangesFollowed(t *testing.T, s *store.Store) {
 	followed := map[string]keys.Record{}
 	var seen int64
 	follow := func() {
-		news, err := s.KeyChanges(t.Context(), seen)
+		news, err := s.KeyChanges(t.Context(), seen, 1000)
 		if err != nil || news.Version < seen {
 			t.Errorf("version %d after %d, %v", news.Version, seen, err)
 			return

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -130,6 +131,37 @@ func keyUnknown(t *testing.T, s *store.Store) {
 	}
 	isVersion(t, s, 1)
 	isAudit(t, s, store.AuditFilter{}, newEvent(keys.ActionCreate, "E1"))
+}
+
+func keysByID(t *testing.T, s *store.Store) {
+	made := map[string]keys.Record{}
+	for i := range 20 {
+		r := addKey(t, s, newKey(fmt.Sprint("E", i)))
+		made[r.ID] = r
+	}
+	unknown := []string{"", "e1", "E", "E1 ", "%", `"`, `\`, "' OR 1=1 --", "E1\x00", "\xff"}
+	for i := range 1000 {
+		unknown = append(unknown, fmt.Sprint("nobody", i))
+	}
+	for name, ids := range map[string][]string{
+		"none": nil, "one": {"E1"}, "one twice": {"E1", "E1"}, "unknown ones": unknown,
+		"all among unknown ones": append(slices.Collect(maps.Keys(made)), unknown...),
+	} {
+		want, found := map[string]keys.Record{}, map[string]keys.Record{}
+		for _, id := range ids {
+			if r, ok := made[id]; ok {
+				want[id] = r
+			}
+		}
+		got, err := s.KeysByID(t.Context(), ids)
+		must(t, err)
+		for _, r := range got {
+			found[r.ID] = r
+		}
+		if same(t, name, found, want); len(got) != len(want) {
+			t.Errorf("%s: %d rows for %d keys", name, len(got), len(want))
+		}
+	}
 }
 
 func unstorableKeys(t *testing.T, s *store.Store) {
@@ -282,7 +314,7 @@ func isKey(t *testing.T, s *store.Store, want keys.Record) {
 // isVersion demands the store's version of keys.
 func isVersion(t *testing.T, s *store.Store, want int64) {
 	t.Helper()
-	got, err := s.KeyChanges(t.Context(), math.MaxInt64)
+	got, err := s.KeyChanges(t.Context(), math.MaxInt64, 1000)
 	if err != nil || got.Version != want || len(got.Keys) != 0 {
 		t.Errorf("the version is %d (%v, and %d changes after the last of all), want %d", got.Version, err, len(got.Keys), want)
 	}

@@ -1,0 +1,138 @@
+package keys_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+// busy is the real store, of which a query for keys ends when it is told to.
+type busy struct {
+	*watched
+
+	begun, release chan struct{}
+	now, most      atomic.Int64
+}
+
+func newBusy(t *testing.T) *busy {
+	t.Helper()
+	return &busy{watched: openStore(t), begun: make(chan struct{}, 10_000), release: make(chan struct{})}
+}
+
+func (b *busy) KeysByID(ctx context.Context, ids []string) ([]keys.Record, error) {
+	n := b.now.Add(1)
+	defer b.now.Add(-1)
+	for most := b.most.Load(); n > most && !b.most.CompareAndSwap(most, n); most = b.most.Load() {
+	}
+	b.begun <- struct{}{}
+	<-b.release
+	return b.watched.KeysByID(ctx, ids)
+}
+
+// fill makes eight queries that hang, each for an id of its own.
+func (b *busy) fill(ring *keys.Keyring, callers *sync.WaitGroup) {
+	for i := range 8 {
+		callers.Go(func() { _, _ = ring.Find(fmt.Sprintf("E1%010d", i)) })
+		<-b.begun
+	}
+}
+
+// strangers use made-up ids, and count those who were refused for another reason than that the id is unknown.
+func strangers(ring *keys.Keyring, n int, callers *sync.WaitGroup) *atomic.Int64 {
+	var failed atomic.Int64
+	for i := range n {
+		callers.Go(func() {
+			if _, err := ring.Find(fmt.Sprintf("E2%010d", i)); fault.CodeOf(err) != fault.KeyNotAcceptable {
+				failed.Add(1)
+			}
+		})
+	}
+	return &failed
+}
+
+// A key that is used for the first time waits for a few queries at most, however many ask for ids that nobody has.
+func TestStrangersDoNotKeepAFirstUseWaiting(t *testing.T) {
+	const many = 2500
+	s := newBusy(t)
+	record, _ := create(t, newRing(t, s))
+	ring := newRing(t, s)
+	poll(t, ring)
+	var callers sync.WaitGroup
+	s.fill(ring, &callers)
+	failed := strangers(ring, many, &callers)
+	within(t, 20*time.Second, "all of them wait", func() bool { return ring.Waiting() == many })
+	var err error
+	callers.Go(func() { err = call(ring, record.ID) })
+	within(t, 20*time.Second, "the key waits, too", func() bool { return ring.Waiting() == many+1 })
+	close(s.release)
+	callers.Wait()
+	if err != nil || failed.Load() != 0 {
+		t.Errorf("the key: %v; %d strangers were not told that nobody has their ids", err, failed.Load())
+	}
+	// Some hundred ids a query, and a few queries that found nothing waiting any more but one.
+	if got := s.reads.Load() - 8; got > many/100 {
+		t.Errorf("%d ids took %d queries", many+1, got)
+	}
+	if got := s.asked.Load(); got != many+9 {
+		t.Errorf("%d ids were asked for, want each once", got)
+	}
+	if got := s.most.Load(); got != 8 {
+		t.Errorf("there were %d queries at once", got)
+	}
+}
+
+func TestWhoWaitsTooLongGivesUp(t *testing.T) {
+	const many = 100
+	s := newBusy(t)
+	record, _ := create(t, newRing(t, s))
+	ring := newRing(t, s)
+	poll(t, ring)
+	var callers sync.WaitGroup
+	s.fill(ring, &callers)
+	failed := strangers(ring, many, &callers)
+	callers.Wait() // each for a second
+	if got := failed.Load(); got != many {
+		t.Errorf("%d of %d had another answer than that the store does not answer", many-got, many)
+	}
+	close(s.release)
+	if err := call(ring, record.ID); err != nil {
+		t.Errorf("when it answers again: %v", err)
+	}
+	within(t, 20*time.Second, "nobody waits", func() bool { return ring.Waiting() == 0 })
+	if got := s.asked.Load(); got > 9 {
+		t.Errorf("%d ids were asked for, also such that nobody waited for any more", got)
+	}
+}
+
+// A fault of the store is one for all whose ids were in the query, and is not remembered.
+func TestAFailedQueryIsNobodysAnswer(t *testing.T) {
+	const many = 50
+	s := newBusy(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	var callers sync.WaitGroup
+	s.fill(ring, &callers)
+	var unavailable atomic.Int64
+	for i := range many {
+		callers.Go(func() {
+			if _, err := ring.Find(fmt.Sprintf("E2%010d", i)); fault.CodeOf(err) == fault.Unavailable {
+				unavailable.Add(1)
+			}
+		})
+	}
+	within(t, 20*time.Second, "all of them wait", func() bool { return ring.Waiting() == many })
+	s.fail.Store(true)
+	close(s.release)
+	callers.Wait()
+	if got := unavailable.Load(); got != many || ring.Unknown() != 0 {
+		t.Errorf("%d of %d were told that the store cannot be used, %d ids count as unknown", got, many, ring.Unknown())
+	}
+	s.fail.Store(false)
+	wantCall(t, ring, fmt.Sprintf("E2%010d", 1), fault.KeyNotAcceptable)
+}
