@@ -64,7 +64,11 @@ var composeMutations = []mutation{
 	{"TRUSTED_PROXIES: *proxy-address", "TRUSTED_PROXIES: 10.213.80.0/24", "X-Forwarded-For"},
 	{"10.213.80.2\n", "10.213.80.130\n", "another container can get"},
 	{"10.213.80.2\n", "10.213.81.2\n", "another container can get"},
-	{"${JWT_SECRET_KEY:?set JWT_SECRET_KEY to a random secret of at least 32 bytes}", "${JWT_SECRET_KEY:-}", "JWT_SECRET_KEY is not required"},
+	{"${JWT_SECRET_KEY:-}", "${JWT_SECRET_KEY:?set JWT_SECRET_KEY}", "JWT_SECRET_KEY is required"},
+	{"${API_KEY:-}", "${API_KEY:?set API_KEY}", "API_KEY is required"},
+	{"    JWT_SECRET_KEY_PREVIOUS: ${JWT_SECRET_KEY_PREVIOUS:-}\n", "", "JWT_SECRET_KEY_PREVIOUS does not reach the program"},
+	{"    MASTER_KEY_PREVIOUS: ${MASTER_KEY_PREVIOUS:-}\n", "", "MASTER_KEY_PREVIOUS does not reach the program"},
+	{"${JWT_SECRET_KEY_PREVIOUS:-}", "${JWT_SECRET_KEY:-}", "the program refuses to start"},
 	{"${POSTGRES_PASSWORD:?", "${POSTGRES_PASSWORD:-", "POSTGRES_PASSWORD is not required"},
 	{"latchkey@postgres/latchkey", "latchkey:${POSTGRES_PASSWORD}@postgres/latchkey", "percent-encoded"},
 	{"latchkey@postgres/latchkey", "latchkey@db/latchkey", "is not the database"},
@@ -93,6 +97,11 @@ func TestCompose(t *testing.T) {
 		}
 		return file.problems(t, bin)
 	})
+	var file composeFile
+	if err := decodeYAML(readFile(t, "compose.yaml"), &file); err != nil {
+		t.Fatal(err)
+	}
+	checkRegisteredAlone(t, bin, interpolate(file.Services["latchkey-1"].Environment, map[string]string{"POSTGRES_PASSWORD": "x"}))
 }
 
 var interpolated = regexp.MustCompile(`\$\{([A-Z_]+)(:[?-][^}]*)?\}`)
@@ -140,15 +149,22 @@ func (f composeFile) instance(t *testing.T, bin, name string, service composeSer
 	proxy, database := f.Services["proxy"], f.Services["postgres"]
 	// Characters that mean something in a URL, in YAML or in a shell.
 	password := `p@ss:w/o?r#d%20 $"'\`
-	s := freshSecrets()
-	variables := map[string]string{
-		"API_KEY": s.apiKey, "JWT_SECRET_KEY": s.secretKey, "MASTER_KEY": "", "POSTGRES_PASSWORD": password,
-	}
+	variables := secretEnv(freshSecrets(), "")
+	variables["POSTGRES_PASSWORD"] = password
 	env := interpolate(service.Environment, variables)
 	settings := found.checkEnv(t, bin, name, env)
 	found.checkStop(t, name, service.StopGrace, settings)
-	for setting, variable := range map[string]string{"API_KEY": "API_KEY", "JWT_SECRET_KEY": "JWT_SECRET_KEY", "PGPASSWORD": "POSTGRES_PASSWORD"} {
-		found.unless(strings.HasPrefix(service.Environment[setting], "${"+variable+":?"), "%s: %s is not required", name, variable)
+	for variable := range variables {
+		found.unless(variable == "POSTGRES_PASSWORD" || settings[variable] != "", "%s: %s does not reach the program", name, variable)
+	}
+	// The shared key and what was replaced may be left out; the password may not.
+	found.checkEnv(t, bin, name+" without a shared key", interpolate(service.Environment, map[string]string{"POSTGRES_PASSWORD": password}))
+	for _, value := range service.Environment {
+		if match := interpolated.FindStringSubmatch(value); match != nil {
+			required := strings.HasPrefix(match[2], ":?")
+			found.unless(required || match[1] != "POSTGRES_PASSWORD", "%s: %s is not required", name, match[1])
+			found.unless(!required || match[1] == "POSTGRES_PASSWORD", "%s: %s is required", name, match[1])
+		}
 	}
 	found.unless(!strings.Contains(service.Environment["DATABASE_URL"], "$"), "%s: a password in DATABASE_URL would have to be percent-encoded", name)
 	access := interpolate(database.Environment, variables)

@@ -149,7 +149,26 @@ func (p *problems) checkStop(t *testing.T, who string, given time.Duration, sett
 
 // secretEnv is a value for each secret setting, fresh and good.
 func secretEnv(s secrets, databaseURL string) map[string]string {
+	replaced := freshSecrets()
 	return map[string]string{
 		"API_KEY": s.apiKey, "JWT_SECRET_KEY": s.secretKey, "MASTER_KEY": s.masterKey, "DATABASE_URL": databaseURL,
+		"JWT_SECRET_KEY_PREVIOUS": replaced.secretKey, "MASTER_KEY_PREVIOUS": replaced.masterKey,
 	}
+}
+
+// checkRegisteredAlone: with the environment of a deployment that has no shared key, the program says what to do where
+// there is no key, and serves once there is one.
+func checkRegisteredAlone(t *testing.T, bin string, env map[string]string) {
+	t.Helper()
+	all := dockerfile(t).env
+	maps.Copy(all, env)
+	databaseURL, _ := newDatabase(t)
+	maps.Copy(all, map[string]string{"DATABASE_URL": databaseURL, "HOST": "127.0.0.1", "PORT": "0", "OPS_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s"})
+	if _, stderr, code := command(t, bin, t.TempDir(), all); code != 1 || !strings.Contains(stderr, "latchkey keys create") {
+		t.Errorf("a start without any key: exit code %d, says %s", code, stderr)
+	}
+	if _, stderr, code := command(t, bin, t.TempDir(), all, "keys", "create", "--client", "operations", "--scope", "keys:admin"); code != 0 {
+		t.Errorf("the first key: exit code %d, says %s", code, stderr)
+	}
+	launch(t, bin, t.TempDir(), all).waitReady(t)
 }

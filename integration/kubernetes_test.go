@@ -31,6 +31,11 @@ var deploymentMutations = []mutation{
 	{"key: API_KEY", "key: APIKEY", "the Secret has no latchkey/APIKEY"},
 	{"name: latchkey\n                  key: DATABASE_URL", "name: postgres\n                  key: DATABASE_URL", "the Secret has no postgres/DATABASE_URL"},
 	{"            - name: JWT_SECRET_KEY\n", "            - name: JWT_SECRET_KEY_PREVIOUS\n", "refuses to start"},
+	{"                  key: JWT_SECRET_KEY\n                  optional: true\n", "                  key: JWT_SECRET_KEY\n", "refuses to start"},
+	{"                  key: API_KEY\n                  optional: true\n", "                  key: API_KEY\n", "optional is false of API_KEY"},
+	{"                  key: MASTER_KEY_PREVIOUS\n                  optional: true\n", "                  key: MASTER_KEY_PREVIOUS\n", "the Secret has no latchkey/MASTER_KEY_PREVIOUS"},
+	{"            - name: JWT_SECRET_KEY_PREVIOUS\n", "            - name: MASTER_KEY_PREVIOUS\n", "JWT_SECRET_KEY_PREVIOUS does not reach the program"},
+	{"            - name: MASTER_KEY_PREVIOUS\n", "            - name: JWT_SECRET_KEY_PREVIOUS\n", "MASTER_KEY_PREVIOUS does not reach the program"},
 	{"registry.example.com/latchkey:1.0.0 #", "registry.example.com/latchkey:1.0.1 #", "another image"},
 	{"replicas: 2", "replicas: 1", "1 replicas"},
 	{"maxUnavailable: 0", "maxUnavailable: 1", "takes instances away"},
@@ -90,10 +95,17 @@ func TestKubernetes(t *testing.T) {
 			{"cmVwbGFjZS1tZS13aXRoLTMyLXJhbmRvbS1ieXRlcyE=", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "MASTER_KEY could be used"},
 			{"DATABASE_URL: postgres:", "DATABASE_URL: mysql:", "DATABASE_URL"},
 			{"  API_KEY:", "  APIKEY:", "the Secret has no latchkey/API_KEY"},
+			{"  # MASTER_KEY_PREVIOUS:", "  # MASTERKEY_PREVIOUS:", "the Secret has no latchkey/MASTER_KEY_PREVIOUS"},
 		},
 	} {
 		seen(t, name, texts[name], mutations, check(name))
 	}
+
+	whole, err := readManifests(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkRegisteredAlone(t, c.bin, whole.leastEnv(&c, whole.deployment.Spec.Template.Spec.Containers[0]))
 
 	// kubectl applies every YAML file of a folder: one with a Secret would replace the real one.
 	applied, err := filepath.Glob("../" + folder + "*.y*ml")

@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,8 @@ type manifests struct {
 		Type       string
 		StringData map[string]string `yaml:"stringData"`
 	}
+	// commented are the keys of the Secret that are there as comments.
+	commented []string
 }
 
 type manifest struct {
@@ -152,6 +155,9 @@ func readManifests(texts map[string]string) (*manifests, error) {
 			return nil, fmt.Errorf("%s is a %s, want %s", file.name, is, file.is)
 		}
 	}
+	for _, match := range regexp.MustCompile(`(?m)^  # ([A-Z_]+): `).FindAllStringSubmatch(texts["secret.yaml.example"], -1) {
+		m.commented = append(m.commented, match[1])
+	}
 	return &m, nil
 }
 
@@ -182,6 +188,14 @@ func (m *manifests) problems(c *cluster) problems {
 	found.unless(migrate.Image == serve.Image, "the init container has another image: %s", migrate.Image)
 	serve.checkProbes(c, &found)
 	settings := found.checkEnv(c.t, c.bin, serve.Name, m.env(c, serve, &found))
+	for name := range c.secrets {
+		found.unless(settings[name] != "", "%s: %s does not reach the program", serve.Name, name)
+	}
+	found.checkEnv(c.t, c.bin, serve.Name+" without what is optional", m.leastEnv(c, serve))
+	for _, variable := range serve.Env {
+		ref := variable.From.Secret
+		found.unless(ref.Name == "" || ref.Optional != (ref.Key == "DATABASE_URL"), "%s: optional is %v of %s", serve.Name, ref.Optional, ref.Key)
+	}
 	found.checkStop(c.t, serve.Name, time.Duration(pod.GracePeriod)*time.Second, settings)
 	env := m.env(c, migrate, &found)
 	found.checkNames(migrate.Name, env, settings)
@@ -201,8 +215,20 @@ func (m *manifests) env(c *cluster, container podContainer, found *problems) map
 			continue
 		}
 		_, held := m.secret.StringData[ref.Key]
+		held = held || ref.Optional && slices.Contains(m.commented, ref.Key)
 		found.unless(held && ref.Name == m.secret.Metadata.Name, "the Secret has no %s/%s", ref.Name, ref.Key)
 		env[variable.Name] = c.secrets[ref.Key]
+	}
+	return env
+}
+
+// leastEnv is env where the Secret has only what must be there.
+func (m *manifests) leastEnv(c *cluster, container podContainer) map[string]string {
+	env := m.env(c, container, &problems{})
+	for _, variable := range container.Env {
+		if variable.From.Secret.Optional {
+			delete(env, variable.Name)
+		}
 	}
 	return env
 }
