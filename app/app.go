@@ -56,7 +56,9 @@ type App struct {
 // after Run.
 func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *App, err error) {
 	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
-	a.store, err = openStore(ctx, config)
+	options := storeOptions(config)
+	options.Logger = logger
+	a.store, err = store.Open(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +114,7 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 		AccessLog:      config.AccessLog,
 		Metrics:        middleware.NewMetrics(a.registry),
 		RequestTimeout: config.RequestTimeout,
+		OwnTLS:         config.TLSCertFile != "",
 		CORSOrigins:    config.CORSOrigins,
 		TrustedProxies: config.TrustedProxies,
 	})

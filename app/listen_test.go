@@ -149,6 +149,7 @@ func TestHTTPS(t *testing.T) {
 	dir := t.TempDir()
 	config := testConfig(t)
 	config.TLSCertFile, config.TLSKeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	config.CORSOrigins = []string{"https://app.example.com"}
 	writePair(t, config.TLSCertFile, config.TLSKeyFile, "latchkey.test", time.Now())
 	address, stop, done := running(t, newApp(t, config, io.Discard))
 	address = strings.TrimPrefix(address, "https://")
@@ -158,17 +159,22 @@ func TestHTTPS(t *testing.T) {
 	roots.AppendCertsFromPEM(text)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "latchkey.test", MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+address+"/livez", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := transport.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		t.Errorf("%d", answer.StatusCode)
+	for long, status := range map[string]int{"": http.StatusOK, strings.Repeat("c", 17<<10): http.StatusRequestHeaderFieldsTooLarge} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+address+"/livez", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Origin": config.CORSOrigins, "X-Long": {long}}
+		answer, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		header := answer.Header
+		if answer.StatusCode != status || header.Get("Strict-Transport-Security") != "max-age=31536000" ||
+			header.Get("Access-Control-Allow-Origin") != config.CORSOrigins[0] {
+			t.Errorf("%d with %v, want %d", answer.StatusCode, header, status)
+		}
 	}
 	old := &tls.Config{RootCAs: roots, ServerName: "latchkey.test", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	if conn, err := tls.Dial("tcp", address, old); err == nil {

@@ -47,9 +47,10 @@ func decodeBody(c *fiber.Ctx, into any) error {
 	return decodeJSON(c.BodyRaw(), into)
 }
 
-// decodeOptionalBody is decodeBody for a body that may be left out, and its Content-Type with it.
+// decodeOptionalBody is decodeBody for a body that may be left out. One that is empty is absent, whatever Content-Type
+// says: many clients send the header with every POST.
 func decodeOptionalBody(c *fiber.Ctx, into any) error {
-	if len(c.BodyRaw()) == 0 && c.Get(fiber.HeaderContentType) == "" {
+	if len(c.BodyRaw()) == 0 {
 		return nil
 	}
 	return decodeBody(c, into)

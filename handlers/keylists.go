@@ -22,7 +22,7 @@ type ListKeys struct {
 // ListAudit is the request for rows of the audit.
 type ListAudit struct {
 	Key    string `query:"key" description:"Only rows about or by the key with this id."`
-	Since  string `query:"since" format:"date-time" description:"Only rows since this time."`
+	Since  string `query:"since" format:"date-time" description:"Only rows since this time, in the order of their times; without it, in the order in which they were written."`
 	Limit  int    `query:"limit" example:"50" default:"50" minimum:"1" maximum:"200" description:"The longest list to answer."`
 	Cursor string `query:"cursor" description:"Where to go on: taken from the Link header of the page before."`
 }

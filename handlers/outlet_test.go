@@ -97,7 +97,7 @@ func TestOutletReadersWhoStop(t *testing.T) {
 				t.Error("a body that was not taken counts as sent")
 			}
 		}
-		time.Sleep(readerPatience)
+		time.Sleep(readerPatience + 1)
 		if !out.free() {
 			t.Error("a place is still taken")
 		}

@@ -128,6 +128,14 @@ func (a answer) check(t *testing.T, tg *target, c call) {
 	if id := a.header.Get("X-Request-Id"); !validRequestID.MatchString(id) {
 		t.Errorf("%s: %d with X-Request-ID %q", a.call, a.status, id)
 	}
+	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
+		if got := a.header.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %d with %s %q, want %s", a.call, a.status, name, got, want)
+		}
+	}
+	if hsts := a.header.Get("Strict-Transport-Security"); tg.local() && hsts != "" {
+		t.Errorf("%s: %d over plain HTTP with Strict-Transport-Security %q", a.call, a.status, hsts)
+	}
 	if tg.local() && a.header.Get("Server") != "" {
 		t.Errorf("%s: %d with Server %q", a.call, a.status, a.header.Get("Server"))
 	}

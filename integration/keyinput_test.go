@@ -39,6 +39,18 @@ func checkKeyInput(t *testing.T, tg *target) {
 	for _, verb := range []string{"disable", "enable"} {
 		tg.administer(t, http.MethodPost, path+"/"+verb, "{}").is(t, http.StatusOK, "")
 	}
+	// A client may announce a body that it does not send.
+	for _, header := range []map[string]string{
+		{"Content-Type": "application/json"}, {"Content-Type": "text/plain"}, {"Content-Encoding": "gzip"}, {},
+	} {
+		for _, verb := range []string{"disable", "enable", "rotate", "revoke"} {
+			fresh, _ := tg.issue(t, request{})
+			c := call{method: http.MethodPost, path: "/service/keys/" + fresh.id + "/" + verb, token: tg.admin.token(), header: header}
+			if a := tg.do(t, c); a.status/100 != 2 {
+				t.Errorf("%s without a body, as %v: %d %s", a.call, header, a.status, a.body)
+			}
+		}
+	}
 	checkUnknownKeys(t, tg)
 	checkOutdatedKeys(t, tg)
 }

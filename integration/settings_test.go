@@ -69,35 +69,6 @@ func checkAlgorithm(t *testing.T, bin string) {
 	p.expects(t, signed(`{"alg":"HS512"}`, good, p.secrets.secretKey), "signature verification failed")
 }
 
-// checkCORS: browsers of the configured origins are let through before anybody asks for a token; others are not.
-func checkCORS(t *testing.T, bin string) {
-	const origin = "https://app.example.com"
-	p := startProcess(t, bin, map[string]string{"CORS_ORIGINS": origin})
-	preflight := func(from string) answer {
-		return p.do(t, call{method: http.MethodOptions, path: "/service/account/stevenm", header: map[string]string{
-			"Origin": from, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization",
-		}})
-	}
-	a := preflight(origin)
-	if a.status/100 != 2 || a.header.Get("Access-Control-Allow-Origin") != origin ||
-		!strings.Contains(strings.ToLower(a.header.Get("Access-Control-Allow-Headers")), "authorization") {
-		t.Errorf("preflight: %d %v", a.status, a.header)
-	}
-	for _, from := range []string{"https://evil.example.com", "null", origin + ".evil.com", "http://app.example.com"} {
-		if a := preflight(from); a.header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("preflight of %s: allowed: %v", from, a.header)
-		}
-	}
-	for from, want := range map[string]string{origin: origin, "https://evil.example.com": ""} {
-		for _, token := range []string{"", p.secrets.token()} {
-			a := p.do(t, call{path: "/service/whoami", token: token, header: map[string]string{"Origin": from}})
-			if got := a.header.Get("Access-Control-Allow-Origin"); got != want {
-				t.Errorf("%s, %d: Access-Control-Allow-Origin %q, want %q", from, a.status, got, want)
-			}
-		}
-	}
-}
-
 // checkDocsOff: the page can be switched off, and the service still answers.
 func checkDocsOff(t *testing.T, bin string) {
 	p := startProcess(t, bin, map[string]string{"DOCS_ENABLED": "false"})

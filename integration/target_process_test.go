@@ -30,6 +30,7 @@ func TestBinary(t *testing.T) {
 	}{
 		{"contract on PostgreSQL", checkPostgres},
 		{"faults of PostgreSQL", checkFaults},
+		{"PostgreSQL through PgBouncer", checkPgBouncer},
 		{"first start in an empty folder", checkFirstStart},
 		{"a restart keeps accounts", checkRestart},
 		{"two processes on one store", checkTwoProcesses},

@@ -5,11 +5,9 @@ package middleware
 import (
 	"log/slog"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/middleware/cors"
 
 	"github.com/latchkey-api/latchkey/fault"
 )
@@ -22,6 +20,8 @@ type Options struct {
 	Metrics   *Metrics
 	// RequestTimeout is how long a request may take in all.
 	RequestTimeout time.Duration
+	// OwnTLS says that callers reach the service over HTTPS only, because it serves that itself.
+	OwnTLS bool
 	// CORSOrigins may call from a browser; empty switches CORS off.
 	CORSOrigins []string
 	// TrustedProxies are believed about the address of the client.
@@ -31,27 +31,22 @@ type Options struct {
 // Install puts the chain before every route of app. It is called before the routes are added. The order, outermost
 // first:
 //
-//  1. recovery, for a panic in the chain itself: nothing may end the process
-//  2. request id, so that everything after it can name the request
-//  3. access line and metrics; it turns errors into responses, because it must see the status that is really sent
-//  4. recovery again: a panic below is answered, logged and counted like every other failure
-//  5. framing: what the engine could not read, and broken escapes
-//  6. CORS: a browser's preflight carries no token, so it is answered before any guard
-//  7. the deadline, noted for whoever asks
+//  1. the headers that protect browsers; no answer goes without them
+//  2. recovery, for a panic in the chain itself: nothing may end the process
+//  3. request id, so that everything after it can name the request
+//  4. access line and metrics; it turns errors into responses, because it must see the status that is really sent
+//  5. recovery again: a panic below is answered, logged and counted like every other failure
+//  6. CORS: a browser's preflight carries no token, so it is answered before any guard, and a page may read every refusal
+//  7. framing: what the engine could not read, and broken escapes
+//  8. the deadline, noted for whoever asks
 //
 // Behind it each route adds its own: Route, then what Guard.Protect gives, then the handler.
 func Install(app *fiber.App, o Options) {
-	app.Use(recovery(o.Logger), requestID, access(o), recovery(o.Logger), framing)
+	app.Use(browserProtection(o.OwnTLS), recovery(o.Logger), requestID, access(o), recovery(o.Logger))
 	if len(o.CORSOrigins) > 0 {
-		app.Use(cors.New(cors.Config{
-			AllowOrigins:  strings.Join(o.CORSOrigins, ","),
-			AllowMethods:  "GET,HEAD,POST",
-			AllowHeaders:  "Authorization,Content-Type,X-Request-ID",
-			ExposeHeaders: "Link,Location,RateLimit,RateLimit-Policy,Retry-After,WWW-Authenticate,X-Request-ID",
-			MaxAge:        600,
-		}))
+		app.Use(crossOrigin(o.CORSOrigins))
 	}
-	app.Use(deadline(o.RequestTimeout))
+	app.Use(framing, deadline(o.RequestTimeout))
 }
 
 // routeName is the key under which Route leaves the route's pattern for the access line.

@@ -46,6 +46,9 @@ func Edge(app *fiber.App, draining func() bool) {
 		if conn != nil {
 			conn.Linger()
 		}
+		if noter, ok := ctx.Conn().(originNoter); ok && noter.Origin() != "" {
+			ctx.Request.Header.Set(fiber.HeaderOrigin, noter.Origin()) // the engine drops a header that it cannot read
+		}
 		ctx.SetUserValue(edgeFault{}, engineFault(err))
 		handle(ctx)
 	}
@@ -56,6 +59,9 @@ type lingerer interface {
 	Heard() bool
 	Linger()
 }
+
+// originNoter is a connection that knows which Origin the header of the latest request named, "" for none.
+type originNoter interface{ Origin() string }
 
 // patient is the lingerer that conn is, or that lies below its TLS; nil for none.
 func patient(conn net.Conn) lingerer {
@@ -90,21 +96,10 @@ func pendingFault(c *fiber.Ctx) *fault.Error {
 	return f
 }
 
-// framing refuses requests that could not be read, and those whose target has an escape that is none: what such a path
-// means would be guessed, by us and by a proxy before us, and not always alike. A body that is too large was found
-// behind a sound header, so it is refused after routing, by the route itself.
+// framing refuses what is unreadable.
 func framing(c *fiber.Ctx) error {
-	if f := pendingFault(c); f != nil && f.Code != fault.BodyTooLarge {
+	if f := unreadable(c); f != nil {
 		return f
-	}
-	if path := c.Path(); len(path) > 1 && strings.HasSuffix(path, "//") {
-		return fault.New(fault.NotFound) // the framework would take any number of slashes for one
-	}
-	if !soundEscapes(c.Request().Header.RequestURI()) {
-		return fault.New(fault.BadRequest)
-	}
-	if ambiguousLength(&c.Request().Header) {
-		return fault.New(fault.BadRequest)
 	}
 	err := c.Next()
 	if (c.Method() == fiber.MethodTrace || c.Method() == fiber.MethodOptions) && asFault(err).Code == fault.NotFound {
@@ -113,6 +108,22 @@ func framing(c *fiber.Ctx) error {
 		return fault.New(fault.MethodNotAllowed)
 	}
 	return err
+}
+
+// unreadable is what is wrong with a request that could not be read, or whose target has an escape that is none: what such
+// a path means would be guessed, by us and by a proxy before us, and not always alike. It is nil for one whose body is too
+// large: that was found behind a sound header, so it is refused after routing, by the route itself.
+func unreadable(c *fiber.Ctx) *fault.Error {
+	if f := pendingFault(c); f != nil && f.Code != fault.BodyTooLarge {
+		return f
+	}
+	if path := c.Path(); len(path) > 1 && strings.HasSuffix(path, "//") {
+		return fault.New(fault.NotFound) // the framework would take any number of slashes for one
+	}
+	if !soundEscapes(c.Request().Header.RequestURI()) || ambiguousLength(&c.Request().Header) {
+		return fault.New(fault.BadRequest)
+	}
+	return nil
 }
 
 // ambiguousLength says whether a request has both a Transfer-Encoding and a Content-Length. The engine goes by the

@@ -19,21 +19,24 @@ const (
 			value ->> 'action', value ->> 'target', CAST(value ->> 'count' AS BIGINT)
 		FROM json_each($1) ORDER BY CAST(key AS BIGINT)`
 
-	eventPage = `SELECT seq, ` + eventColumns + ` FROM audit WHERE seq > $1`
-
-	selectEvents = eventPage + oldestFirst
-
-	// Times need not rise with seq: clocks differ, and refusals are written late. The first row is therefore looked up in
-	// the index of times. The 0 that is added keeps the engines from walking over all that is older to find it.
-	selectEventsSince = `SELECT seq, ` + eventColumns + ` FROM audit
-		WHERE seq >= (SELECT min(seq + 0) FROM audit WHERE at >= $3 AND seq > $1) AND at >= $3` + oldestFirst
-
-	// What a key did and what was done to it; each half has its index.
-	selectEventsOf = eventPage + ` AND target = $3 AND at >= $4
-		UNION ALL ` + eventPage + ` AND actor = $3 AND target <> $3 AND at >= $4` + oldestFirst
-
 	deleteEvents = `DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < $1 ORDER BY at LIMIT $2)`
 )
+
+// The pages of the audit. Without a time their order is that of writing, so that whoever reads on from a page misses
+// nothing. With a time it is that of the times, which need not rise with seq: clocks differ, and refusals are written late.
+//
+//nolint:gochecknoglobals // made before main begins
+var (
+	selectEvents      = paged(events, walk{})
+	selectEventsSince = paged(events, walk{since: `$3`})
+
+	// What was done to a key, and what it did.
+	selectEventsOf      = paged(events, walk{equal: []equal{{`target`, `$3`}}}, walk{equal: []equal{{`actor`, `$3`}}})
+	selectEventsOfSince = paged(events,
+		walk{equal: []equal{{`target`, `$3`}}, since: `$4`}, walk{equal: []equal{{`actor`, `$3`}}, since: `$4`})
+)
+
+const events = `SELECT seq, ` + eventColumns + ` FROM audit`
 
 // pruneStep is how many rows PruneEvents removes at once; between two steps others may write.
 const pruneStep = 1000
@@ -46,16 +49,19 @@ type AuditFilter struct {
 	Since time.Time
 }
 
-// Audit lists the rows of the audit, the oldest first, in the order in which they were written, and gives the place
-// where the next page begins, zero when there is none. The list may be empty, it is never nil.
+// Audit lists the rows of the audit, the oldest first: in the order in which they were written, and with Since in the order
+// of their times. It gives the place where the next page begins, zero when there is none. The list may be empty, it is
+// never nil.
 func (s *Store) Audit(ctx context.Context, filter AuditFilter, page Page) ([]keys.Event, Cursor, error) {
 	if !storable(filter.Key) {
 		return []keys.Event{}, Cursor{}, nil
 	}
 	since := micros(filter.Since)
 	switch {
+	case filter.Key != "" && since != 0:
+		return list(ctx, s, ListAudit, page, scanEvent, selectEventsOfSince, filter.Key, since)
 	case filter.Key != "":
-		return list(ctx, s, ListAudit, page, scanEvent, selectEventsOf, filter.Key, since)
+		return list(ctx, s, ListAudit, page, scanEvent, selectEventsOf, filter.Key)
 	case since != 0:
 		return list(ctx, s, ListAudit, page, scanEvent, selectEventsSince, since)
 	default:

@@ -11,3 +11,13 @@ func (s *Store) OccupyWriters() (free func()) {
 		}
 	}
 }
+
+// PagedQueries are all queries of lists, in the form for an engine. They take the row to begin after as $1, a number of rows
+// as $2, and then the values of filters.
+func PagedQueries(engine string) []string {
+	texts := make([]string, len(pagedQueries))
+	for i, query := range pagedQueries {
+		texts[i] = map[string]string{"sqlite": query.sqlite, "postgres": query.postgres}[engine]
+	}
+	return texts
+}

@@ -44,16 +44,17 @@ const (
 		WHERE keys.id = used.id AND keys.last_used_at < used.at`
 )
 
-// The pages of keys. Each combination of filters has a query of its own, so that each finds its index.
-const (
-	keyPage     = `SELECT seq, ` + keyColumns + ` FROM keys WHERE seq > $1`
-	oldestFirst = ` ORDER BY seq LIMIT $2`
-
-	selectKeys                = keyPage + oldestFirst
-	selectKeysOfClient        = keyPage + ` AND client = $3` + oldestFirst
-	selectKeysInState         = keyPage + ` AND state = $3` + oldestFirst
-	selectKeysOfClientInState = keyPage + ` AND client = $3 AND state = $4` + oldestFirst
+// The pages of keys, oldest first.
+//
+//nolint:gochecknoglobals // made before main begins
+var (
+	selectKeys                = paged(keyRows, walk{})
+	selectKeysOfClient        = paged(keyRows, walk{equal: []equal{{`client`, `$3`}}})
+	selectKeysInState         = paged(keyRows, walk{equal: []equal{{`state`, `$3`}}})
+	selectKeysOfClientInState = paged(keyRows, walk{equal: []equal{{`client`, `$3`}, {`state`, `$4`}}})
 )
+
+const keyRows = `SELECT seq, ` + keyColumns + ` FROM keys`
 
 var errNoVersion = errors.New("the store has lost its version of keys")
 
@@ -116,7 +117,7 @@ func (s *Store) Keys(ctx context.Context, filter KeyFilter, page Page) ([]keys.R
 	if !storable(client, state) {
 		return []keys.Record{}, Cursor{}, nil
 	}
-	var query string
+	var query pagedQuery
 	var args []any
 	switch {
 	case client != "" && state != "":

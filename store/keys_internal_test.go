@@ -112,8 +112,9 @@ func TestTheAuditIsNotRewritten(t *testing.T) {
 	}
 }
 
-// A list that sorts, or reads a whole table, gets slower with every row that others add.
-func TestKeysAndAuditAreReadByTheirIndexes(t *testing.T) {
+// Every filter of a list is a part of the index that gives its order: what is read only to be left out costs more with
+// every row that others add. TestNoListScansOrSorts knows all lists, this one their filters.
+func TestTheIndexesOfLists(t *testing.T) {
 	s := openTemp(t)
 	tests := map[string]struct {
 		query string
@@ -123,15 +124,18 @@ func TestKeysAndAuditAreReadByTheirIndexes(t *testing.T) {
 		"a key":             {selectKey, 1, []string{"sqlite_autoindex_keys_1 (id=?)"}},
 		"some keys":         {selectKeysByID, 1, []string{"sqlite_autoindex_keys_1 (id=?)"}},
 		"changes":           {selectKeyChanges, 2, []string{"keys_by_version (version>?)"}},
-		"all keys":          {selectKeys, 2, []string{"PRIMARY KEY (rowid>?)"}},
-		"of a client":       {selectKeysOfClient, 3, []string{"keys_of_client (client=? AND seq>?)"}},
-		"in a state":        {selectKeysInState, 3, []string{"keys_in_state (state=? AND seq>?)"}},
-		"of both":           {selectKeysOfClientInState, 4, []string{"(client=? AND state=? AND seq>?)"}},
-		"audit":             {selectEvents, 2, []string{"PRIMARY KEY (rowid>?)"}},
-		"audit since":       {selectEventsSince, 3, []string{"PRIMARY KEY (rowid>?)", "COVERING INDEX audit_by_time (at>?)"}},
-		"audit of a key":    {selectEventsOf, 4, []string{"(target=? AND seq>?)", "(actor=? AND seq>?)"}},
+		"all keys":          {selectKeys.sqlite, 2, []string{"PRIMARY KEY (rowid>?)"}},
+		"of a client":       {selectKeysOfClient.sqlite, 3, []string{"keys_of_client (client=? AND seq>?)"}},
+		"in a state":        {selectKeysInState.sqlite, 3, []string{"keys_in_state (state=? AND seq>?)"}},
+		"of both":           {selectKeysOfClientInState.sqlite, 4, []string{"(client=? AND state=? AND seq>?)"}},
+		"audit":             {selectEvents.sqlite, 2, []string{"PRIMARY KEY (rowid>?)"}},
+		"audit since":       {selectEventsSince.sqlite, 3, []string{"audit_by_time (at=? AND rowid>?)", "audit_by_time (at>?)"}},
+		"audit of a key":    {selectEventsOf.sqlite, 3, []string{"(target=? AND seq>?)", "(actor=? AND seq>?)"}},
 		"audit too old":     {deleteEvents, 2, []string{"audit_by_time (at<?)", "PRIMARY KEY (rowid=?)"}},
-		"of a user's lists": {selectStoryspaces, 3, []string{"storyspaces_of_account (account_id=? AND seq>?)"}},
+		"of a user's lists": {selectStoryspaces.sqlite, 3, []string{"storyspaces_of_account (account_id=? AND seq>?)"}},
+		"audit of a key since": {selectEventsOfSince.sqlite, 4, []string{
+			"(target=? AND at=? AND seq>?)", "(target=? AND at>?)", "(actor=? AND at=? AND seq>?)", "(actor=? AND at>?)",
+		}},
 	}
 	for name, tt := range tests {
 		rows, err := s.db.write.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+tt.query, []any{"1", 2, 3, 4}[:tt.args]...)
@@ -154,10 +158,6 @@ func TestKeysAndAuditAreReadByTheirIndexes(t *testing.T) {
 			if !strings.Contains(plan.String(), want) {
 				t.Errorf("%s: %q is not in the plan\n%s", name, want, &plan)
 			}
-		}
-		if strings.Contains(plan.String(), "TEMP B-TREE") || strings.Contains(plan.String(), "SCAN keys") ||
-			strings.Contains(plan.String(), "SCAN audit") {
-			t.Errorf("%s: the plan sorts or reads all\n%s", name, &plan)
 		}
 	}
 }

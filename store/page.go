@@ -86,11 +86,10 @@ type scanner interface {
 	Scan(destinations ...any) error
 }
 
-// list reads a page, and gives the place where the next one begins, zero when there is none. The rows of query begin
-// with seq and are in its order; it takes the place to begin after as $1, the limit as $2, and args from $3 on. The
-// list is never nil.
+// list reads a page, and gives the place where the next one begins, zero when there is none. args are the values of query
+// from $3 on. The list is never nil.
 func list[T any](
-	ctx context.Context, s *Store, of List, page Page, scan func(from scanner, seq *int64) (T, error), query string, args ...any,
+	ctx context.Context, s *Store, of List, page Page, scan func(from scanner, seq *int64) (T, error), query pagedQuery, args ...any,
 ) ([]T, Cursor, error) {
 	if page.Limit < 1 {
 		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a page of %d rows", page.Limit))
@@ -100,24 +99,27 @@ func list[T any](
 	}
 	found := []T{}
 	var next Cursor
-	err := s.fault(s.lister.run(ctx, query, func(ctx context.Context, stmt statement) error {
+	err := s.fault(s.lister.run(ctx, s.db.pages(query), func(ctx context.Context, stmt statement) error {
 		// One row more than asked for tells whether there is a next page.
 		rows, err := stmt.QueryContext(ctx, append([]any{page.After.seq, page.Limit + 1}, args...)...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		last := Cursor{list: of}
+		last, this := Cursor{list: of}, Cursor{list: of}
 		for rows.Next() {
+			one, err := scan(rows, &this.seq)
+			if err != nil {
+				return err
+			}
+			if this == last {
+				continue
+			}
 			if len(found) == page.Limit {
 				next = last
 				break
 			}
-			one, err := scan(rows, &last.seq)
-			if err != nil {
-				return err
-			}
-			found = append(found, one)
+			found, last = append(found, one), this
 		}
 		return rows.Err()
 	}))

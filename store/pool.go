@@ -23,7 +23,7 @@ type pool struct {
 	closing <-chan struct{}
 
 	limit           time.Duration
-	repeat          func(error) bool
+	repeat, renew   func(error) bool
 	present, lately func() error
 	// interrupt makes statements of an engine without a limit end with the caller's context. What they read is read in
 	// their first step: the driver interrupts only that one.
@@ -70,7 +70,7 @@ func (p *pool) run(ctx context.Context, query string, use func(context.Context, 
 		}
 	}
 	if p.limit > 0 {
-		return use(ctx, direct{p.db, query})
+		return use(ctx, direct{p, query})
 	}
 	unending := context.WithoutCancel(ctx)
 	if !p.interrupt {
@@ -101,20 +101,34 @@ func (p *pool) deadline(ctx context.Context) time.Time {
 
 // direct is a query of a driver that keeps by itself, for each of its connections, what it prepared.
 type direct struct {
-	db    *sql.DB
+	pool  *pool
 	query string
 }
 
 func (d direct) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
-	return d.db.ExecContext(ctx, d.query, args...)
+	return d.pool.db.ExecContext(ctx, d.query, args...) // who writes tries again by itself; see repeatedly
 }
 
 func (d direct) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
-	return d.db.QueryContext(ctx, d.query, args...)
+	rows, err := d.pool.db.QueryContext(ctx, d.query, args...)
+	if d.again(err) {
+		return d.pool.db.QueryContext(ctx, d.query, args...)
+	}
+	return rows, err
 }
 
 func (d direct) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
-	return d.db.QueryRowContext(ctx, d.query, args...)
+	row := d.pool.db.QueryRowContext(ctx, d.query, args...)
+	if d.again(row.Err()) {
+		return d.pool.db.QueryRowContext(ctx, d.query, args...)
+	}
+	return row
+}
+
+// again reports whether the query, which is a transaction by itself and has failed, may succeed when it is tried once
+// more.
+func (d direct) again(err error) bool {
+	return err != nil && (d.pool.renewed(err) || d.pool.repeat != nil && d.pool.repeat(err))
 }
 
 // transaction is a *sql.Tx that gives each of its statements the whole of the engine's limit.
@@ -220,11 +234,18 @@ const (
 	repeatPause    = time.Millisecond
 )
 
-// repeatedly tries again what may be tried again.
+func (p *pool) renewed(err error) bool { return p.renew != nil && p.renew(err) }
+
+// repeatedly tries again what may be tried again; on a fresh connection once.
 func (p *pool) repeatedly(ctx context.Context, try func() error) error {
 	giveUp := p.deadline(ctx)
+	fresh := false
 	for attempt := 1; ; attempt++ {
 		err := try()
+		if err != nil && !fresh && p.renewed(err) {
+			fresh = true
+			continue
+		}
 		if err == nil || p.repeat == nil || !p.repeat(err) || attempt == repeatAttempts || time.Now().After(giveUp) {
 			return err
 		}

@@ -27,7 +27,7 @@ func TestAListEndsWithItsRequest(t *testing.T) {
 			defer cancel()
 			ended := make(chan error, 1)
 			go func() {
-				_, _, err := list(ctx, s, ListAudit, Page{Limit: 50}, scanEvent, endless)
+				_, _, err := list(ctx, s, ListAudit, Page{Limit: 50}, scanEvent, pagedQuery{sqlite: endless})
 				ended <- err
 			}()
 			select {

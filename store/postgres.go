@@ -44,12 +44,12 @@ func isPostgres(storeURL string) bool {
 }
 
 // openPostgres migrates the database and makes the pool.
-func openPostgres(ctx context.Context, storeURL, environment string) (*database, []string, error) {
-	config, err := postgresConfig(storeURL)
+func openPostgres(ctx context.Context, o Options) (*database, []string, error) {
+	config, err := postgresConfig(o.URL)
 	if err != nil {
 		return nil, nil, err
 	}
-	done, err := migratePostgres(ctx, config.ConnConfig, environment)
+	done, err := migratePostgres(ctx, config.ConnConfig, o.Environment)
 	if err != nil {
 		return nil, nil, postgresSentence(config.ConnConfig, err)
 	}
@@ -59,21 +59,31 @@ func openPostgres(ctx context.Context, storeURL, environment string) (*database,
 	}
 	// Sessions that began while the database took no writes take none later.
 	replace := atMost(time.Second, connections.Reset)
-	db := stdlib.OpenDBFromPool(connections)
+	db := sql.OpenDB(postgresConnector{stdlib.GetPoolConnector(connections)})
+	db.SetMaxIdleConns(0) // the pool keeps them
 	return &database{
 		read: db, readers: postgresConnections,
 		write: db, writers: postgresWriters, keyWriters: postgresKeyWriters,
 		limit:  postgresLimit,
 		repeat: disturbed,
+		renew: func(err error) bool {
+			if !outdated(err) {
+				return false
+			}
+			// What this connection has prepared, the others have as well.
+			connections.Reset()
+			return true
+		},
 		classify: func(err error) fault.Code {
 			if sqlState(err) == "25006" { // read_only_sql_transaction
 				replace()
 			}
 			return classifyPostgres(err)
 		},
+		pages:  pagedQuery.forPostgres,
 		schema: done.newest,
 		listen: func(ctx context.Context, heard func()) error {
-			return listenPostgres(ctx, config.ConnConfig, heard)
+			return listenPostgres(ctx, config.ConnConfig, o.Logger, heard)
 		},
 		finish: func(ctx context.Context) error {
 			closed := make(chan struct{})
@@ -130,18 +140,6 @@ func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// settlePostgres settles what a server may have another default for. It is no part of the URL, because poolers refuse
-// parameters that they do not know.
-func settlePostgres(ctx context.Context, conn *pgx.Conn) error {
-	// The pool sets no limit here, and keeps a place for the connection as long as this takes.
-	ctx, cancel := context.WithTimeout(ctx, postgresLimit)
-	defer cancel()
-	// Every transaction here is written for this isolation. One whose process was stopped or lost in its middle must
-	// not keep its locks: all changes of keys wait for one row.
-	_, err := conn.Exec(ctx, `SET default_transaction_isolation = 'read committed'; SET idle_in_transaction_session_timeout = 3000`)
-	return err
-}
-
 // giveUpSoon bounds what the driver does about a statement whose time is over. On a second connection it asks the server
 // to cancel the statement, and then it waits for the end of the first; it has 15 s for that, in which the first connection
 // keeps its place in the pool. A server that was lost answers on neither, and the one that took over would not be used.
@@ -176,8 +174,11 @@ func giveUpSoon(config *pgxpool.Config) {
 // migratePostgres migrates on a connection of its own, which it closes. The migrations themselves may take longer than a
 // statement that serves a request, so only ctx limits them.
 func migratePostgres(ctx context.Context, config *pgx.ConnConfig, environment string) (migrated, error) {
+	// All of it is one transaction, which a pooler lets alone, but what was prepared in it would be left behind there.
+	unprepared := *config
+	unprepared.DefaultQueryExecMode = pgx.QueryExecModeExec
 	// Each address has postgresLimit, by the configuration.
-	conn, err := stdlib.GetConnector(*config).Connect(ctx)
+	conn, err := stdlib.GetConnector(unprepared).Connect(ctx)
 	if err != nil {
 		return migrated{}, err
 	}
@@ -302,6 +303,9 @@ func disturbed(err error) bool {
 // not the driver's fault.
 func classifyPostgres(err error) fault.Code {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return fault.Unavailable
+	}
+	if outdated(err) {
 		return fault.Unavailable
 	}
 	state := sqlState(err)

@@ -231,7 +231,7 @@ func survives(t *testing.T, s *store.Store, down bool, spoil, mend func()) {
 }
 
 // until waits for a condition that others bring about.
-func until(t *testing.T, what string, done func() bool) {
+func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -245,7 +245,7 @@ func until(t *testing.T, what string, done func() bool) {
 }
 
 // freePort is a port of loopback that nothing uses.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,6 +21,7 @@ func TestErrorsOfPostgres(t *testing.T) {
 		fault.Unavailable: {
 			"08000", "08006", "08P01", "53000", "53100", "53200", "53300", "55P03", "57014", "57P01", "57P02", "57P03", "57P04", "57P05",
 			"58000", "58030", "40001", "40P01", "25006", "25P03", "25P04",
+			"26000", "42P05",
 		},
 		fault.Internal: {"22021", "22P02", "23502", "23503", "23514", "25P02", "42501", "42P01", "42703", "0A000", "P0001", "XX000", "XX001"},
 	}
@@ -34,6 +35,7 @@ func TestErrorsOfPostgres(t *testing.T) {
 	}
 	others := map[fault.Code][]error{
 		fault.Unavailable: {
+			&pgconn.PgError{Code: "0A000", Routine: "RevalidateCachedQuery"},
 			io.EOF, io.ErrUnexpectedEOF, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, pgconn.ErrConnClosed,
 			fmt.Errorf("failed: %w", &pgconn.ConnectError{}),
 		},

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,9 +12,33 @@ import (
 // listenCheck is how often a connection on which nothing is heard must show that it still leads to the server.
 const listenCheck = 5 * time.Second
 
-// listenPostgres listens on a connection of its own, beside the pool, until ctx ends or the connection is lost. It is
-// only for speed: a pooler may keep LISTEN from working, and everybody polls as well.
-func listenPostgres(ctx context.Context, config *pgx.ConnConfig, heard func()) error {
+// listenAgain is how often a way to the server through a pooler is looked at anew.
+const listenAgain = time.Minute
+
+var errPooled = errors.New("a pooler stands before the server")
+
+// listenPostgres listens to the server until ctx ends or the connection is lost. It is only for speed, everybody polls as
+// well: through a pooler, where nobody can listen, it does nothing but look now and then whether it is still there.
+func listenPostgres(ctx context.Context, config *pgx.ConnConfig, logger *slog.Logger, heard func()) error {
+	for first := true; ; first = false {
+		err := listenOnce(ctx, config, heard)
+		if !errors.Is(err, errPooled) {
+			return err
+		}
+		if first {
+			logger.Info("the store does not tell of changes, because a pooler stands before it; they are asked for instead")
+		}
+		select {
+		case <-time.After(listenAgain):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// listenOnce listens on a connection of its own, beside the pool. A LISTEN that went through a pooler would stay behind on
+// a connection of somebody else.
+func listenOnce(ctx context.Context, config *pgx.ConnConfig, heard func()) error {
 	conn, err := pgx.ConnectConfig(ctx, config.Copy()) // each address has postgresLimit
 	if err != nil {
 		return err
@@ -25,7 +50,13 @@ func listenPostgres(ctx context.Context, config *pgx.ConnConfig, heard func()) e
 		_ = conn.Close(ctx)
 	}()
 	err = limited(ctx, postgresLimit, func(ctx context.Context) error {
-		_, err := conn.Exec(ctx, "LISTEN latchkey")
+		pooled, err := isPooled(ctx, conn)
+		if pooled {
+			return errPooled
+		}
+		if err == nil {
+			_, err = conn.Exec(ctx, "LISTEN latchkey")
+		}
 		return err
 	})
 	if err != nil {

@@ -18,7 +18,8 @@ type proxy struct {
 	listener net.Listener
 	conns    map[net.Conn]struct{}
 	loseAt   []byte
-	lost     int // how many connections are
+	ways     []string // where new connections lead to, in turn; server where there are none
+	lost     int      // how many connections are
 }
 
 // startProxy gives the URL of a database as it is reached through a proxy.
@@ -59,6 +60,13 @@ func (p *proxy) lose(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.loseAt = []byte(text)
+}
+
+// lead lets new connections go to these servers, in turn.
+func (p *proxy) lead(to ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ways = to
 }
 
 func (p *proxy) loses(text []byte) bool {
@@ -117,7 +125,13 @@ func (p *proxy) restore(t *testing.T) {
 }
 
 func (p *proxy) connect(near net.Conn) {
-	far, err := net.Dial("tcp", p.server)
+	p.mu.Lock()
+	server := p.server
+	if len(p.ways) > 0 {
+		server, p.ways = p.ways[0], append(p.ways[1:len(p.ways):len(p.ways)], p.ways[0])
+	}
+	p.mu.Unlock()
+	far, err := net.Dial("tcp", server)
 	if err != nil {
 		_ = near.Close()
 		return

@@ -85,6 +85,7 @@ func openSQLite(ctx context.Context, path, environment string) (*database, []str
 		read: read, readers: readers,
 		write: write, writers: 1,
 		classify: classifySQLite,
+		pages:    pagedQuery.forSQLite,
 		schema:   done.newest,
 		present:  file.present,
 		lately:   file.lately,

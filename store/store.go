@@ -15,6 +15,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,8 @@ type Options struct {
 	URL string
 	// Environment is "development" or "production". A store remembers the one that opened it first.
 	Environment string
+	// Logger is told what an operator should know of the open store; nil for nobody.
+	Logger *slog.Logger
 }
 
 // database is what an engine hands over once it is open and its schema is current.
@@ -49,8 +52,13 @@ type database struct {
 	limit time.Duration
 	// repeat reports whether the database ended a transaction for the sake of another one, so that it may be tried again.
 	repeat func(error) bool
+	// renew reports whether a statement failed only because of what its connection had kept from before, and sees to it that
+	// the next one is tried on a fresh connection; nil where connections keep nothing that can be outdated.
+	renew func(error) bool
 	// classify says what an error of the driver means to a caller; Internal where it is not the driver's.
 	classify func(error) fault.Code
+	// pages chooses the engine's form of the query of a list.
+	pages func(pagedQuery) string
 	// schema is the number of the newest migration that this binary knows.
 	schema int64
 	// present fails when what was opened is no longer what new connections would find. lately gives the same answer, or one
@@ -103,6 +111,9 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 	if o.Environment != "development" && o.Environment != "production" {
 		return nil, nil, fmt.Errorf("a store is opened for development or for production, not for %q", o.Environment)
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	db, applied, err := openDatabase(ctx, o)
 	if err != nil {
 		return nil, nil, err
@@ -124,7 +135,8 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 		s.writer = s.keyWriter.behind(1)
 	}
 	for _, p := range []*pool{s.reader, s.lister, s.writer, s.keyWriter} {
-		p.limit, p.repeat, p.present, p.lately = db.limit, db.repeat, db.present, db.lately
+		p.limit, p.repeat, p.renew = db.limit, db.repeat, db.renew
+		p.present, p.lately = db.present, db.lately
 	}
 	return s, applied, nil
 }
@@ -132,7 +144,7 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 // openDatabase chooses the engine.
 func openDatabase(ctx context.Context, o Options) (*database, []string, error) {
 	if isPostgres(o.URL) {
-		return openPostgres(ctx, o.URL, o.Environment)
+		return openPostgres(ctx, o)
 	}
 	path, err := sqlitePath(o.URL)
 	if err != nil {

@@ -14,12 +14,15 @@ type Storyspace struct {
 const (
 	selectStoryspace = `SELECT id, name FROM storyspaces WHERE id = $1`
 
-	selectStoryspaces = `SELECT s.seq, s.id, s.name FROM storyspaces s JOIN accounts a ON a.id = s.account_id
-		WHERE s.seq > $1 AND a.username = $3 ORDER BY s.seq LIMIT $2`
-
 	insertStoryspace = `INSERT INTO storyspaces (id, account_id, name)
 		SELECT $1, id, $2 FROM accounts WHERE username = $3`
 )
+
+// The pages of the storyspaces of a user, oldest first.
+//
+//nolint:gochecknoglobals // made before main begins
+var selectStoryspaces = paged(`SELECT seq, id, name FROM storyspaces`,
+	walk{equal: []equal{{`account_id`, `(SELECT id FROM accounts WHERE username = $3)`}}})
 
 // Storyspaces lists the storyspaces of a user, the oldest first, and gives the place where the next page begins, zero
 // when there is none. The list is empty, never nil, for a user with none and for an unknown one.
