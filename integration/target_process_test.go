@@ -50,6 +50,7 @@ func TestBinary(t *testing.T) {
 		{"keys of the other environment", checkOtherEnvironment},
 		{"revocation reaches every instance", checkFleetRevocation},
 		{"limits hold for all instances", checkFleetLimit},
+		{"an older instance", checkOlderInstance},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.check(t, bin) })
 	}

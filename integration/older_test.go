@@ -1,0 +1,139 @@
+package integration
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// buildOlder builds the program as a version that knows less of keys than those that the others make.
+func buildOlder(t *testing.T) string {
+	t.Helper()
+	const known, less = "const Level = 1\n", "const Level = 0\n"
+	file, err := filepath.Abs("../keys/level.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || strings.Count(string(text), known) != 1 {
+		t.Fatalf("%s does not say %q once: %v", file, known, err)
+	}
+	dir := t.TempDir()
+	older, overlay, bin := filepath.Join(dir, "level.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "latchkey.exe")
+	replaced, err := json.Marshal(map[string]map[string]string{"Replace": {file: older}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, content := range map[string]string{older: strings.Replace(string(text), known, less, 1), overlay: string(replaced)} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, "-o", bin, ".")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// checkOlderInstance: an instance that knows too little of a key refuses it, and can do nothing with it but revoke it.
+func checkOlderInstance(t *testing.T, bin string) {
+	older := buildOlder(t)
+	t.Run("sqlite", func(t *testing.T) {
+		dir, s := t.TempDir(), freshSecrets()
+		checkOlderBeside(t, startProcessIn(t, bin, dir, s, nil), startProcessIn(t, older, dir, s, nil))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		databaseURL, _ := newDatabase(t)
+		s, settings := freshSecrets(), map[string]string{"DATABASE_URL": databaseURL}
+		checkOlderBeside(t, startProcessIn(t, bin, t.TempDir(), s, settings), startProcessIn(t, older, t.TempDir(), s, settings))
+	})
+	t.Run("while it is in use", func(t *testing.T) { checkLevelRises(t, bin) })
+}
+
+func checkOlderBeside(t *testing.T, newer, older *process) {
+	t.Helper()
+	newer.enroll(t)
+	outOfOrder := func(key clientKey) {
+		t.Helper()
+		a := older.do(t, call{path: "/service/whoami", token: key.token(), unready: true})
+		if a.says(t, http.StatusServiceUnavailable); a.header.Get("Retry-After") == "" {
+			t.Errorf("503 with %v, want Retry-After", a.header)
+		}
+		eventually(t, startLimit, "the log says why", func() bool {
+			return strings.Contains(older.log(t), "a newer version of latchkey made or changed the key "+key.id)
+		})
+	}
+	older.do(t, call{path: "/service/whoami", token: older.secrets.token()}).is(t, http.StatusOK, "")
+	for kind, key := range newer.every {
+		outOfOrder(key)
+		outOfOrder(key)
+		for _, args := range [][]string{{"rotate"}, {"disable"}, {"rewrap"}} {
+			verb := args[0]
+			args = append([]string{"keys"}, args...)
+			if verb != "rewrap" {
+				args = append(args, key.id)
+			} else if kind != kindHS256 {
+				continue
+			}
+			stdout, stderr, code := older.run(t, args...)
+			if code != 1 || stdout != "" || !strings.Contains(stderr, "a newer version of latchkey") || !strings.Contains(stderr, key.id) ||
+				strings.Contains(stderr, "the store cannot be used") {
+				t.Errorf("%s by an older version: exit code %d, %s%s", verb, code, stdout, stderr)
+			}
+		}
+		newer.passes(t, key)
+		if shown := older.latchkey(t, "keys", "show", key.id); !strings.Contains(shown, key.id) {
+			t.Errorf("an older version shows\n%s", shown)
+		}
+		if listed := older.latchkey(t, "keys", "list"); !strings.Contains(listed, key.id) {
+			t.Errorf("an older version lists\n%s", listed)
+		}
+		if _, _, code := older.run(t, "explain", key.token()); code != 1 {
+			t.Errorf("explain by an older version: exit code %d", code)
+		}
+
+		token := key.token()
+		older.latchkey(t, "keys", "revoke", key.id)
+		for _, p := range []*process{newer, older} {
+			eventually(t, startLimit, "the revoked key is refused", func() bool { return p.whoami(t, token) == http.StatusUnauthorized })
+			p.barred(t, token)
+		}
+	}
+}
+
+// checkLevelRises: a key that a newer version changes while older instances serve it, tokens remembered or not.
+func checkLevelRises(t *testing.T, bin string) {
+	databaseURL, db := newDatabase(t)
+	s := freshSecrets()
+	fleet := []*process{
+		startProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL}),
+		startProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "TOKEN_CACHE_SIZE": "0"}),
+	}
+	fleet[0].enroll(t)
+	key, token := warm(t, fleet)
+	rise := func(level int) {
+		t.Helper()
+		_, err := db.Exec(`WITH moved AS (UPDATE key_version SET value = value + 1 RETURNING value)
+			UPDATE keys SET level = $1, version = (SELECT value FROM moved) WHERE id = $2`, level, key.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct{ level, status int }{{2, http.StatusServiceUnavailable}, {1, http.StatusOK}, {7, http.StatusServiceUnavailable}} {
+		rise(step.level)
+		for _, p := range fleet {
+			eventually(t, startLimit, "the instance has heard of it", func() bool { return p.whoami(t, token) == step.status })
+			for range 20 {
+				if status := p.whoami(t, token); status != step.status {
+					t.Fatalf("level %d: %d, and %d before", step.level, status, step.status)
+				}
+			}
+		}
+	}
+}
