@@ -57,7 +57,7 @@ type App struct {
 func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *App, err error) {
 	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
 	options := storeOptions(config)
-	options.Logger = logger
+	options.Logger, options.Serving = logger, true
 	a.store, err = store.Open(ctx, options)
 	if err != nil {
 		return nil, err
@@ -168,10 +168,6 @@ func (a *App) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	return a.store.Ready(ctx)
-}
-
-func openStore(ctx context.Context, config configs.Config) (*store.Store, error) {
-	return store.Open(ctx, storeOptions(config))
 }
 
 func storeOptions(config configs.Config) store.Options {

@@ -204,6 +204,35 @@ func TestMigrateAndBackup(t *testing.T) {
 	}
 }
 
+func TestCommandsThatNeedAStoreMakeNone(t *testing.T) {
+	dir := inEmptyFolder(t)
+	const id = "E0123456789A"
+	for _, args := range [][]string{
+		{"keys", "list"},
+		{"keys", "show", id},
+		{"keys", "audit"},
+		{"keys", "rotate", id},
+		{"keys", "enable", id},
+		{"keys", "disable", id},
+		{"keys", "revoke", id},
+		{"keys", "revoke", "--wait", id},
+		{"keys", "rewrap"},
+		{"backup", "copy.db"},
+	} {
+		code, stdout, stderr := run(t, args...)
+		if code != 1 || stdout != "" || !strings.Contains(stderr, "latchkey: there is no store at "+filepath.Join(dir, "data", "latchkey.db")) &&
+			!strings.Contains(stderr, "latchkey: the store "+filepath.Join(dir, "data", "latchkey.db")+" cannot be copied") {
+			t.Errorf("%v: %d %q %q", args, code, stdout, stderr)
+		}
+	}
+	if code, _, stderr := run(t, "config"); code != 0 {
+		t.Errorf("config needs no store: %d %s", code, stderr)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("they made %v, %v", left, err)
+	}
+}
+
 // startServer starts serve in the working directory. stop ends it and returns its exit code and what it said.
 func startServer(t *testing.T) (url string, stop func() (code int, stderr string)) {
 	t.Helper()

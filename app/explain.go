@@ -180,7 +180,9 @@ func explain(ctx context.Context, config configs.Config, header string) (_ *expl
 	}
 	x := &explainer{config: config, raw: raw, said: token.Inspect(raw), now: time.Now()}
 	if keystring.IsID(x.said.KeyID) {
-		x.store, x.storeErr = openExisting(ctx, config)
+		options := storeOptions(config)
+		options.Reading = true
+		x.store, x.storeErr = store.Open(ctx, options)
 		if x.store != nil {
 			defer func() { err = errors.Join(err, x.store.Close()) }()
 			x.record = x.read(ctx, x.said.KeyID)
@@ -210,16 +212,6 @@ func (x *explainer) read(ctx context.Context, id string) *keys.Record {
 		return nil
 	}
 	return &record
-}
-
-// openExisting opens the store, but does not make one: a new store would know nothing of the token.
-func openExisting(ctx context.Context, config configs.Config) (*store.Store, error) {
-	if path, ok := strings.CutPrefix(config.DatabaseURL.Reveal(), "sqlite:"); ok {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("there is no store at %s", path)
-		}
-	}
-	return openStore(ctx, config)
 }
 
 // unopened stands for a store that could not be opened.

@@ -47,9 +47,19 @@ type administration struct {
 	keyring *keys.Keyring
 }
 
-// administrate opens the store for the time of do. sealed says that hs256 keys are made or opened, which takes the
-// master key: whoever does not need it, is not stopped by one that is wrong.
-func (r *command) administrate(sealed bool, do func(administration) error) (err error) {
+// administrate opens the store that is there for the time of do, to change keys in it. sealed says that hs256 keys are
+// made or opened, which takes the master key: whoever does not need it, is not stopped by one that is wrong.
+func (r *command) administrate(sealed bool, do func(administration) error) error {
+	return r.withStore(store.Options{Existing: true}, sealed, do)
+}
+
+// look opens the store that is there for the time of do, to read in it.
+func (r *command) look(do func(administration) error) error {
+	return r.withStore(store.Options{Reading: true}, false, do)
+}
+
+// withStore opens the store as how says, for the time of do.
+func (r *command) withStore(how store.Options, sealed bool, do func(administration) error) (err error) {
 	src := r.sources
 	src.Only = []string{"APP_ENV", "DATABASE_URL"}
 	if sealed {
@@ -59,7 +69,9 @@ func (r *command) administrate(sealed bool, do func(administration) error) (err 
 	if err != nil {
 		return err
 	}
-	opened, err := openStore(r.ctx, loaded.Config)
+	options := storeOptions(loaded.Config)
+	options.Existing, options.Reading = how.Existing, how.Reading
+	opened, err := store.Open(r.ctx, options)
 	if err != nil {
 		return err
 	}
@@ -89,7 +101,7 @@ func (keysCreateCmd) Help() string {
 
 // Run makes a key.
 func (c keysCreateCmd) Run(r *command, all *keysCmd) error {
-	return r.administrate(keystring.Kind(c.Kind) == keystring.HS256, func(a administration) error {
+	return r.withStore(store.Options{}, keystring.Kind(c.Kind) == keystring.HS256, func(a administration) error {
 		request := keys.Request{Client: c.Client, Scopes: c.Scope, Kind: c.Kind, Rate: c.Rate, Burst: c.Burst}
 		if c.Expires != nil {
 			request.ExpiresAt = new(time.Now().Add(*c.Expires))

@@ -261,6 +261,9 @@ func TestListsAreReadToTheirEnd(t *testing.T) {
 
 func TestKeysInWords(t *testing.T) {
 	inEmptyFolder(t)
+	if code, _, stderr := run(t, "migrate"); code != 0 {
+		t.Fatal(stderr)
+	}
 	for _, list := range []string{"list", "audit"} {
 		if code, stdout, stderr := run(t, "keys", list); code != 0 || stdout != "" || !strings.Contains(stderr, "There are no such") {
 			t.Errorf("an empty %s: %d %q %q", list, code, stdout, stderr)

@@ -45,7 +45,7 @@ func (c keysListCmd) Run(r *command, all *keysCmd) error {
 	default:
 		return errors.New("--state must be enabled, disabled or revoked")
 	}
-	return r.administrate(false, func(a administration) error {
+	return r.look(func(a administration) error {
 		records, _, err := pages(0, func(page store.Page) ([]keys.Record, store.Cursor, error) {
 			return a.store.Keys(r.ctx, filter, page)
 		})
@@ -82,7 +82,7 @@ func (c keysShowCmd) Run(r *command, all *keysCmd) error {
 	if err := checkID(c.ID); err != nil {
 		return err
 	}
-	return r.administrate(false, func(a administration) error {
+	return r.look(func(a administration) error {
 		record, err := a.store.Key(r.ctx, c.ID)
 		if err != nil {
 			return sentence(err, c.ID)
@@ -118,7 +118,7 @@ func (c keysAuditCmd) Run(r *command, all *keysCmd) error {
 			return errors.New("--limit must be 1 or more")
 		}
 	}
-	return r.administrate(false, func(a administration) error {
+	return r.look(func(a administration) error {
 		events, more, err := pages(limit, func(page store.Page) ([]keys.Event, store.Cursor, error) {
 			return a.store.Audit(r.ctx, filter, page)
 		})

@@ -22,7 +22,12 @@ func Backup(ctx context.Context, o Options, file string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("the store %s cannot be copied: %w", path, reasonOf(err))
 	}
-	return backupSQLite(ctx, path, file)
+	// A foreign log would be in the copy, and in the store once it is closed.
+	source, err := openSQLiteFile(ctx, path, Options{Existing: true})
+	if err != nil {
+		return err
+	}
+	return errors.Join(backupSQLite(ctx, source, file), source.close())
 }
 
 // reasonOf leaves the path out of an error that has one.
@@ -35,7 +40,7 @@ func reasonOf(err error) error {
 
 // backupSQLite copies the state at one moment while others read and write. The empty file is made first, exclusively
 // and for its owner only; VACUUM INTO accepts it. The copy is on the disk when this returns nil.
-func backupSQLite(ctx context.Context, path, file string) (err error) {
+func backupSQLite(ctx context.Context, source *sqliteFile, file string) (err error) {
 	// Absolute, because SQLite would take a name that begins with "file:" for a URL.
 	file, err = filepath.Abs(file)
 	if err != nil {
@@ -61,11 +66,7 @@ func backupSQLite(ctx context.Context, path, file string) (err error) {
 		return err
 	}
 	// A connection of its own: the copy may take long, and the readers' connections may not run VACUUM.
-	source, err := newSQLiteFile(path)
-	if err != nil {
-		return err
-	}
-	db, err := sqlitePool(source, 1)
+	db, err := sqlitePool(source, "rw", 1)
 	if err != nil {
 		return err
 	}

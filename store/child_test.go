@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 // child opens the store of a file, or of a URL of PostgreSQL. As "register" it creates accounts and prints the id of each
-// that was acknowledged, until it is killed; as "open" it says that the store is open, and leaves when its input ends; as
+// that was acknowledged, until it is killed; as "serve" it does the same with the options of a server; as "open" it says that the store is open, and leaves when its input ends; as
 // "revoke" it says so in the middle of revoking the key E1, and goes on when its input ends.
 func child(ctx context.Context, role, place string) error {
 	if err := become(os.Getenv(childUID)); err != nil {
@@ -44,12 +44,13 @@ func child(ctx context.Context, role, place string) error {
 	if strings.HasPrefix(place, "postgres:") {
 		o.URL = place
 	}
+	o.Serving = role == "serve" || role == "start"
 	s, err := store.Open(ctx, o)
 	if err != nil {
 		return err
 	}
 	switch role {
-	case "open":
+	case "open", "start":
 		fmt.Println("open")
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		return s.Close()

@@ -49,10 +49,25 @@ type dialect struct {
 	tables string
 }
 
+// opening is how a store is opened; see Options.
+type opening struct {
+	environment       string
+	existing, reading bool
+	// prepare runs before anything is written, while nobody else writes; nil for nothing.
+	prepare func(context.Context) error
+}
+
+func (o Options) opening() opening {
+	return opening{environment: o.Environment, existing: o.Existing, reading: o.Reading}
+}
+
+// errNoStore says that there is nothing to open.
+var errNoStore = errors.New("there is no store")
+
 // migrate brings the schema up to date and settles the environment. All of it is one transaction that others wait for
 // from its beginning, so that many processes may open one fresh store at once. goose opens no transaction of its own
 // with WithIsolateDDL; db has a single connection, so what goose does happens inside of ours.
-func migrate(ctx context.Context, db *sql.DB, d dialect, environment string) (done migrated, err error) {
+func migrate(ctx context.Context, db *sql.DB, d dialect, o opening) (done migrated, err error) {
 	if err := d.begin(ctx, db); err != nil {
 		return migrated{}, err
 	}
@@ -65,16 +80,38 @@ func migrate(ctx context.Context, db *sql.DB, d dialect, environment string) (do
 		}
 	}()
 
-	err = limited(ctx, d.limit, func(ctx context.Context) error { return checkOurs(ctx, db, d, environment) })
+	err = limited(ctx, d.limit, func(ctx context.Context) error { return checkOurs(ctx, db, d, o) })
+	if err == nil && o.prepare != nil {
+		err = o.prepare(ctx)
+	}
 	if err != nil {
 		return migrated{}, err
 	}
-	if done, err = up(ctx, d, db); err != nil {
+	provider, err := newProvider(d, db)
+	if err != nil {
 		return migrated{}, err
+	}
+	for _, source := range provider.ListSources() {
+		done.newest = max(done.newest, source.Version)
+	}
+	if o.reading {
+		err = limited(ctx, d.limit, func(ctx context.Context) error { return checkNew(ctx, db, done.newest) })
+		if err != nil {
+			return migrated{}, err
+		}
+		_, err = db.ExecContext(ctx, "ROLLBACK")
+		return done, err
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return migrated{}, err
+	}
+	for _, result := range results {
+		done.applied = append(done.applied, path.Base(result.Source.Path))
 	}
 	err = limited(ctx, d.limit, func(ctx context.Context) error {
 		const remember = `INSERT INTO meta (name, value) VALUES ('environment', $1) ON CONFLICT DO NOTHING`
-		_, err := db.ExecContext(ctx, remember, environment)
+		_, err := db.ExecContext(ctx, remember, o.environment)
 		return err
 	})
 	if err != nil {
@@ -97,17 +134,19 @@ func limited(ctx context.Context, limit time.Duration, do func(context.Context) 
 	return do(ctx)
 }
 
-// checkOurs refuses a database that is neither empty nor a store that this process may use.
-func checkOurs(ctx context.Context, db *sql.DB, d dialect, environment string) error {
+// checkOurs refuses a database that is neither a store that this process may use nor, where one may be made, empty.
+func checkOurs(ctx context.Context, db *sql.DB, d dialect, o opening) error {
 	var tables, meta int
 	if err := db.QueryRowContext(ctx, d.tables).Scan(&tables, &meta); err != nil {
 		return err
 	}
 	switch {
 	case meta > 0:
-		return checkMeta(ctx, db, environment)
+		return checkMeta(ctx, db, o.environment)
 	case tables > 0:
 		return errors.New("it is the database of another program")
+	case o.existing || o.reading:
+		return errNoStore
 	}
 	return nil
 }
@@ -129,27 +168,27 @@ func checkMeta(ctx context.Context, db *sql.DB, environment string) error {
 	return nil
 }
 
-// up applies what is pending. goose keeps no global state and logs nothing this way.
-func up(ctx context.Context, d dialect, db *sql.DB) (migrated, error) {
+// schemaVersion is the number of the newest migration that was applied to the store.
+func schemaVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
+	err = db.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version").Scan(&version)
+	return version, err
+}
+
+// checkNew refuses a schema that would have to be migrated.
+func checkNew(ctx context.Context, db *sql.DB, newest int64) error {
+	version, err := schemaVersion(ctx, db)
+	if err == nil && version < newest {
+		err = fmt.Errorf("its schema has version %d, and this program needs %d: latchkey migrate brings it up to date", version, newest)
+	}
+	return err
+}
+
+// newProvider is goose with our migrations. It keeps no global state and logs nothing this way.
+func newProvider(d dialect, db *sql.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, d.folder)
 	if err != nil {
-		return migrated{}, err
+		return nil, err
 	}
-	provider, err := goose.NewProvider(d.goose, db, files,
+	return goose.NewProvider(d.goose, db, files,
 		goose.WithIsolateDDL(true), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
-	if err != nil {
-		return migrated{}, err
-	}
-	results, err := provider.Up(ctx)
-	if err != nil {
-		return migrated{}, err
-	}
-	var done migrated
-	for _, source := range provider.ListSources() {
-		done.newest = max(done.newest, source.Version)
-	}
-	for _, result := range results {
-		done.applied = append(done.applied, path.Base(result.Source.Path))
-	}
-	return done, nil
 }

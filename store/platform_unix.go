@@ -5,6 +5,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -48,4 +49,20 @@ func syncFolder(path string) error {
 		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// adopt gives a file the mode and the owner of another one.
+func adopt(path string, like fs.FileInfo) error {
+	if stat, ok := like.Sys().(*syscall.Stat_t); ok {
+		var own syscall.Stat_t
+		if err := syscall.Stat(path, &own); err != nil {
+			return err
+		}
+		if own.Uid != stat.Uid || own.Gid != stat.Gid {
+			if err := os.Chown(path, int(stat.Uid), int(stat.Gid)); err != nil {
+				return err
+			}
+		}
+	}
+	return os.Chmod(path, like.Mode().Perm())
 }

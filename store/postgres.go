@@ -49,7 +49,7 @@ func openPostgres(ctx context.Context, o Options) (*database, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	done, err := migratePostgres(ctx, config.ConnConfig, o.Environment)
+	done, err := migratePostgres(ctx, config.ConnConfig, o.opening())
 	if err != nil {
 		return nil, nil, postgresSentence(config.ConnConfig, err)
 	}
@@ -173,7 +173,7 @@ func giveUpSoon(config *pgxpool.Config) {
 
 // migratePostgres migrates on a connection of its own, which it closes. The migrations themselves may take longer than a
 // statement that serves a request, so only ctx limits them.
-func migratePostgres(ctx context.Context, config *pgx.ConnConfig, environment string) (migrated, error) {
+func migratePostgres(ctx context.Context, config *pgx.ConnConfig, o opening) (migrated, error) {
 	// All of it is one transaction, which a pooler lets alone, but what was prepared in it would be left behind there.
 	unprepared := *config
 	unprepared.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -189,7 +189,7 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, environment st
 		_ = db.Close()
 		_ = conn.Close()
 	}()
-	return migrate(ctx, db, postgresDialect(), environment)
+	return migrate(ctx, db, postgresDialect(), o)
 }
 
 // onlyConn hands its connection out once: what one began in a transaction, another must not finish.
@@ -344,6 +344,9 @@ func postgresSentence(config *pgx.ConnConfig, err error) error {
 	server := config.Host
 	if !strings.HasPrefix(server, "/") { // a folder with a socket
 		server = net.JoinHostPort(server, strconv.Itoa(int(config.Port)))
+	}
+	if errors.Is(err, errNoStore) {
+		return fmt.Errorf("there is no store in the database %q on the PostgreSQL server %s", config.Database, server)
 	}
 	return fmt.Errorf("the store %q on the PostgreSQL server %s cannot be opened: %s", config.Database, server, postgresReason(err))
 }

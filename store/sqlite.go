@@ -43,43 +43,44 @@ func sqlitePath(storeURL string) (string, error) {
 
 // openSQLite makes, opens and migrates the file. One connection writes, so that writers wait in line here and not in
 // SQLite's busy loop, and a pool reads beside it, which the write-ahead log allows.
-func openSQLite(ctx context.Context, path, environment string) (*database, []string, error) {
-	if err := createFile(path); err != nil {
-		return nil, nil, unwritable(path, err)
-	}
-	file, err := newSQLiteFile(path)
-	if err != nil {
-		return nil, nil, openingSentence(path, err)
-	}
-	write, err := sqlitePool(file, 1, "synchronous(FULL)")
+func openSQLite(ctx context.Context, path string, o Options) (_ *database, _ []string, err error) {
+	file, err := openSQLiteFile(ctx, path, o)
 	if err != nil {
 		return nil, nil, err
 	}
+	var write, read *sql.DB
+	defer func() {
+		if err != nil {
+			err = openingSentence(path, err)
+			for _, pool := range []*sql.DB{read, write} {
+				if pool != nil {
+					err = errors.Join(err, pool.Close())
+				}
+			}
+			err = errors.Join(err, file.close())
+		}
+	}()
+	pragmas := []string{"synchronous(FULL)"}
+	if o.Reading {
+		pragmas = append(pragmas, "query_only(ON)")
+	}
+	if write, err = sqlitePool(file, "rw", 1, pragmas...); err != nil {
+		return nil, nil, err
+	}
 	readers := max(4, runtime.GOMAXPROCS(0))
-	read, err := sqlitePool(file, readers, "query_only(ON)")
+	if read, err = sqlitePool(file, "rw", readers, "query_only(ON)"); err != nil {
+		return nil, nil, err
+	}
+	done, err := prepareSQLite(ctx, file, write, o)
 	if err != nil {
-		return nil, nil, errors.Join(err, write.Close())
+		return nil, nil, err
 	}
-	var done migrated
-	err = patiently(ctx, func() (err error) {
-		done, err = migrate(ctx, write, sqliteDialect(), environment)
-		return err
-	})
-	if err == nil {
-		// The file remembers this mode, so it is changed only once the file is known to be ours.
-		err = patiently(ctx, func() error {
-			_, err := write.ExecContext(ctx, "PRAGMA journal_mode = WAL")
-			return err
-		})
+	if err := patiently(ctx, func() error { return connectAll(ctx, read, readers) }); err != nil {
+		return nil, nil, err
 	}
-	if err == nil {
-		err = patiently(ctx, func() error { return connectAll(ctx, read, readers) })
-	}
-	if err == nil {
-		err = file.present()
-	}
-	if err != nil {
-		return nil, nil, errors.Join(openingSentence(path, err), read.Close(), write.Close())
+	file.follow()
+	if err := file.present(); err != nil {
+		return nil, nil, err
 	}
 	return &database{
 		read: read, readers: readers,
@@ -90,19 +91,79 @@ func openSQLite(ctx context.Context, path, environment string) (*database, []str
 		present:  file.present,
 		lately:   file.lately,
 		finish: func(ctx context.Context) error {
+			if o.Reading {
+				return nil
+			}
 			// What is durable only in the journal goes to its place. PASSIVE waits for nobody. Closing the last connection does the rest and removes the log.
 			_, err := write.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 			return err
 		},
+		closed: file.close,
 	}, done.applied, nil
 }
 
-func sqliteDialect() dialect {
+// openSQLiteFile makes the file, unless it has to be there, and refuses one that SQLite itself would spoil.
+func openSQLiteFile(ctx context.Context, path string, o Options) (*sqliteFile, error) {
+	if err := checkAbandonedLog(withoutLinks(path)); err != nil {
+		return nil, err
+	}
+	if o.Existing || o.Reading {
+		if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+			return nil, noStoreAt(path)
+		}
+	} else if err := createFile(path); err != nil {
+		return nil, unwritable(path, err)
+	}
+	file, err := newSQLiteFile(path)
+	if err != nil {
+		return nil, unwritable(path, err)
+	}
+	logged, err := file.checkLogs()
+	if err == nil && logged && o.Serving {
+		err = file.checkWhole(ctx, "ro")
+	}
+	if err != nil {
+		return nil, errors.Join(openingSentence(path, err), file.close())
+	}
+	return file, nil
+}
+
+func noStoreAt(path string) error { return fmt.Errorf("there is no store at %s", path) }
+
+// prepareSQLite brings the store into the state in which it is used.
+func prepareSQLite(ctx context.Context, file *sqliteFile, write *sql.DB, o Options) (done migrated, err error) {
+	begin := "BEGIN IMMEDIATE"
+	opening := o.opening()
+	if o.Reading {
+		begin = "BEGIN"
+	} else {
+		opening.prepare = func(ctx context.Context) error { return file.remember(ctx, write, o.Serving) }
+	}
+	err = patiently(ctx, func() (err error) {
+		done, err = migrate(ctx, write, sqliteDialect(begin), opening)
+		return err
+	})
+	if err != nil || o.Reading {
+		return done, err
+	}
+	// The file remembers this mode, so it is changed only once the file is known to be ours.
+	err = patiently(ctx, func() error {
+		_, err := write.ExecContext(ctx, "PRAGMA journal_mode = WAL")
+		return err
+	})
+	if err == nil && o.Serving {
+		err = file.renew(ctx, write)
+	}
+	return done, err
+}
+
+// sqliteDialect opens its transactions with begin.
+func sqliteDialect(begin string) dialect {
 	return dialect{
 		goose:  goose.DialectSQLite3,
 		folder: "migrations/sqlite",
 		begin: func(ctx context.Context, db *sql.DB) error {
-			_, err := db.ExecContext(ctx, "BEGIN IMMEDIATE")
+			_, err := db.ExecContext(ctx, begin)
 			return err
 		},
 		tables: `SELECT count(*), count(*) FILTER (WHERE name = 'meta') FROM sqlite_schema
@@ -129,9 +190,9 @@ func createFile(path string) error {
 
 // sqlitePool has size connections and keeps them open. A URL, with its escapes, is the one form of a file name in
 // which every character may stand. A file that is gone is not made again.
-func sqlitePool(file *sqliteFile, size int, pragmas ...string) (*sql.DB, error) {
+func sqlitePool(file *sqliteFile, mode string, size int, pragmas ...string) (*sql.DB, error) {
 	query := url.Values{
-		"mode": {"rw"},
+		"mode": {mode},
 		// A transaction that may write has the write lock from its beginning: it cannot fail in the middle for want of it.
 		"_txlock": {"immediate"},
 		"_pragma": append([]string{"busy_timeout(2000)", "foreign_keys(ON)", "temp_store(MEMORY)"}, pragmas...),
@@ -181,6 +242,14 @@ func sqliteCode(err error) int {
 	return 0
 }
 
+func isDamage(err error) bool {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return true
+	}
+	return false
+}
+
 func isBusy(err error) bool {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
@@ -209,8 +278,11 @@ func classifySQLite(err error) fault.Code {
 
 // openingSentence says to an operator why the file could not be opened.
 func openingSentence(path string, err error) error {
-	if replaced, ok := errors.AsType[replacedError](err); ok {
-		return replaced
+	if told, ok := errors.AsType[fileError](err); ok {
+		return told // it is a sentence about the file already
+	}
+	if errors.Is(err, errNoStore) {
+		return noStoreAt(path)
 	}
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
@@ -218,7 +290,9 @@ func openingSentence(path string, err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
 		return fmt.Errorf("the store %s is locked by another process", path)
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("the store %s is not a SQLite database", path)
+		return fileError{broken: true, sentence: fmt.Sprintf("the store %s is not a SQLite database", path)}
+	case sqlite3.SQLITE_CORRUPT:
+		return damaged(path, err)
 	}
 	return fmt.Errorf("the store %s cannot be opened: %w", path, err)
 }

@@ -33,6 +33,13 @@ type Options struct {
 	URL string
 	// Environment is "development" or "production". A store remembers the one that opened it first.
 	Environment string
+	// Existing refuses to open a store that is not there; without it, one is made.
+	Existing bool
+	// Reading is Existing for one who only reads: the schema is not brought up to date either, an older one is refused.
+	Reading bool
+	// Serving is for a server, which has the time to look at a SQLite file that was not closed well, and gives the file a new
+	// incarnation.
+	Serving bool
 	// Logger is told what an operator should know of the open store; nil for nobody.
 	Logger *slog.Logger
 }
@@ -66,8 +73,10 @@ type database struct {
 	present, lately func() error
 	// listen is keys.Store's Listen; nil for an engine that tells nobody.
 	listen func(ctx context.Context, heard func()) error
-	// finish does what must be done before the pools are closed; it is called once.
+	// finish does what must be done before the pools are closed; it is called once. closed does what must be done afterwards,
+	// nil for nothing.
 	finish func(context.Context) error
+	closed func() error
 }
 
 // Store is an open store. Its methods may be called from many goroutines.
@@ -150,7 +159,7 @@ func openDatabase(ctx context.Context, o Options) (*database, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return openSQLite(ctx, path, o.Environment)
+	return openSQLite(ctx, path, o)
 }
 
 // Close lets the operations in flight end, for a moment, refuses new ones, and closes the store. Calling it again
@@ -166,6 +175,9 @@ func (s *Store) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 		defer cancel()
 		s.closeErr = errors.Join(s.db.finish(ctx), s.db.read.Close(), s.db.write.Close())
+		if s.db.closed != nil {
+			s.closeErr = errors.Join(s.closeErr, s.db.closed())
+		}
 	})
 	return s.closeErr
 }
@@ -217,7 +229,7 @@ func (s *Store) fault(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return fault.New(fault.NotFound)
 	}
-	if _, replaced := errors.AsType[replacedError](err); replaced {
+	if _, replaced := errors.AsType[fileError](err); replaced {
 		return fault.Wrap(fault.Unavailable, err)
 	}
 	if s.closed() || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
