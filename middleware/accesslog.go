@@ -3,7 +3,6 @@ package middleware
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -22,13 +21,13 @@ const unrouted = "unmatched"
 // access writes the access line and counts. It answers errors itself, because the framework would do so only after
 // this has read the status.
 func access(o Options) fiber.Handler {
-	// Two limits: a flood of refusals must not hide what is wrong with the service itself.
-	refusals := &lineLimit{most: refusalLines, flush: func(suppressed int) {
+	// Two budgets: a flood of refusals must not hide what is wrong with the service itself.
+	refusals := newLineBudget(refusalLines, func(suppressed int) {
 		o.Logger.Warn("refusals not logged one by one", "count", suppressed)
-	}}
-	failures := &lineLimit{most: refusalLines, flush: func(suppressed int) {
+	})
+	failures := newLineBudget(refusalLines, func(suppressed int) {
 		o.Logger.Warn("failed requests not logged one by one", "count", suppressed)
-	}}
+	})
 	return func(c *fiber.Ctx) error {
 		begin := time.Now()
 		err := c.Next()
@@ -47,12 +46,12 @@ func access(o Options) fiber.Handler {
 		o.Metrics.observe(route, method, status, took)
 		key := callerKey(c)
 		if failed != nil {
-			limit := failures
+			budget := failures
 			if refusal(failed.Code) {
 				o.Metrics.refused(failed.Code)
-				limit = refusals
+				budget = refusals
 			}
-			if !limit.allow(begin) {
+			if !budget.allow(time.Now()) {
 				return nil
 			}
 			if !refusal(failed.Code) {
@@ -60,7 +59,7 @@ func access(o Options) fiber.Handler {
 					slog.String("request_id", RequestID(c)), slog.String("route", route), slog.Any("error", failed))...)
 			}
 		}
-		if !o.AccessLog {
+		if !o.AccessLog || status == fiber.StatusOK && probe(route) {
 			return nil
 		}
 		attrs := [10]slog.Attr{
@@ -102,6 +101,9 @@ func bodySize(answer *fasthttp.Response) int {
 	return len(answer.Body())
 }
 
+// probe says whether a route is asked by machines all day. While they are told that all is well, nobody wants to read it.
+func probe(route string) bool { return route == "/livez" || route == "/readyz" }
+
 // levelOf is how bad a failure of the service itself is: a store that cannot be used is seen by readiness, too, and is
 // normal while the service stops.
 func levelOf(code fault.Code) slog.Level {
@@ -125,41 +127,4 @@ func methodOf(c *fiber.Ctx) string {
 		return "other"
 	}
 	return c.Method()
-}
-
-// lineLimit lets a number of lines through in each second and reports how many it held back when the second is over.
-type lineLimit struct {
-	most  int
-	flush func(suppressed int)
-
-	mu         sync.Mutex
-	second     int64
-	lines      int
-	suppressed int
-}
-
-// allow says whether a line of the time now may be written.
-func (l *lineLimit) allow(now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if second := now.Unix(); second != l.second { // also when the clock was set back
-		l.second, l.lines = second, 0
-	}
-	if l.lines < l.most {
-		l.lines++
-		return true
-	}
-	if l.suppressed == 0 {
-		time.AfterFunc(time.Second, l.report)
-	}
-	l.suppressed++
-	return false
-}
-
-func (l *lineLimit) report() {
-	l.mu.Lock()
-	count := l.suppressed
-	l.suppressed = 0
-	l.mu.Unlock()
-	l.flush(count)
 }

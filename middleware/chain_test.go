@@ -200,30 +200,6 @@ func TestMetricsAndAccessLinesKnowOnlyRoutes(t *testing.T) {
 	}
 }
 
-func TestRefusalLinesAreLimited(t *testing.T) {
-	flushed := make(chan int, 1)
-	limit := &lineLimit{most: 100, flush: func(n int) { flushed <- n }}
-	second := time.Unix(1000, 0)
-	written := 0
-	for range 250 {
-		if limit.allow(second) {
-			written++
-		}
-	}
-	if written != 100 {
-		t.Errorf("%d lines in one second", written)
-	}
-	if !limit.allow(second.Add(-time.Hour)) {
-		t.Error("a clock that was set back closes an hour")
-	}
-	if !limit.allow(second.Add(time.Second)) {
-		t.Error("the next second is closed, too")
-	}
-	if got := <-flushed; got != 150 {
-		t.Errorf("%d lines were counted instead of written", got)
-	}
-}
-
 func TestCORS(t *testing.T) {
 	app := service(t, io.Discard, func(o *Options) { o.CORSOrigins = []string{"https://app.example.org"} })
 	preflight := []string{"Origin", "https://app.example.org", "Access-Control-Request-Method", "GET"}
