@@ -61,7 +61,7 @@ func TestKubernetes(t *testing.T) {
 	c := cluster{t: t, bin: buildBinary(t), ran: map[string]string{}}
 	c.start()
 	texts := map[string]string{}
-	for _, name := range []string{"deployment.yaml", "service.yaml", "poddisruptionbudget.yaml", "secret.yaml.example"} {
+	for _, name := range []string{"deployment.yaml", "service.yaml", "poddisruptionbudget.yaml", "networkpolicy.yaml", "secret.yaml.example"} {
 		texts[name] = readFile(t, folder+name)
 	}
 	check := func(name string) func(string) problems {
@@ -89,6 +89,18 @@ func TestKubernetes(t *testing.T) {
 			{"maxUnavailable: 1", "maxUnavailable: 0", "the PodDisruptionBudget lets 0"},
 			{"policy/v1", "policy/v1beta1", "policy/v1beta1"},
 		},
+		"networkpolicy.yaml": {
+			{"      app.kubernetes.io/name: latchkey\n  policy", "      app: latchkey\n  policy", "the NetworkPolicy selects"},
+			{"[Ingress]", "[Egress]", "is one for [Egress]"},
+			{"- port: http", "- port: web", "no port is named web"},
+			{"    - ports:\n        - port: http\n", "", "closes the API"},
+			{"              kubernetes.io/metadata.name: monitoring # yours\n", "              {}\n", "to everybody"},
+			{"    - from:\n        - namespaceSelector:\n            matchLabels:\n              kubernetes.io/metadata.name: monitoring # yours\n      ports", "    - ports", "to everybody"},
+			{"      ports:\n        - port: ops\n", "", "opens every port"},
+			{"- port: ops", "- port: http", "keeps Prometheus out"},
+			{"- port: http", "- port: http\n        - port: ops", "to everybody"},
+			{"namespaceSelector", "namespaceSelectors", "not found in type"},
+		},
 		"secret.yaml.example": {
 			{"replace-me-with-64-random-characters", "8d4f0c1de5a39b27c6e2f7a90b1d3c5e", "JWT_SECRET_KEY could be used"},
 			{"replace-me-with-the-shared-api-key", "0d3ee7d02a6f16c1", "API_KEY could be used"},
@@ -115,7 +127,7 @@ func TestKubernetes(t *testing.T) {
 	for i, path := range applied {
 		applied[i] = filepath.Base(path)
 	}
-	if want := []string{"deployment.yaml", "poddisruptionbudget.yaml", "service.yaml"}; !slices.Equal(applied, want) {
+	if want := []string{"deployment.yaml", "networkpolicy.yaml", "poddisruptionbudget.yaml", "service.yaml"}; !slices.Equal(applied, want) {
 		t.Errorf("kubectl applies %v, want %v", applied, want)
 	}
 }

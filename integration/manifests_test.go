@@ -31,7 +31,8 @@ type manifests struct {
 			Selector       labelSelector
 		}
 	}
-	secret struct {
+	network networkPolicy
+	secret  struct {
 		manifest   `yaml:",inline"`
 		Type       string
 		StringData map[string]string `yaml:"stringData"`
@@ -146,6 +147,7 @@ func readManifests(texts map[string]string) (*manifests, error) {
 		{"deployment.yaml", "apps/v1 Deployment", &m.deployment, &m.deployment.manifest},
 		{"service.yaml", "v1 Service", &m.service, &m.service.manifest},
 		{"poddisruptionbudget.yaml", "policy/v1 PodDisruptionBudget", &m.budget, &m.budget.manifest},
+		{"networkpolicy.yaml", "networking.k8s.io/v1 NetworkPolicy", &m.network, &m.network.manifest},
 		{"secret.yaml.example", "v1 Secret", &m.secret, &m.secret.manifest},
 	} {
 		if err := decodeYAML(texts[file.name], file.into); err != nil {
@@ -171,7 +173,8 @@ func (m *manifests) problems(c *cluster) problems {
 
 	for who, selected := range map[string]map[string]string{
 		"Deployment": spec.Selector.MatchLabels, "Service": m.service.Spec.Selector,
-		"PodDisruptionBudget": m.budget.Spec.Selector.MatchLabels, "spread": pod.Spread[0].Selector.MatchLabels,
+		"PodDisruptionBudget": m.budget.Spec.Selector.MatchLabels, "NetworkPolicy": m.network.Spec.Pods.MatchLabels,
+		"spread": pod.Spread[0].Selector.MatchLabels,
 	} {
 		found.unless(len(selected) > 0 && maps.Equal(selected, spec.Template.Metadata.Labels),
 			"the %s selects %v, and the pods are %v", who, selected, spec.Template.Metadata.Labels)
@@ -184,6 +187,7 @@ func (m *manifests) problems(c *cluster) problems {
 	port := serve.port(m.service.Spec.Ports[0].TargetPort, &found)
 	found.unless(port == c.apiPort, "the Service leads to %s, and the API is at %s", port, c.apiPort)
 
+	m.network.check(c, serve, &found)
 	pod.checkSecurity(dockerfile(c.t).user, &found)
 	found.unless(migrate.Image == serve.Image, "the init container has another image: %s", migrate.Image)
 	serve.checkProbes(c, &found)
