@@ -31,7 +31,6 @@ import (
 const (
 	readTimeout    = 5 * time.Second
 	writeTimeout   = 10 * time.Second
-	idleTimeout    = time.Minute
 	readBufferSize = 16 << 10
 	bodyLimit      = 64 << 10
 	// readyTimeout is how long the store may take to say that it is well.
@@ -50,6 +49,8 @@ type App struct {
 	registry   *prometheus.Registry
 	fiber      *fiber.App
 	draining   atomic.Bool
+	// certificate is nil without TLS.
+	certificate *certificate
 }
 
 // New opens the store and builds everything on it. Its errors are sentences for the operator. The caller closes the App
@@ -74,6 +75,11 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 	}
 	if err := a.someoneCanAuthenticate(ctx); err != nil {
 		return nil, err
+	}
+	if config.TLSCertFile != "" {
+		if a.certificate, err = loadCertificate(config.TLSCertFile, config.TLSKeyFile, logger); err != nil {
+			return nil, err
+		}
 	}
 	a.guard = middleware.NewGuard(a.keyring, policy(config), config.TokenCacheSize)
 	if config.DemoData {
@@ -102,7 +108,7 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 		DisablePreParseMultipartForm: true,
 		EnableTrustedProxyCheck:      true,
 		ErrorHandler:                 middleware.ErrorHandler,
-		IdleTimeout:                  idleTimeout,
+		IdleTimeout:                  config.IdleTimeout,
 		Network:                      fiber.NetworkTCP,
 		ReadBufferSize:               readBufferSize,
 		ReadTimeout:                  readTimeout,
@@ -158,6 +164,21 @@ func (a *App) Close() error {
 		return fmt.Errorf("close the store: %w", err)
 	}
 	return nil
+}
+
+// ReadAgain reads the files again that may change while the service runs.
+func (a *App) ReadAgain() {
+	if a.certificate != nil {
+		a.certificate.readAgain()
+	}
+}
+
+// CountDropped makes a metric of the log lines that were lost.
+func (a *App) CountDropped(lines func() int64) {
+	a.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "latchkey_log_lines_dropped_total",
+		Help: "Log lines that were lost because standard output took them too slowly, or not at all.",
+	}, func() float64 { return float64(lines()) }))
 }
 
 // ready says whether requests should be sent here.

@@ -9,10 +9,12 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/latchkey-api/latchkey/configs"
+	"github.com/latchkey-api/latchkey/internal/logqueue"
 )
 
 // The exit codes of the command line.
@@ -56,6 +58,8 @@ type command struct {
 	name string
 	// sources are the layers of the configuration that the command line adds to.
 	sources configs.Sources
+	// queues stand before stdout and stderr, where the command waits for neither.
+	queues []*logqueue.Queue
 }
 
 // Main runs the command line and returns the exit code: 0, 1 where the command failed, 2 where it was called wrongly.
@@ -90,9 +94,10 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		ctx: ctx, stdout: stdout, stderr: stderr, name: calledAs(args[0]),
 		sources: configs.Sources{Flags: given(flags)},
 	}
+	defer run.flush(context.WithoutCancel(ctx))
 	if err := parsed.Run(run); err != nil {
 		for line := range strings.Lines(err.Error()) {
-			_, _ = fmt.Fprintln(stderr, "latchkey:", strings.TrimSuffix(line, "\n"))
+			_, _ = fmt.Fprintln(run.stderr, "latchkey:", strings.TrimSuffix(line, "\n"))
 		}
 		return exitFailed
 	}
@@ -186,4 +191,23 @@ func (r *command) input(what string, read func() (string, error)) (string, error
 // say prints a sentence for the person at the terminal.
 func (r *command) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.stderr, format+"\n", args...)
+}
+
+// queue puts a queue before w, so that writing never waits for who reads w. missing is as with logqueue.New.
+func (r *command) queue(w io.Writer, missing func(lines int64)) *logqueue.Queue {
+	q := logqueue.New(w, missing)
+	r.queues = append(r.queues, q)
+	return q
+}
+
+// lastWords is how long the end of the program may wait until what is queued is written.
+const lastWords = time.Second
+
+// flush ends the queues.
+func (r *command) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	for _, q := range r.queues {
+		q.Close(ctx)
+	}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -127,62 +126,4 @@ func (l *patientListener) ending() bool {
 func (l *patientListener) ended() error {
 	_ = l.Listener.Close()
 	return net.ErrClosed
-}
-
-// tlsConfig serves the certificate in the two files, and reads it again when one of them changes, so that renewing it
-// needs no restart. A new pair that cannot be used leaves the old one in place.
-func tlsConfig(certFile, keyFile string, logger *slog.Logger) (*tls.Config, error) {
-	pair := &keyPair{certFile: certFile, keyFile: keyFile, logger: logger}
-	if err := pair.load(); err != nil {
-		return nil, fmt.Errorf("TLS_CERT_FILE, TLS_KEY_FILE: %w", err)
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.certificate}, nil
-}
-
-// keyPair is a certificate and the state of its files when it was read.
-type keyPair struct {
-	certFile, keyFile string
-	logger            *slog.Logger
-
-	mu      sync.Mutex
-	current *tls.Certificate
-	seen    [2]time.Time
-	looked  time.Time
-}
-
-// look is how often the files are looked at, at most.
-const look = time.Second
-
-func (p *keyPair) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if now := time.Now(); now.Sub(p.looked) >= look {
-		p.looked = now
-		if p.state() != p.seen {
-			if err := p.load(); err != nil {
-				p.logger.Error("the new TLS certificate cannot be used; the old one stays", "error", err.Error())
-			}
-		}
-	}
-	return p.current, nil
-}
-
-// state is when each file was last changed; zero for one that cannot be seen.
-func (p *keyPair) state() (state [2]time.Time) {
-	for i, file := range []string{p.certFile, p.keyFile} {
-		if info, err := os.Stat(file); err == nil {
-			state[i] = info.ModTime()
-		}
-	}
-	return state
-}
-
-func (p *keyPair) load() error {
-	p.seen = p.state()
-	loaded, err := tls.LoadX509KeyPair(p.certFile, p.keyFile)
-	if err != nil {
-		return err
-	}
-	p.current = &loaded
-	return nil
 }

@@ -1,17 +1,11 @@
 package app
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -73,76 +67,6 @@ func TestConcurrencyLeavesDescriptorsFree(t *testing.T) {
 	if got := concurrency(); got < 1 || got > maxConnections || got > max(1, descriptorLimit()/2) {
 		t.Errorf("%d connections with %d descriptors", got, descriptorLimit())
 	}
-}
-
-// writePair writes a new self-signed certificate with the given name.
-func writePair(t *testing.T, certFile, keyFile, name string, changed time.Time) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(changed.Unix()), DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(file, changed, changed); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestACertificateIsReadAgain(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	var log bytes.Buffer
-	logger := slog.New(slog.NewTextHandler(&log, nil))
-	if _, err := tlsConfig(certFile, keyFile, logger); err == nil {
-		t.Error("files that are not there were accepted")
-	}
-	begin := time.Now().Add(-time.Hour)
-	writePair(t, certFile, keyFile, "first", begin)
-	pair := &keyPair{certFile: certFile, keyFile: keyFile, logger: logger}
-	if err := pair.load(); err != nil {
-		t.Fatal(err)
-	}
-	serves := func(want string) {
-		t.Helper()
-		pair.looked = time.Time{} // as if a second had gone by
-		cert, err := pair.certificate(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if leaf, err := x509.ParseCertificate(cert.Certificate[0]); err != nil || leaf.DNSNames[0] != want {
-			t.Errorf("serves %v, want %s", leaf.DNSNames, want)
-		}
-	}
-	serves("first")
-	writePair(t, certFile, keyFile, "second", begin.Add(time.Minute))
-	serves("second")
-	if err := os.WriteFile(certFile, []byte("half a file"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	serves("second")
-	if !strings.Contains(log.String(), "the old one stays") {
-		t.Error("nobody was told that the new certificate is of no use")
-	}
-	writePair(t, certFile, keyFile, "third", begin.Add(2*time.Minute))
-	serves("third")
 }
 
 func TestHTTPS(t *testing.T) {

@@ -6,17 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"net/http/pprof"
 	"strconv"
 	"time"
-
-	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/middleware/adaptor"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/latchkey-api/latchkey/configs"
-	"github.com/latchkey-api/latchkey/handlers"
 )
 
 // Run listens, serves until ctx ends, and drains. started is called once the service can be reached, with its URL. A
@@ -32,11 +23,8 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 		return stopped(ctx, err)
 	}
 	scheme, host := "http", a.config.Host
-	if a.config.TLSCertFile != "" {
-		settings, err := tlsConfig(a.config.TLSCertFile, a.config.TLSKeyFile, a.logger)
-		if err != nil {
-			return errors.Join(err, public.Close())
-		}
+	if a.certificate != nil {
+		settings := a.certificate.config()
 		public, scheme, host = tls.NewListener(public, settings), "https", certifiedHost(host, settings)
 	}
 	ops, err := a.serveOps(ctx)
@@ -132,54 +120,4 @@ func (a *App) drain(ctx context.Context, public net.Listener, served <-chan erro
 		return fmt.Errorf("SHUTDOWN_TIMEOUT: requests were still under way after %s", a.config.ShutdownTimeout)
 	}
 	return err
-}
-
-// opsServer is the operations address: metrics, health, and profiles in development.
-type opsServer struct {
-	url    string
-	server *http.Server
-}
-
-// serveOps starts the operations address; without OPS_ADDR there is none.
-func (a *App) serveOps(ctx context.Context) (*opsServer, error) {
-	if a.config.OpsAddr == "" {
-		return &opsServer{}, nil
-	}
-	listener, err := listen(ctx, "OPS_ADDR", a.config.OpsAddr, a.logger)
-	if err != nil {
-		return nil, err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
-	health := fiber.New(fiber.Config{DisableStartupMessage: true, ErrorHandler: a.fiber.Config().ErrorHandler})
-	health.Get("/livez", handlers.Live)
-	health.Get("/readyz", handlers.Ready(a.ready))
-	mux.Handle("GET /livez", adaptor.FiberApp(health))
-	mux.Handle("GET /readyz", adaptor.FiberApp(health))
-	if a.config.AppEnv == configs.Development {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	}
-	server := &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: readTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    readBufferSize,
-	}
-	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			a.logger.Error("the operations address ended", "error", err.Error())
-		}
-	}()
-	host, _, _ := net.SplitHostPort(a.config.OpsAddr)
-	return &opsServer{url: "http://" + reachable(host, listener.Addr()), server: server}, nil
-}
-
-func (o *opsServer) close() error {
-	if o.server == nil {
-		return nil
-	}
-	return o.server.Close()
 }

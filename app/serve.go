@@ -2,6 +2,10 @@ package app
 
 import (
 	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/latchkey-api/latchkey/configs"
 )
@@ -16,6 +20,12 @@ func (serveCmd) Help() string {
 
 // Run serves until the context ends.
 func (serveCmd) Run(r *command) (err error) {
+	r.stderr = r.queue(r.stderr, nil)
+	signal.Ignore(syscall.SIGPIPE) // the reader of standard output is gone, and that is no reason to stop
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
 	loaded, err := configs.LoadAndValidate(r.sources)
 	if err != nil {
 		return err
@@ -28,7 +38,10 @@ func (serveCmd) Run(r *command) (err error) {
 		}
 		config = loaded.Config
 	}
-	a, err := New(r.ctx, config, newLogger(config, r.stdout))
+	var logger *slog.Logger
+	log := r.queue(r.stdout, func(lines int64) { logger.Warn("log lines are missing here", "count", lines) })
+	logger = newLogger(config, log)
+	a, err := New(r.ctx, config, logger)
 	if r.ctx.Err() != nil && err != nil { // asked to stop before it could serve
 		return nil
 	}
@@ -36,6 +49,19 @@ func (serveCmd) Run(r *command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
+	a.CountDropped(log.Dropped)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				a.ReadAgain()
+			case <-done:
+				return
+			}
+		}
+	}()
 	return a.Run(r.ctx, func(url string) {
 		for _, warning := range warnings(loaded) {
 			a.logger.Warn(warning)

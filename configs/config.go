@@ -52,6 +52,7 @@ type Config struct {
 	RequestTimeout  time.Duration
 	ShutdownTimeout time.Duration
 	DrainDelay      time.Duration
+	IdleTimeout     time.Duration
 
 	TLSCertFile string
 	TLSKeyFile  string

@@ -46,6 +46,7 @@ func TestValuesThatAreRefused(t *testing.T) {
 		"REQUEST_TIMEOUT":             {"", "5", "0s", "-1s"},
 		"SHUTDOWN_TIMEOUT":            {"", "0", "0s", "-1s"},
 		"DRAIN_DELAY":                 {"", "-1s", "2"},
+		"IDLE_TIMEOUT":                {"", "60", "0s", "-1s"},
 		"TRUSTED_PROXIES":             {"*", "10.0.0.1,*", "0.0.0.0/0", "::/0", "10.0.0.0/33", "proxy", "10.0.0.1,,10.0.0.2", "::ffff:0:0/96", "::ffff:10.0.0.1", "fe80::1%eth0", "10.0.0.1/8/8"},
 		"CORS_ORIGINS":                {"*", "https://*", "null", "app.example", "https://a.example/", "https://a.example/x", "https://u@a.example", "https://a.example?x", "https://a.example#x", "ftp://a.example", "https://", "https://a:0x1", "https://a:70000", "https://a:", "https://a.example,,"},
 		"DOCS_ENABLED":                {"", "no"},

@@ -145,6 +145,11 @@ func settings() []setting {
 			name: "DRAIN_DELAY", fallback: "0s", about: "how long a stopping server goes on accepting, unready; 2s in production",
 			binding: into(func(c *Config) *time.Duration { return &c.DrainDelay }, delay()),
 		},
+		{
+			name: "IDLE_TIMEOUT", fallback: "75s",
+			about:   "how long a connection may wait for its next request; longer than a balancer keeps one (60 s)",
+			binding: into(func(c *Config) *time.Duration { return &c.IdleTimeout }, timeout()),
+		},
 
 		{
 			name: "TLS_CERT_FILE", optional: true, about: "certificate (PEM) to serve HTTPS itself; read again when it changes",

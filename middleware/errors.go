@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
@@ -15,8 +14,8 @@ import (
 // challenge is how every WWW-Authenticate header begins (RFC 6750, section 3).
 const challenge = `Bearer realm="latchkey"`
 
-// retryAfter is what a caller is asked to wait, in seconds, when the store cannot be used.
-const retryAfter = 1
+// RetryAfter is what a caller is asked to wait, in seconds, when the store cannot be used.
+const RetryAfter = "1"
 
 // StatusOf is the HTTP status of a code: the only place where the two meet.
 func StatusOf(code fault.Code) int {
@@ -100,7 +99,7 @@ func respond(ctx *fasthttp.RequestCtx, f *fault.Error) {
 		header.Set(fiber.HeaderWWWAuthenticate, value)
 	}
 	if f.Code == fault.Unavailable {
-		header.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfter))
+		header.Set(fiber.HeaderRetryAfter, RetryAfter)
 	}
 	header.Set(fiber.HeaderCacheControl, "no-store")
 	header.SetContentType(fiber.MIMEApplicationJSON)

@@ -1,0 +1,119 @@
+package listener
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// pair is both ends of a connection that a listener accepted.
+type pair struct{ client, server net.Conn }
+
+func open(t *testing.T, l net.Listener) pair {
+	t.Helper()
+	client, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = client.Close(), server.Close() })
+	return pair{client, server}
+}
+
+// isOpen says whether what one end sends arrives at the other.
+func (p pair) isOpen(t *testing.T) bool {
+	t.Helper()
+	_ = p.client.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_, _ = p.server.Write([]byte{1})
+	n, err := p.client.Read(make([]byte, 1))
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	return n == 1
+}
+
+func newest(t *testing.T, most int) *Newest {
+	t.Helper()
+	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = inner.Close() })
+	return NewNewest(inner, most)
+}
+
+func TestTheOldestGivesItsPlaceUp(t *testing.T) {
+	l := newest(t, 3)
+	var pairs []pair
+	for range 10 {
+		pairs = append(pairs, open(t, l))
+	}
+	for i, p := range pairs {
+		if got, want := p.isOpen(t), i >= 7; got != want {
+			t.Errorf("connection %d of 10 is open: %v, want %v", i, got, want)
+		}
+	}
+}
+
+func TestAFinishedRequestMakesAConnectionNew(t *testing.T) {
+	l := newest(t, 2)
+	first, second := open(t, l), open(t, l)
+	l.Renew(first.server)
+	third := open(t, l)
+	if !first.isOpen(t) || second.isOpen(t) || !third.isOpen(t) {
+		t.Error("the connection that waited longest is not the one that was closed")
+	}
+	l.Renew(second.server) // that is closed already, which must not give it a place
+	fourth := open(t, l)
+	if first.isOpen(t) || !third.isOpen(t) || !fourth.isOpen(t) {
+		t.Error("a closed connection has a place")
+	}
+}
+
+func TestAClosedConnectionLeavesItsPlace(t *testing.T) {
+	l := newest(t, 2)
+	first, second := open(t, l), open(t, l)
+	for range 3 {
+		_ = second.server.Close()
+	}
+	third := open(t, l)
+	if !first.isOpen(t) || !third.isOpen(t) {
+		t.Error("a connection was closed although there was a place")
+	}
+}
+
+func TestConnectionsComeAndGoAtOnce(t *testing.T) {
+	l := newest(t, 4)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				if client, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String()); err == nil {
+					_ = client.Close()
+				}
+			}
+		})
+	}
+	for range 8 * 50 {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			l.Renew(conn)
+			_ = conn.Close()
+		})
+	}
+	all.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns.Len() != 0 {
+		t.Errorf("%d places are taken by nobody", l.conns.Len())
+	}
+}
