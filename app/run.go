@@ -27,6 +27,9 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 		settings := a.certificate.config()
 		public, scheme, host = tls.NewListener(public, settings), "https", certifiedHost(host, settings)
 	}
+	if len(a.config.CORSOrigins) > 0 {
+		public = originListener{public}
+	}
 	ops, err := a.serveOps(ctx)
 	if err != nil {
 		return errors.Join(stopped(ctx, err), public.Close())
