@@ -221,9 +221,9 @@ type unopened struct {
 	why error
 }
 
-// Key fails.
-func (u unopened) Key(context.Context, string) (keys.Record, error) {
-	return keys.Record{}, fault.Wrap(fault.Unavailable, u.why)
+// KeysByID fails.
+func (u unopened) KeysByID(context.Context, []string) ([]keys.Record, error) {
+	return nil, fault.Wrap(fault.Unavailable, u.why)
 }
 
 // verdict is what the guard makes of a request with the given header. It is the service's own guard, run on a request

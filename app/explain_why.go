@@ -53,10 +53,27 @@ func (x *explainer) malformed() finding {
 		return finding{"it is API_KEY itself", "Send a token that has API_KEY as its apiKey claim: latchkey token prints one."}
 	case strings.ContainsAny(x.raw, " \t"):
 		return finding{"there is a space in it", `Send the header "Authorization: Bearer <token>", with one token and no other scheme.`}
+	case x.said.Claim != "":
+		return finding{x.said.Malformed, shape(x.said.Claim)}
 	case x.said.Malformed == "":
 		return finding{what: "it has not the form of a token"}
 	default:
 		return finding{what: x.said.Malformed}
+	}
+}
+
+// shape says what a claim must be.
+func shape(claim string) string {
+	switch claim {
+	case "exp", "nbf", "iat":
+		return "Make " + claim + " a NumericDate (RFC 7519): a JSON number without quotes, the seconds since 1970, such as 1767225600. " +
+			"Milliseconds, texts and lists are none."
+	case "scope":
+		return `Make scope one text of names with a space between them (RFC 8693), such as "accounts:read accounts:write", and no list.`
+	case "aud":
+		return "Make aud one text, or a list of texts."
+	default:
+		return "Make " + claim + " one text."
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -13,6 +14,8 @@ import (
 type Inspection struct {
 	// Malformed says where the form is broken, "" where it is sound. It quotes single characters and nothing else.
 	Malformed string
+	// Claim is the claim whose type or range is what Malformed says, "" where it is something else.
+	Claim string
 	// Algorithm is the alg of the header, "" where there is none or where it is no string.
 	Algorithm string
 	// NamesKey says whether the header has a kid, and KeyID is that kid, "" where it is no string.
@@ -80,12 +83,42 @@ func (i *Inspection) readPayload(payload []byte) error {
 	}
 	var claims Claims
 	for _, m := range members {
-		if !claims.set(m) {
-			return fmt.Errorf("the claim %s has the wrong type or range", m.name) // one of the few that have a type
+		if !claims.set(m) { // one of the few that have a type
+			if i.Malformed == "" {
+				i.Claim = m.name
+			}
+			return fmt.Errorf("the claim %s is %s", m.name, kindOf(m.value))
 		}
 	}
 	i.Claims = claims
 	return nil
+}
+
+// kindOf says what a value is, without a part of it. Of a number that is no NumericDate it says what it may count.
+func kindOf(value []byte) string {
+	switch value[0] {
+	case '"':
+		return "a text"
+	case '[':
+		return "a list, or one of other values than texts"
+	case '{':
+		return "an object"
+	case 't', 'f':
+		return "true or false"
+	case 'n':
+		return "null"
+	}
+	number, err := strconv.ParseFloat(string(value), 64)
+	// Between 2001 and 2286 seconds have ten digits.
+	for _, unit := range []struct {
+		name string
+		per  float64
+	}{{"milliseconds", 1e3}, {"microseconds", 1e6}, {"nanoseconds", 1e9}} {
+		if seconds := number / unit.per; err == nil && seconds >= 1e9 && seconds < 1e10 {
+			return "a number that seems to count " + unit.name
+		}
+	}
+	return "a number"
 }
 
 // decode decodes a segment, or says why it is none.

@@ -58,11 +58,26 @@ func TestInspectSaysWhereTheFormIsBroken(t *testing.T) {
 		{join(b64(`[]`), payload, signature), "the header is not a strict JSON object"},
 		{join(b64(`{"alg":"HS256","alg":"none"}`), payload, signature), "the header is not a strict JSON object"},
 		{join(header, b64(`null`), signature), "the payload is not a strict JSON object"},
-		{join(header, b64(`{"exp":"1"}`), signature), "the claim exp has the wrong type"},
-		{join(header, b64(`{"aud":1}`), signature), "the claim aud has the wrong type"},
+		{join(header, b64(`{"exp":"1"}`), signature), "the claim exp is a text"},
+		{join(header, b64(`{"aud":1}`), signature), "the claim aud is a number"},
+		{join(header, b64(`{"iat":1767225600123}`), signature), "the claim iat is a number that seems to count milliseconds"},
+		{join(header, b64(`{"nbf":1767225600123456}`), signature), "the claim nbf is a number that seems to count microseconds"},
+		{join(header, b64(`{"exp":1.767225600123456e18}`), signature), "the claim exp is a number that seems to count nanoseconds"},
+		{join(header, b64(`{"exp":-1}`), signature), "the claim exp is a number"},
+		{join(header, b64(`{"exp":1e400}`), signature), "the claim exp is a number"},
+		{join(header, b64(`{"exp":[1]}`), signature), "the claim exp is a list"},
+		{join(header, b64(`{"scope":["a"]}`), signature), "the claim scope is a list"},
+		{join(header, b64(`{"aud":[1]}`), signature), "the claim aud is a list, or one of other values than texts"},
+		{join(header, b64(`{"iss":{}}`), signature), "the claim iss is an object"},
+		{join(header, b64(`{"sub":null}`), signature), "the claim sub is null"},
+		{join(header, b64(`{"jti":true}`), signature), "the claim jti is true or false"},
 	} {
-		if got := token.Inspect(tt.raw).Malformed; !strings.Contains(got, tt.want) {
-			t.Errorf("%q: %q, want %q", tt.raw, got, tt.want)
+		seen := token.Inspect(tt.raw)
+		if !strings.Contains(seen.Malformed, tt.want) {
+			t.Errorf("%q: %q, want %q", tt.raw, seen.Malformed, tt.want)
+		}
+		if _, of, _ := strings.Cut(tt.want, "the claim "); seen.Claim != strings.SplitN(of, " ", 2)[0] {
+			t.Errorf("%q: the claim is %q", tt.raw, seen.Claim)
 		}
 	}
 }
