@@ -307,7 +307,7 @@ func TestRevokeNamesWhoIsLate(t *testing.T) {
 	config := testConfig(t)
 	a := newApp(t, config, io.Discard)
 	// An instance that is alive for the next seconds, and sees nothing.
-	if err := a.store.Beat(t.Context(), "sleeper", 0); err != nil {
+	if _, err := a.store.Beat(t.Context(), "sleeper", 0, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	inEmptyFolder(t)

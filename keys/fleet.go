@@ -152,11 +152,11 @@ func differ(a, b shares) bool {
 	return false
 }
 
-// divides keeps the limits divided until ctx ends.
+// divides keeps the limits divided until ctx ends. It looks at the others when the store's turn or this instance's
+// heartbeat says that there is something to see, and when its own keys are asked for more than the others know.
 func (k *Keyring) divides(ctx context.Context) {
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()
-	last := k.monotonic()
 	for {
 		turned := false
 		select {
@@ -166,9 +166,7 @@ func (k *Keyring) divides(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		news := k.measure()
-		if now := k.monotonic(); turned || news || now-last >= beatEvery {
-			last = now
+		if news := k.measure(); turned || news {
 			k.report("how limits are divided", k.Divide(ctx))
 		}
 		if turned { // whoever tells often is not answered more often
@@ -197,8 +195,8 @@ func (k *Keyring) Divide(ctx context.Context) error {
 	}
 	asked := k.limits.asked()
 	own, others := k.fleet(live)
-	// What counts is what the others can read, which need not be what this instance has last tried to say.
-	if next, _ := divide(asked, own, others); !differ(next, parseShares(this.Shares)) {
+	// The others go by what they can read, which need not be what this instance has last tried to say, or has still.
+	if next, _ := divide(asked, own, others); !differ(next, parseShares(this.Shares)) && !differ(next, own) {
 		return nil
 	}
 	var next shares

@@ -166,23 +166,24 @@ func TestTheLimitHoldsForTheFleet(t *testing.T) {
 // unreachable is a store that can be cut off as a whole.
 type unreachable struct {
 	keys.Store
-	cut atomic.Bool
+	cut   atomic.Bool
+	blind atomic.Bool // only the other instances cannot be seen
 }
 
 var errCut = fault.Wrap(fault.Unavailable, errors.New("cut off"))
 
 func (u *unreachable) Instances(ctx context.Context, within time.Duration) (map[string]keys.Instance, error) {
-	if u.cut.Load() {
+	if u.cut.Load() || u.blind.Load() {
 		return nil, errCut
 	}
 	return u.Store.Instances(ctx, within)
 }
 
-func (u *unreachable) Beat(ctx context.Context, instance string, version int64) error {
+func (u *unreachable) Beat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
 	if u.cut.Load() {
-		return errCut
+		return keys.Fleet{}, errCut
 	}
-	return u.Store.Beat(ctx, instance, version)
+	return u.Store.Beat(ctx, instance, version, within)
 }
 
 func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
@@ -190,7 +191,7 @@ func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
 	u := &unreachable{Store: s.Store}
 	one := newRing(t, u, func(o *keys.Options) { o.Instance = "one" })
 	for _, name := range []string{"two", "three"} {
-		if err := s.Beat(t.Context(), name, 0); err != nil {
+		if _, err := s.Beat(t.Context(), name, 0, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -228,7 +229,7 @@ func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
 	if got := remaining(); got != 10 {
 		t.Errorf("without a beat it lets %d through", got)
 	}
-	if err := s.Beat(t.Context(), "one", 0); err != nil {
+	if _, err := s.Beat(t.Context(), "one", 0, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if err := one.Divide(t.Context()); err != nil {
@@ -329,7 +330,7 @@ func TestAnInstanceTakesLessBeforeAndMoreAfterItSaysSo(t *testing.T) {
 		if err := s.Leave(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Beat(t.Context(), name, 0); err != nil {
+		if _, err := s.Beat(t.Context(), name, 0, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -342,7 +343,7 @@ func TestAnInstanceTakesLessBeforeAndMoreAfterItSaysSo(t *testing.T) {
 
 func TestThePartOfTheDeadIsFree(t *testing.T) {
 	s := openStore(t)
-	if err := s.Beat(t.Context(), "dead", 0); err != nil { // and never again
+	if _, err := s.Beat(t.Context(), "dead", 0, time.Minute); err != nil { // and never again
 		t.Fatal(err)
 	}
 	f := startFleet(t, s, 1)

@@ -18,7 +18,11 @@ import (
 // that of its kind.
 func newer(t *testing.T, s keys.Store, of keys.Record, letter string, kind keystring.Kind) keys.Record {
 	t.Helper()
-	of.ID, of.Kind, of.Level = letter+of.ID[1:11]+"z", kind, keys.Level+1
+	last := "z"
+	if strings.HasSuffix(of.ID, last) {
+		last = "y"
+	}
+	of.ID, of.Kind, of.Level = letter+of.ID[1:11]+last, kind, keys.Level+1
 	made, err := s.CreateKey(t.Context(), of, keys.Event{At: time.Now(), Actor: cli(), Action: keys.ActionCreate, Target: of.ID, Count: 1})
 	if err != nil {
 		t.Fatal(err)

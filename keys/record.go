@@ -107,6 +107,14 @@ type Instance struct {
 	Shares string
 }
 
+// Fleet is what a heartbeat tells of the instances that live.
+type Fleet struct {
+	// Others is how many there are beside the one that beats.
+	Others int
+	// Dividing is whether any of them, or the one that beats, has shares.
+	Dividing bool
+}
+
 // Store is what the keyring needs of a store. Its errors are faults; fault.Unavailable when the store cannot be used.
 //
 // Every change of a key moves the store's version of keys on by one, in the transaction of the change: it is a row that
@@ -143,8 +151,9 @@ type Store interface { //nolint:interfacebloat // all that the domain needs of s
 	AppendEvents(ctx context.Context, events []Event) error
 	// PruneEvents removes the rows of the audit that are older than before.
 	PruneEvents(ctx context.Context, before time.Time) error
-	// Beat says that the instance is alive and has seen the keys as of version. The store's clock says when.
-	Beat(ctx context.Context, instance string, version int64) error
+	// Beat says that the instance is alive and has seen the keys as of version, and gives what there is of those that have
+	// beaten within the given time. The store's clock says when.
+	Beat(ctx context.Context, instance string, version int64, within time.Duration) (Fleet, error)
 	// Leave forgets the instance, when it stops.
 	Leave(ctx context.Context, instance string) error
 	// Instances are the instances that have beaten within the given time.

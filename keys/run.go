@@ -202,7 +202,17 @@ func (k *Keyring) beat(ctx context.Context) error {
 	if version == unasked {
 		version = 0 // whoever asks who has seen a change waits for the first poll: what is said here outlasts it
 	}
-	return k.Store.Beat(ctx, k.Instance, version)
+	fleet, err := k.Store.Beat(ctx, k.Instance, version, dividedFor)
+	if err != nil {
+		return err
+	}
+	k.mu.RLock()
+	news := fleet.Others != k.instances-1 || fleet.Dividing || len(k.parts) > 0
+	k.mu.RUnlock()
+	if news {
+		signal(k.turned)
+	}
+	return nil
 }
 
 func (k *Keyring) leave(ctx context.Context) {

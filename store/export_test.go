@@ -1,5 +1,7 @@
 package store
 
+import "database/sql"
+
 // OccupyWriters takes every place for writing resources, until the function that it gives is called.
 func (s *Store) OccupyWriters() (free func()) {
 	for range cap(s.writer.places) {
@@ -20,4 +22,11 @@ func PagedQueries(engine string) []string {
 		texts[i] = map[string]string{"sqlite": query.sqlite, "postgres": query.postgres}[engine]
 	}
 	return texts
+}
+
+// UseDB makes everything that is asked from now on be asked through db.
+func (s *Store) UseDB(db *sql.DB) {
+	for _, p := range []*pool{s.reader, s.lister, s.writer, s.keyWriter} {
+		p.db = db
+	}
 }

@@ -15,12 +15,12 @@ func TestInstancesAreJudgedByTheStoresClock(t *testing.T) {
 		p := newPlace(t)
 		s := p.open(t)
 		for _, name := range []string{"now", "late", "lost"} {
-			if err := s.Beat(t.Context(), name, 1); err != nil {
+			if _, err := s.Beat(t.Context(), name, 1, time.Minute); err != nil {
 				t.Fatal(err)
 			}
 		}
 		p.tamper(t, "UPDATE instances SET beat_at = beat_at - 60000000 WHERE id = 'late'")
-		p.tamper(t, "UPDATE instances SET beat_at = beat_at - 86460000000 WHERE id = 'lost'")
+		p.tamper(t, "UPDATE instances SET beat_at = beat_at - 660000000 WHERE id = 'lost'")
 		isLive := func(within time.Duration, want ...string) {
 			t.Helper()
 			live, err := s.Instances(t.Context(), within)
@@ -34,14 +34,14 @@ func TestInstancesAreJudgedByTheStoresClock(t *testing.T) {
 			}
 		}
 		isLive(30*time.Second, "now")
-		isLive(12*time.Hour, "now", "late")
+		isLive(5*time.Minute, "now", "late")
 		isLive(48*time.Hour, "now", "late", "lost")
-		// Who comes makes the store forget who stopped a day ago without leaving.
-		if err := s.Beat(t.Context(), "new", 1); err != nil {
+		// Who comes makes the store forget who stopped ten minutes ago without leaving.
+		if _, err := s.Beat(t.Context(), "new", 1, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		isLive(48*time.Hour, "now", "late", "new")
-		if err := s.Beat(t.Context(), "late", 2); err != nil {
+		if _, err := s.Beat(t.Context(), "late", 2, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		isLive(30*time.Second, "now", "late", "new")
@@ -127,9 +127,11 @@ func TestPostgresTellsWhatChanges(t *testing.T) {
 	_, err = s.ChangeKey(t.Context(), "E1", keys.Event{Target: "E1"}, revoke)
 	must("revoke", err)
 	hear(t, news, "it was revoked")
-	must("beat", s.Beat(t.Context(), "one", 1))
+	_, err = s.Beat(t.Context(), "one", 1, time.Minute)
+	must("beat", err)
 	hear(t, news, "an instance came")
-	must("beat", s.Beat(t.Context(), "one", 2))
+	_, err = s.Beat(t.Context(), "one", 2, time.Minute)
+	must("beat", err)
 	must("touch", s.TouchKeys(t.Context(), map[string]time.Time{"E1": time.Unix(1, 0)}))
 	must("divide", s.DivideLimits(t.Context(), "one", time.Hour, func(map[string]keys.Instance) (string, bool) { return "x", false }))
 	must("leave", s.Leave(t.Context(), "one"))

@@ -134,7 +134,8 @@ func crowd(t *testing.T, s *store.Store) {
 				_, err = s.KeyChanges(t.Context(), 0, 1000)
 				isNil("changes", err)
 				isNil("touch", s.TouchKeys(t.Context(), map[string]time.Time{id: time.Unix(1, 0)}))
-				isNil("beat", s.Beat(t.Context(), id, 1))
+				_, err = s.Beat(t.Context(), id, 1, time.Minute)
+				isNil("beat", err)
 				_, err = s.ChangeKey(t.Context(), id, keys.Event{Target: id}, revoke)
 				isNil("revoke", err)
 				isNil("leave", s.Leave(t.Context(), id))
@@ -226,7 +227,10 @@ func TestAPoolerMayComeAndGo(t *testing.T) {
 				failed := make(chan bool, 32)
 				var all sync.WaitGroup
 				for range cap(failed) {
-					all.Go(func() { failed <- s.Beat(t.Context(), "one", 1) != nil })
+					all.Go(func() {
+						_, err := s.Beat(t.Context(), "one", 1, time.Minute)
+						failed <- err != nil
+					})
 				}
 				all.Wait()
 				for range cap(failed) {

@@ -65,7 +65,7 @@ func every(s *store.Store) map[string]func(context.Context) error {
 		"TouchKeys":    func(ctx context.Context) error { return s.TouchKeys(ctx, map[string]time.Time{"E1": time.Now()}) },
 		"AppendEvents": func(ctx context.Context) error { return s.AppendEvents(ctx, []keys.Event{{At: time.Now()}}) },
 		"PruneEvents":  func(ctx context.Context) error { return s.PruneEvents(ctx, time.Now()) },
-		"Beat":         func(ctx context.Context) error { return s.Beat(ctx, "one", 1) },
+		"Beat":         func(ctx context.Context) error { _, err := s.Beat(ctx, "one", 1, time.Minute); return err },
 		"Leave":        func(ctx context.Context) error { return s.Leave(ctx, "one") },
 		"DivideLimits": func(ctx context.Context) error {
 			return s.DivideLimits(ctx, "one", time.Minute, func(map[string]keys.Instance) (string, bool) { return "", false })
@@ -88,7 +88,7 @@ func TestAStoreThatWasReplacedAnswersNothing(t *testing.T) {
 	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Beat(t.Context(), "one", 1); err != nil {
+	if _, err := s.Beat(t.Context(), "one", 1, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	replace(t, file)

@@ -15,30 +15,55 @@ import (
 // within is longer than any of these tests takes.
 const within = time.Hour
 
+// beat is the heartbeat of an instance.
+func beat(t *testing.T, s *store.Store, instance string, version int64) keys.Fleet {
+	t.Helper()
+	fleet, err := s.Beat(t.Context(), instance, version, within)
+	must(t, err)
+	return fleet
+}
+
 func instances(t *testing.T, s *store.Store) {
 	isInstances(t, s, within, map[string]keys.Instance{})
 	must(t, s.Leave(t.Context(), "nobody"))
 	turns := follow(t, s)
 	turns("an instance that nobody knew left", false)
-	must(t, s.Beat(t.Context(), "one", 0))
+	beat(t, s, "one", 0)
 	turns("one came", true)
-	must(t, s.Beat(t.Context(), "two", 7))
+	beat(t, s, "two", 7)
 	turns("two came", true)
 	isInstances(t, s, within, map[string]keys.Instance{"one": {}, "two": {Version: 7}})
-	must(t, s.Beat(t.Context(), "one", 9))
+	beat(t, s, "one", 9)
 	turns("one beat again", false)
 	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 9}, "two": {Version: 7}})
 	// Nobody has beaten in the future.
 	isInstances(t, s, -within, map[string]keys.Instance{})
+	isFleet(t, "two see one another", beat(t, s, "one", 9), keys.Fleet{Others: 1})
+	must(t, s.DivideLimits(t.Context(), "two", within, func(map[string]keys.Instance) (string, bool) { return "{}", false }))
+	isFleet(t, "another divides", beat(t, s, "one", 9), keys.Fleet{Others: 1, Dividing: true})
+	isFleet(t, "it divides itself", beat(t, s, "two", 7), keys.Fleet{Others: 1, Dividing: true})
+	must(t, s.DivideLimits(t.Context(), "two", within, func(map[string]keys.Instance) (string, bool) { return "", false }))
+	turns("they beat and divided", false)
+	fleet, err := s.Beat(t.Context(), "one", 9, -within)
+	must(t, err)
+	isFleet(t, "nobody has beaten in the future", fleet, keys.Fleet{})
 	must(t, s.Leave(t.Context(), "one"))
 	turns("one left", true)
+	isFleet(t, "one is alone", beat(t, s, "two", 7), keys.Fleet{})
 	must(t, s.Leave(t.Context(), "one"))
 	turns("one left again", false)
 	isInstances(t, s, within, map[string]keys.Instance{"two": {Version: 7}})
-	must(t, s.Beat(t.Context(), "one", 10))
+	isFleet(t, "one came back to another", beat(t, s, "one", 10), keys.Fleet{Others: 1})
 	turns("one came back", true)
 	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 10}, "two": {Version: 7}})
 	isVersion(t, s, 0)
+}
+
+func isFleet(t *testing.T, when string, got, want keys.Fleet) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %+v, want %+v", when, got, want)
+	}
 }
 
 // follow gives a function that says whether the turn of the fleet has moved on since it was called before.
@@ -67,7 +92,7 @@ func instancesTogether(t *testing.T, s *store.Store) {
 	}
 	together(12, func(i int) { // two goroutines for each name, as two processes that share one by mistake
 		for n := range 20 {
-			if err := s.Beat(t.Context(), fmt.Sprint(i%6), int64(n)); err != nil {
+			if _, err := s.Beat(t.Context(), fmt.Sprint(i%6), int64(n), time.Minute); err != nil {
 				t.Error(err)
 			}
 		}
@@ -78,7 +103,7 @@ func instancesTogether(t *testing.T, s *store.Store) {
 		t.Errorf("got %v, want %d instances", got, len(want))
 	}
 	together(6, func(i int) {
-		if err := s.Beat(t.Context(), fmt.Sprint(i), 19); err != nil {
+		if _, err := s.Beat(t.Context(), fmt.Sprint(i), 19, time.Minute); err != nil {
 			t.Error(err)
 		}
 	})
@@ -90,8 +115,8 @@ func limitsDivided(t *testing.T, s *store.Store) {
 		return func(map[string]keys.Instance) (string, bool) { return shares, told }
 	}
 	isFault(t, "an instance that has not beaten", s.DivideLimits(t.Context(), "one", within, keep("x", true)), fault.NotFound)
-	must(t, s.Beat(t.Context(), "one", 1))
-	must(t, s.Beat(t.Context(), "two", 2))
+	beat(t, s, "one", 1)
+	beat(t, s, "two", 2)
 	turns := follow(t, s)
 	must(t, s.DivideLimits(t.Context(), "one", within, keep(`{"E1":{}}`, false)))
 	turns("nothing was told", false)
@@ -100,14 +125,14 @@ func limitsDivided(t *testing.T, s *store.Store) {
 		return "second", true
 	}))
 	turns("something was told", true)
-	must(t, s.Beat(t.Context(), "two", 3))
+	beat(t, s, "two", 3)
 	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 1, Shares: `{"E1":{}}`}, "two": {Version: 3, Shares: "second"}})
 	isFault(t, "one that is no longer live", s.DivideLimits(t.Context(), "one", -within, keep("x", true)), fault.NotFound)
 	isFault(t, "a text that cannot be kept", s.DivideLimits(t.Context(), "one", within, keep("\x00", true)), fault.Invalid)
 	turns("it was refused", false)
 	// Who comes back has said nothing yet.
 	must(t, s.Leave(t.Context(), "one"))
-	must(t, s.Beat(t.Context(), "one", 1))
+	beat(t, s, "one", 1)
 	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 1}, "two": {Version: 3, Shares: "second"}})
 	isVersion(t, s, 0)
 }
@@ -116,7 +141,7 @@ func limitsDivided(t *testing.T, s *store.Store) {
 func limitsDividedTogether(t *testing.T, s *store.Store) {
 	const instances, rounds = 6, 15
 	for i := range instances {
-		must(t, s.Beat(t.Context(), fmt.Sprint(i), 0))
+		beat(t, s, fmt.Sprint(i), 0)
 	}
 	together(instances, func(i int) {
 		for range rounds {

@@ -1,0 +1,138 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
+
+	"github.com/latchkey-api/latchkey/store"
+)
+
+// counted counts what connections ask the database: statements, and the beginning and the end of transactions.
+type counted struct {
+	driver.Connector
+
+	asked *atomic.Int64
+}
+
+func (c counted) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	return countedConn{conn, c.asked}, err
+}
+
+type countedConn struct {
+	driver.Conn
+
+	asked *atomic.Int64
+}
+
+func (c countedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	c.asked.Add(1)
+	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+}
+
+func (c countedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	c.asked.Add(1)
+	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+}
+
+func (c countedConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	c.asked.Add(1)
+	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
+	return countedTx{tx, c.asked}, err
+}
+
+func (c countedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	stmt, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	return countedStmt{stmt, c.asked}, err
+}
+
+func (c countedConn) CheckNamedValue(v *driver.NamedValue) error {
+	if checker, ok := c.Conn.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
+type countedTx struct {
+	driver.Tx
+
+	asked *atomic.Int64
+}
+
+func (t countedTx) Commit() error   { t.asked.Add(1); return t.Tx.Commit() }
+func (t countedTx) Rollback() error { t.asked.Add(1); return t.Tx.Rollback() }
+
+type countedStmt struct {
+	driver.Stmt
+
+	asked *atomic.Int64
+}
+
+func (s countedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	s.asked.Add(1)
+	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+}
+
+func (s countedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	s.asked.Add(1)
+	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+}
+
+// What an instance asks at rest is asked all the time, by all of them: each is one statement, without a transaction around.
+func TestWhatIsAskedAtRestIsOneStatement(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
+		p := newPlace(t)
+		s, asked := p.openCounted(t)
+		ctx := t.Context()
+		if _, err := s.Beat(ctx, "one", 1, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		atRest := map[string]func() error{
+			"a poll":      func() error { _, err := s.KeyChanges(ctx, 0, 1000); return err },
+			"a heartbeat": func() error { _, err := s.Beat(ctx, "one", 1, time.Minute); return err },
+		}
+		for what, ask := range atRest {
+			before := asked.Load()
+			if err := ask(); err != nil {
+				t.Fatal(what, err)
+			}
+			if n := asked.Load() - before; n != 1 {
+				t.Errorf("%s asks the store %d times", what, n)
+			}
+		}
+	})
+}
+
+// openCounted opens a store that asks through one connection, which counts.
+func (p place) openCounted(t *testing.T) (*store.Store, *atomic.Int64) {
+	t.Helper()
+	s := p.open(t)
+	var connector driver.Connector
+	var err error
+	if p.engine == "sqlite" {
+		connector, err = sqlite.NewConnector(p.named)
+	} else {
+		var connections *pgxpool.Pool
+		if connections, err = pgxpool.New(t.Context(), p.url); err == nil {
+			t.Cleanup(connections.Close)
+			connector = stdlib.GetPoolConnector(connections)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int64
+	db := sql.OpenDB(counted{connector, &asked})
+	db.SetMaxOpenConns(1)
+	t.Cleanup(func() { _ = db.Close() })
+	s.UseDB(db)
+	return s, &asked
+}
