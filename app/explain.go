@@ -57,7 +57,6 @@ func (e explainCmd) Run(r *command) error {
 	if err != nil {
 		return err
 	}
-	r.sayMigrations(explained.migrations)
 	if e.JSON {
 		err = r.printJSON(explained)
 	} else {
@@ -106,8 +105,6 @@ type explanation struct {
 	// Caller is there for a token that is accepted.
 	Caller *explainedCaller `json:"caller,omitempty"`
 	Notes  []string         `json:"notes,omitempty"`
-
-	migrations []string // by opening the store
 }
 
 // check is one that was reached; the last one may have failed.
@@ -198,11 +195,7 @@ func explain(ctx context.Context, config configs.Config, header string) (_ *expl
 		x.keyring.Store = unopened{why: x.storeErr}
 	}
 	principal, err := verdict(middleware.NewGuard(x.keyring, policy(config), 0), header)
-	explained := x.put(principal, err)
-	if x.store != nil {
-		explained.migrations = x.store.Migrations()
-	}
-	return explained, nil
+	return x.put(principal, err), nil
 }
 
 // read reads a key, nil where it cannot be read: the guard says why.
