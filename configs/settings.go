@@ -152,7 +152,7 @@ func settings() []setting {
 		},
 
 		{
-			name: "TLS_CERT_FILE", optional: true, about: "certificate (PEM) to serve HTTPS itself; read again when it changes",
+			name: "TLS_CERT_FILE", optional: true, about: "certificate (PEM) to serve HTTPS itself; read again when its content changes, and at SIGHUP",
 			binding: into(func(c *Config) *string { return &c.TLSCertFile }, plain()),
 		},
 		{

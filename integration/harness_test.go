@@ -41,6 +41,7 @@ var contract = []struct {
 	check func(*testing.T, *target)
 }{
 	{"access log", checkAccessLog},
+	{"probes write no line", checkProbesWriteNoLine},
 	{"documentation is complete", checkDocumentation},
 	{"every guarded operation accepts", checkAcceptance},
 	{"every guarded operation refuses", checkRefusals},

@@ -85,6 +85,28 @@ func checkAccessLog(t *testing.T, tg *target) {
 	}
 }
 
+// checkProbesWriteNoLine: while all is well, health checks do not fill the log; what is refused there still does.
+func checkProbesWriteNoLine(t *testing.T, tg *target) {
+	if tg.log == nil {
+		t.Skip("NOT TESTED: the log of a deployment cannot be read")
+	}
+	asked := func(c call) string {
+		id := freshName()
+		c.header = map[string]string{"X-Request-ID": id}
+		tg.do(t, c)
+		return id
+	}
+	silent := []string{asked(call{path: "/livez"}), asked(call{path: "/readyz"}), asked(call{method: http.MethodHead, path: "/readyz/"})}
+	for _, id := range []string{asked(call{method: http.MethodPost, path: "/livez"}), asked(call{path: "/"})} {
+		eventually(t, startLimit, "a log line with "+id, func() bool { return len(accessLines(tg.log(t), id)) == 1 })
+	}
+	for _, id := range silent {
+		if lines := accessLines(tg.log(t), id); len(lines) != 0 {
+			t.Errorf("a probe that was answered 200 wrote %v", lines)
+		}
+	}
+}
+
 // checkLogKeepsSecrets: nothing that any check of this run sent or knows as secret stands in what the service printed.
 func checkLogKeepsSecrets(t *testing.T, tg *target) {
 	if tg.log == nil {

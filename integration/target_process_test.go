@@ -37,6 +37,11 @@ func TestBinary(t *testing.T) {
 		{"rolling restarts", checkRollingRestarts},
 		{"SIGTERM and SIGINT exit 0", checkSignals},
 		{"drain", checkDrain},
+		{"standard output whose reader is gone", checkOutputGone},
+		{"standard output that nobody reads", checkOutputBlocked},
+		{"standard output that is read again", checkOutputResumed},
+		{"SIGHUP", checkHangup},
+		{"idle connections", checkIdle},
 		{"a request under way is answered", checkRequestUnderWay},
 		{"tokens without audience where allowed", checkAudienceOptional},
 		{"the previous secret still verifies", checkPreviousSecret},
@@ -121,12 +126,21 @@ func startProcessIn(t *testing.T, bin, dir string, s secrets, settings map[strin
 // launch runs the program with exactly this environment and reads no further than its being started.
 func launch(t *testing.T, bin, dir string, env map[string]string, args ...string) *process {
 	t.Helper()
+	return launchInto(t, nil, bin, dir, env, args...)
+}
+
+// launchInto is launch with the output to where the test says, nil for the process's own buffer.
+func launchInto(t *testing.T, out *os.File, bin, dir string, env map[string]string, args ...string) *process {
+	t.Helper()
 	p := &process{cmd: exec.Command(bin, args...), output: &buffer{}, exited: make(chan struct{})}
 	p.kind = "binary"
 	p.log = func(*testing.T) string { return p.output.String() }
 	p.cmd.Dir = dir
 	p.cmd.Env = environment(env)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	if out != nil {
+		p.cmd.Stdout, p.cmd.Stderr = out, out
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

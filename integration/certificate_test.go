@@ -1,0 +1,91 @@
+package integration
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// selfSigned writes a certificate and its key into dir and gives their paths.
+func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+// checkHangup: SIGHUP is no reason to stop; it reads the certificate again.
+func checkHangup(t *testing.T, bin string) {
+	needSignals(t)
+	dir, s := t.TempDir(), freshSecrets()
+	env := productionEnv(s, dir)
+	env["TLS_CERT_FILE"], env["TLS_KEY_FILE"] = selfSigned(t, dir)
+	p := launch(t, bin, dir, env)
+	for i := range 3 {
+		eventually(t, startLimit, "the certificate is read, time "+strconv.Itoa(i), func() bool {
+			log := p.output.String()
+			return strings.Contains(log, `"msg":"serving"`) && strings.Count(log, "the TLS certificate was read again") == i
+		})
+		p.signal(t, syscall.SIGHUP)
+	}
+	if code := p.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// checkIdle: a connection that waits for its next request is closed after IDLE_TIMEOUT, and no earlier.
+func checkIdle(t *testing.T, bin string) {
+	const idle = time.Second
+	p := startProcess(t, bin, map[string]string{"IDLE_TIMEOUT": idle.String()})
+	for name, url := range map[string]string{"API": p.url, "operations address": p.opsURL} {
+		conn := (&target{url: url}).dial(t)
+		conn.send(t, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+		resp, err := http.ReadResponse(conn.reader, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		answered := time.Now()
+		if n, err := conn.reader.ReadByte(); err == nil {
+			t.Errorf("%s: %q instead of the end", name, n)
+		}
+		if took := time.Since(answered); took < idle-500*time.Millisecond || took > idle+8*time.Second {
+			t.Errorf("%s: closed after %v, want %v", name, took, idle)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package integration
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// pipedProcess is the program with one pipe for standard output and error, which a test reads as far as it wants.
+type pipedProcess struct {
+	*process
+
+	pipe   *os.File
+	reader *bufio.Reader
+}
+
+// startPiped starts the program and reads no further than the first line, the one that has the addresses.
+func startPiped(t *testing.T, bin string) *pipedProcess {
+	t.Helper()
+	needSignals(t)
+	pipe, theirs, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pipe.Close() })
+	dir, s := t.TempDir(), freshSecrets()
+	p := launchInto(t, theirs, bin, dir, productionEnv(s, dir))
+	p.secrets = s
+	_ = theirs.Close() // the program has it
+	reader := bufio.NewReader(pipe)
+	first, err := reader.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = p.output.Write([]byte(first))
+	p.waitReady(t)
+	return &pipedProcess{p, pipe, reader}
+}
+
+// ask sends requests one after the other; each is answered, and its line has a number as its request id.
+func (p *pipedProcess) ask(t *testing.T, requests int) {
+	t.Helper()
+	token := p.secrets.token()
+	for i := range requests {
+		p.do(t, call{path: "/service/whoami", token: token, header: map[string]string{"X-Request-ID": "ask-" + strconv.Itoa(i)}}).is(t, http.StatusOK, "")
+	}
+	p.do(t, call{path: "/readyz"}).is(t, http.StatusOK, `{"status":"ok"}`)
+	p.opsPage(t, "/readyz")
+}
+
+// dropped is the program's own count of lines that are lost.
+func (p *pipedProcess) dropped(t *testing.T) float64 {
+	t.Helper()
+	return sum(p.opsPage(t, "/metrics"), "latchkey_log_lines_dropped_total")
+}
+
+// enough is how many requests have more lines than a pipe holds.
+const enough = 1000
+
+// checkOutputGone: the reader of standard output goes away, as when a log shipper is restarted.
+func checkOutputGone(t *testing.T, bin string) {
+	p := startPiped(t, bin)
+	_ = p.pipe.Close()
+	p.ask(t, enough)
+	eventually(t, startLimit, "the lines that are lost are counted", func() bool { return p.dropped(t) >= enough })
+	if code := p.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// checkOutputBlocked: the reader of standard output stops reading, and is still there.
+func checkOutputBlocked(t *testing.T, bin string) {
+	p := startPiped(t, bin)
+	p.ask(t, enough)
+	if code := p.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// checkOutputResumed: a reader that comes back in time gets every line, whole and in order, also those that a stop finds
+// in the queue.
+func checkOutputResumed(t *testing.T, bin string) {
+	p := startPiped(t, bin)
+	p.ask(t, enough)
+	if dropped := p.dropped(t); dropped != 0 {
+		t.Errorf("%v lines are lost, and the queue has room for thousands", dropped)
+	}
+	lines := make(chan []string)
+	go func() {
+		text, _ := io.ReadAll(p.reader) // what is missing is seen below
+		lines <- strings.SplitAfter(string(text), "\n")
+	}()
+	if code := p.stop(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	next, last := 0, ""
+	for _, line := range <-lines {
+		var fields struct {
+			Msg string
+			ID  string `json:"request_id"`
+		}
+		if line == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(line), &fields); err != nil || !strings.HasSuffix(line, "}\n") {
+			t.Fatalf("a line is not whole: %q: %v", line, err)
+		}
+		if fields.ID == "ask-"+strconv.Itoa(next) {
+			next++
+		}
+		last = fields.Msg
+	}
+	if next != enough || last != "stopped" {
+		t.Errorf("%d of %d lines in order, the last line is %q", next, enough, last)
+	}
+}
