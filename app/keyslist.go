@@ -40,9 +40,7 @@ type keysListCmd struct {
 // Run lists keys.
 func (c keysListCmd) Run(r *command, all *keysCmd) error {
 	filter := store.KeyFilter{Client: c.Client, State: keys.State(c.State)}
-	switch filter.State {
-	case "", keys.Enabled, keys.Disabled, keys.Revoked:
-	default:
+	if filter.State != "" && !filter.State.Known() {
 		return errors.New("--state must be enabled, disabled or revoked")
 	}
 	return r.look(func(a administration) error {

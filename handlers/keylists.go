@@ -50,9 +50,7 @@ func EventOf(e keys.Event) Event {
 func (k *Keys) List(c *fiber.Ctx) error {
 	var wrong fields
 	filter := store.KeyFilter{Client: c.Query("client"), State: keys.State(c.Query("state"))}
-	switch filter.State {
-	case "", keys.Enabled, keys.Disabled, keys.Revoked:
-	default:
+	if filter.State != "" && !filter.State.Known() {
 		wrong.add(inQuery, "state", "must be enabled, disabled or revoked", "enum")
 	}
 	page := wrong.page(c, store.ListKeys)

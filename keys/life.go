@@ -99,7 +99,7 @@ func (in Request) record(now time.Time) (Record, []fault.Field) {
 	}
 	slices.Sort(r.Scopes)
 	r.Scopes = slices.Compact(r.Scopes)
-	refuse(r.Kind != keystring.Ed25519 && r.Kind != keystring.HS256, "kind", "must be ed25519 or hs256", "enum")
+	refuse(!slices.Contains(keystring.Kinds(), r.Kind), "kind", "must be ed25519 or hs256", "enum")
 	if in.Rate != nil {
 		r.Rate = *in.Rate
 		// The comparison is written so that no number that is none passes it.

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/latchkey-api/latchkey/keys/keystring"
@@ -16,6 +17,12 @@ const (
 	Disabled State = "disabled"
 	Revoked  State = "revoked"
 )
+
+// States lists them all.
+func States() []State { return []State{Enabled, Disabled, Revoked} }
+
+// Known says whether s is one of them.
+func (s State) Known() bool { return slices.Contains(States(), s) }
 
 // Record is a registered key as the store keeps it: everything but the secret half.
 type Record struct {
@@ -79,6 +86,11 @@ const (
 	ActionRewrap  = "rewrap"
 	ActionRefused = "refused"
 )
+
+// Actions lists them all.
+func Actions() []string {
+	return []string{ActionCreate, ActionRotate, ActionDisable, ActionEnable, ActionRevoke, ActionRewrap, ActionRefused}
+}
 
 // Changes is what the store says of keys since a version.
 type Changes struct {

@@ -57,6 +57,9 @@ const (
 	HS256 Kind = "hs256"
 )
 
+// Kinds lists them all.
+func Kinds() []Kind { return []Kind{Ed25519, HS256} }
+
 // IsID says whether text has the form of an id: a capital letter for the kind, then 11 base62 digits. The kind may be one
 // that only a newer version knows, which has made such a key in the same store.
 func IsID(text string) bool {
