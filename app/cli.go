@@ -37,6 +37,7 @@ type cli struct {
 	Config  configCmd  `cmd:"" help:"Print every setting, its value, and where the value comes from. Secrets are masked."`
 	Migrate migrateCmd `cmd:"" help:"Bring the schema of the store up to date. serve does so, too."`
 	Backup  backupCmd  `cmd:"" help:"Copy the store into a new file, also beside a running server."`
+	Restore restoreCmd `cmd:"" help:"Put a backup in the place of the store, while no server runs."`
 	Openapi openapiCmd `cmd:"" help:"Print the OpenAPI document."`
 	Health  healthCmd  `cmd:"" help:"Ask a running server whether it is ready; the exit code says so."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -169,7 +171,7 @@ func (migrateCmd) Run(r *command) error {
 }
 
 type backupCmd struct {
-	File string `arg:"" help:"The file to write; it must not exist."`
+	File string `arg:"" help:"The file to write, which must not exist; - writes to standard output."`
 }
 
 // Run copies the store.
@@ -177,6 +179,10 @@ func (b backupCmd) Run(r *command) error {
 	loaded, err := r.loadStore()
 	if err != nil {
 		return err
+	}
+	if b.File == "-" {
+		signal.Ignore(syscall.SIGPIPE) // the copy beside the store is removed, also when nobody reads to the end
+		return store.BackupTo(r.ctx, storeOptions(loaded.Config), r.stdout)
 	}
 	if err := store.Backup(r.ctx, storeOptions(loaded.Config), b.File); err != nil {
 		return err

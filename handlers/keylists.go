@@ -31,8 +31,8 @@ type ListAudit struct {
 type Event struct {
 	Time      string `json:"time" format:"date-time" required:"true"`
 	Actor     string `json:"actor" required:"true" description:"The id of the key that called, or cli."`
-	Action    string `json:"action" required:"true" enum:"create,rotate,disable,enable,revoke,rewrap,refused"`
-	Target    string `json:"target" required:"true" description:"The id of the key that was changed; the route, where the call was refused."`
+	Action    string `json:"action" required:"true" enum:"create,rotate,disable,enable,revoke,rewrap,restore,revive,refused"`
+	Target    string `json:"target" required:"true" description:"The id of the key that was changed; the route, where the call was refused; empty for the restore of a backup."`
 	RequestID string `json:"request_id,omitempty"`
 	Address   string `json:"address,omitempty" description:"Where the call came from: an IP address, or for cli user@host, the system's names."`
 	Count     int    `json:"count" required:"true" description:"How many calls the row stands for; more than 1 only for refusals. Those of one key are counted for a second, and for longer, at most ten minutes, while they go on."`

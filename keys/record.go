@@ -84,12 +84,16 @@ const (
 	ActionEnable  = "enable"
 	ActionRevoke  = "revoke"
 	ActionRewrap  = "rewrap"
+	ActionRestore = "restore" // of a backup; the keys stay those of the store before, but for ActionRevive
+	ActionRevive  = "revive"  // the same with the keys of the backup
 	ActionRefused = "refused"
 )
 
 // Actions lists them all.
 func Actions() []string {
-	return []string{ActionCreate, ActionRotate, ActionDisable, ActionEnable, ActionRevoke, ActionRewrap, ActionRefused}
+	return []string{
+		ActionCreate, ActionRotate, ActionDisable, ActionEnable, ActionRevoke, ActionRewrap, ActionRestore, ActionRevive, ActionRefused,
+	}
 }
 
 // Changes is what the store says of keys since a version.

@@ -2,11 +2,14 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Backup writes a copy of a SQLite store to file, which must not exist; only its owner may read the copy. The store may be in use
@@ -74,5 +77,47 @@ func backupSQLite(ctx context.Context, source *sqliteFile, file string) (err err
 	if _, err := db.ExecContext(ctx, "VACUUM INTO $1", file); err != nil {
 		return err
 	}
+	if err := checkCopy(ctx, file); err != nil {
+		return err
+	}
 	return errors.Join(copied.Sync(), syncFolder(filepath.Dir(file)))
+}
+
+// checkCopy refuses a damaged copy.
+func checkCopy(ctx context.Context, path string) (err error) {
+	file, err := newSQLiteFile(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.checkWhole(ctx, "ro"), file.close())
+}
+
+// BackupTo writes a copy of a SQLite store to w. It is made beside the store, because it is not known before its end whether
+// it is whole.
+func BackupTo(ctx context.Context, o Options, w io.Writer) (err error) {
+	path, err := sqlitePath(o.URL)
+	if isPostgres(o.URL) || err != nil {
+		return Backup(ctx, o, "") // which says why not
+	}
+	name := withoutLinks(path) + "-backup-" + strings.ToLower(rand.Text())
+	if err := Backup(ctx, o, name); err != nil {
+		return err
+	}
+	copied, err := os.Open(name)
+	if movesOpenFiles { // then also removes them: nothing is left, whatever happens from here on
+		err = errors.Join(err, os.Remove(name))
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, copied.Close())
+		if !movesOpenFiles {
+			err = errors.Join(err, os.Remove(name))
+		}
+	}()
+	if _, err := io.Copy(w, reading{ctx, copied}); err != nil {
+		return fmt.Errorf("the backup was not written: %w", err)
+	}
+	return nil
 }

@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -116,4 +118,52 @@ func overwrite(t *testing.T, file string, start []byte) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// stopped is a reader that has had enough.
+type stopped struct{}
+
+func (stopped) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestABackupGoesToAWriter(t *testing.T) {
+	file := newFile(t)
+	s := openAt(t, file)
+	if err := s.InsertDemo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := names(t, filepath.Dir(file))
+	var copied bytes.Buffer
+	if err := store.BackupTo(t.Context(), options(file), &copied); err != nil {
+		t.Fatal(err)
+	}
+	isSentence(t, store.BackupTo(t.Context(), options(file), stopped{}), "the backup was not written")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	isSentence(t, store.BackupTo(ctx, options(file), &copied), "context canceled")
+	isOne(t, "left", names(t, filepath.Dir(file)), before...)
+	isSentence(t, store.BackupTo(t.Context(), options(newFile(t)), &copied), "cannot be copied")
+	isSentence(t, store.BackupTo(t.Context(), store.Options{URL: "postgres://db/latchkey"}, &copied), "pg_dump")
+
+	// It says that no log belongs to it.
+	if header := copied.Bytes()[18:20]; header[0] != 1 || header[1] != 1 {
+		t.Errorf("the backup is in the mode of a log: %v", header)
+	}
+	other := filepath.Join(t.TempDir(), "copy.db")
+	write(t, other, copied.String())
+	opened := openAt(t, other)
+	if a, err := opened.AccountByID(t.Context(), "2112"); err != nil || a.Username != "stevenm" {
+		t.Errorf("the copy has %+v, %v", a, err)
+	}
+}
+
+func TestADamagedStoreIsNotBackedUp(t *testing.T) {
+	file, folder := newFile(t), t.TempDir()
+	closeNow(t, openAt(t, file))
+	content := read(t, file)
+	for i := 8 << 10; i < len(content); i++ {
+		content[i] = 0xa5
+	}
+	write(t, file, string(content))
+	isSentence(t, store.Backup(t.Context(), options(file), filepath.Join(folder, "copy.db")), "was not made")
+	isOne(t, "left", names(t, folder))
 }

@@ -20,6 +20,8 @@ import (
 const (
 	childRole = "STORE_TEST_CHILD"
 	childUID  = "STORE_TEST_UID"
+	// childBackup is what the child restores.
+	childBackup = "STORE_TEST_BACKUP"
 )
 
 func TestMain(m *testing.M) {
@@ -35,7 +37,8 @@ func TestMain(m *testing.M) {
 
 // child opens the store of a file, or of a URL of PostgreSQL. As "register" it creates accounts and prints the id of each
 // that was acknowledged, until it is killed; as "serve" it does the same with the options of a server; as "open" it says that the store is open, and leaves when its input ends; as
-// "revoke" it says so in the middle of revoking the key E1, and goes on when its input ends.
+// "revoke" it says so in the middle of revoking the key E1, and goes on when its input ends; as "restore" it restores a
+// backup, and says so.
 func child(ctx context.Context, role, place string) error {
 	if err := become(os.Getenv(childUID)); err != nil {
 		return err
@@ -43,6 +46,13 @@ func child(ctx context.Context, role, place string) error {
 	o := options(place)
 	if strings.HasPrefix(place, "postgres:") {
 		o.URL = place
+	}
+	if role == "restore" {
+		_, err := store.Restore(ctx, o, store.Backed{File: os.Getenv(childBackup), Event: restoring})
+		if err == nil {
+			fmt.Println("restored")
+		}
+		return err
 	}
 	o.Serving = role == "serve" || role == "start"
 	s, err := store.Open(ctx, o)

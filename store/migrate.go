@@ -34,7 +34,21 @@ func checkMajor(major string) error {
 	if major == schemaMajor {
 		return nil
 	}
-	return fmt.Errorf("its schema has major version %q, and this program serves major version %q", major, schemaMajor)
+	return majorError{major}
+}
+
+// majorError says that a store has another major version.
+type majorError struct{ made string }
+
+func (e majorError) Error() string {
+	return fmt.Sprintf("its schema has major version %q, and this program serves major version %q", e.made, schemaMajor)
+}
+
+// environmentError says that a store was made for another environment.
+type environmentError struct{ made, runs string }
+
+func (e environmentError) Error() string {
+	return fmt.Sprintf("it was made for %s, and this process runs for %s", e.made, e.runs)
 }
 
 // dialect is what migrating differs in.
@@ -63,6 +77,8 @@ func (o Options) opening() opening {
 
 // errNoStore says that there is nothing to open.
 var errNoStore = errors.New("there is no store")
+
+var errForeign = errors.New("it is the database of another program")
 
 // migrate brings the schema up to date and settles the environment. All of it is one transaction that others wait for
 // from its beginning, so that many processes may open one fresh store at once. goose opens no transaction of its own
@@ -144,7 +160,7 @@ func checkOurs(ctx context.Context, db *sql.DB, d dialect, o opening) error {
 	case meta > 0:
 		return checkMeta(ctx, db, o.environment)
 	case tables > 0:
-		return errors.New("it is the database of another program")
+		return errForeign
 	case o.existing || o.reading:
 		return errNoStore
 	}
@@ -163,7 +179,7 @@ func checkMeta(ctx context.Context, db *sql.DB, environment string) error {
 		return err
 	}
 	if made.Valid && made.String != environment {
-		return fmt.Errorf("it was made for %s, and this process runs for %s", made.String, environment)
+		return environmentError{made.String, environment}
 	}
 	return nil
 }

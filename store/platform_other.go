@@ -2,7 +2,10 @@
 
 package store
 
-import "io/fs"
+import (
+	"io/fs"
+	"os"
+)
 
 // ownership is empty: files have no uid here.
 func ownership(string) string { return "" }
@@ -15,3 +18,9 @@ func syncFolder(string) error { return nil }
 
 // adopt does nothing: the folder decides who may read a file.
 func adopt(string, fs.FileInfo) error { return nil }
+
+// lockAlone locks nothing here: what SQLite itself locks has to do.
+func lockAlone(*os.File) (bool, error) { return true, nil }
+
+// movesOpenFiles says that no file can be moved over one that is open.
+const movesOpenFiles = false

@@ -66,3 +66,17 @@ func adopt(path string, like fs.FileInfo) error {
 	}
 	return os.Chmod(path, like.Mode().Perm())
 }
+
+// lockAlone takes every lock that SQLite has on a file, until the file is closed; false where another process has one. SQLite
+// keeps a shared lock on a file in the mode of a write-ahead log as long as it has it open.
+func lockAlone(file *os.File) (bool, error) {
+	const pending, bytes = 0x40000000, 512 // of SQLite's file format: the pending byte, the reserved one, and 510 shared ones
+	err := syscall.FcntlFlock(file.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Start: pending, Len: bytes})
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// movesOpenFiles says that a file can be moved over one that is open.
+const movesOpenFiles = true

@@ -292,7 +292,7 @@ func openingSentence(path string, err error) error {
 	case sqlite3.SQLITE_NOTADB:
 		return fileError{broken: true, sentence: fmt.Sprintf("the store %s is not a SQLite database", path)}
 	case sqlite3.SQLITE_CORRUPT:
-		return damaged(path, err)
+		return damaged(path, malformed)
 	}
 	return fmt.Errorf("the store %s cannot be opened: %w", path, err)
 }

@@ -126,26 +126,36 @@ func (f *sqliteFile) checkWhole(ctx context.Context, mode string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return patiently(ctx, func() error { return quickCheck(ctx, db, f.path) })
-}
-
-func quickCheck(ctx context.Context, db *sql.DB, path string) error {
-	var found string
-	err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found)
-	if err == nil && found != "ok" {
-		err = errors.New(strings.Join(strings.Fields(found), " "))
-	} else if !isDamage(err) {
+	var damage string
+	err = patiently(ctx, func() (err error) {
+		damage, err = quickCheck(ctx, db)
 		return err
+	})
+	if err == nil && damage != "" {
+		return damaged(f.path, damage)
 	}
-	return damaged(path, err)
+	return err
 }
 
-func damaged(path string, err error) error {
-	if sqliteCode(err) != 0 {
-		err = errors.New("its structure is malformed")
+// quickCheck says what is wrong with a database, "" where SQLite finds nothing.
+func quickCheck(ctx context.Context, db *sql.DB) (damage string, err error) {
+	err = db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&damage)
+	switch {
+	case isDamage(err):
+		return malformed, nil
+	case err != nil || damage == "ok":
+		return "", err
+	default:
+		return strings.Join(strings.Fields(damage), " "), nil
 	}
+}
+
+// malformed is the damage that keeps SQLite from looking for damage.
+const malformed = "its structure is malformed"
+
+func damaged(path, damage string) error {
 	return fileError{broken: true, sentence: fmt.Sprintf(
-		"the store %s is damaged (%v): keep a copy of it, and put a backup in its place with latchkey restore", path, err)}
+		"the store %s is damaged (%s): keep a copy of it, and put a backup in its place with latchkey restore", path, damage)}
 }
 
 // fileConnector opens connections to one file and no other.

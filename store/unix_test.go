@@ -116,3 +116,51 @@ func hasMode(t *testing.T, path string, want fs.FileMode) {
 		t.Errorf("%s has mode %v, want %v", filepath.Base(path), info.Mode(), want)
 	}
 }
+
+// own gives a file to another user, where this one may.
+func own(t *testing.T, file string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return
+	}
+	if err := os.Chown(file, 65532, 65533); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// isLike demands the mode and the owner of another file.
+func isLike(t *testing.T, file string, like fs.FileInfo) {
+	t.Helper()
+	hasMode(t, file, like.Mode().Perm())
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := info.Sys().(*syscall.Stat_t), like.Sys().(*syscall.Stat_t)
+	if got.Uid != want.Uid || got.Gid != want.Gid {
+		t.Errorf("%s belongs to %d:%d, want %d:%d", file, got.Uid, got.Gid, want.Uid, want.Gid)
+	}
+}
+
+func TestARestoreTakesOwnerAndModeOfTheStore(t *testing.T) {
+	file, backup := twoStores(t)
+	mode(t, file, 0o640)
+	mode(t, backup, 0o444)
+	own(t, file)
+	before, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The link stays one.
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(file, link); err != nil {
+		t.Skip(err)
+	}
+	restored(t, link, backup, false)
+	isLike(t, file, before)
+	if info, err := os.Lstat(link); err != nil || info.Mode().Type() != fs.ModeSymlink {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+	isOne(t, "the accounts", texts(t, file, everyAccount), "ada")
+	isOne(t, "what is beside the link", names(t, filepath.Dir(link)), "link.db")
+}

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// checkBacked refuses what cannot be a backup.
+func checkBacked(b Backed, path string) error {
+	if b.Input != nil {
+		return nil
+	}
+	info, err := os.Stat(b.File)
+	if err != nil {
+		return b.refused("cannot be read: %w", reasonOf(err))
+	}
+	now, err := os.Stat(path)
+	switch {
+	case info.IsDir():
+		return b.refused("is a folder: name the file that latchkey backup wrote")
+	case !info.Mode().IsRegular():
+		return b.refused("is no file: latchkey restore - reads a backup from standard input")
+	case err == nil && os.SameFile(info, now):
+		return b.refused("is the store itself: name the file that latchkey backup wrote")
+	}
+	for _, suffix := range []string{"-wal", "-journal"} {
+		if log := withoutLinks(b.File) + suffix; size(log) > 0 {
+			return b.refused("has a log beside it, %s, so it is no backup but a store: make a backup of it with "+
+				"DATABASE_URL=sqlite:%s latchkey backup FILE, and restore that", log, b.File)
+		}
+	}
+	return nil
+}
+
+// refused is why a backup is not restored.
+func (b Backed) refused(format string, args ...any) error {
+	name := b.File
+	if b.Input != nil {
+		name = "on standard input"
+	}
+	return fmt.Errorf("the backup %s "+format+"; the store stays as it was", append([]any{name}, args...)...)
+}
+
+// staged is the new store, which is made of the backup beside the old one.
+type staged struct {
+	path        string
+	backup      Backed
+	environment string
+
+	copied     bool // and not made by latchkey backup
+	migrations []string
+}
+
+// remove removes it, if it has not taken its place.
+func (s *staged) remove() error {
+	return removeFiles(s.path, s.path+"-journal", s.path+"-wal", s.path+"-shm")
+}
+
+// make copies the backup, refuses it if it is no good, and gives it the newest schema.
+func (s *staged) make(ctx context.Context) (err error) {
+	if err := s.remove(); err != nil { // of one that was interrupted
+		return err
+	}
+	if err := s.copy(ctx); err != nil {
+		return err
+	}
+	file, db, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close(), file.close()) }()
+	damage, err := quickCheck(ctx, db)
+	if err == nil && damage == "" {
+		err = s.prepare(ctx, db)
+	}
+	var made environmentError
+	var major majorError
+	switch {
+	case isDamage(err):
+		damage = malformed
+		fallthrough
+	case damage != "":
+		return s.backup.refused("is damaged (%s): restore another one", damage)
+	case errors.Is(err, errNoStore), errors.Is(err, errForeign):
+		return s.backup.refused("has no store of Latchkey in it: restore one that latchkey backup wrote")
+	case errors.As(err, &made):
+		return s.backup.refused("is of another environment, %w: restore it there", made)
+	case errors.As(err, &major):
+		return s.backup.refused("cannot be used, %w: restore it with a latchkey of that version", major)
+	case err != nil:
+		return s.backup.refused("cannot be used: %w", err)
+	}
+	return nil
+}
+
+func (s *staged) prepare(ctx context.Context, db *sql.DB) error {
+	if _, err := db.ExecContext(ctx, "PRAGMA journal_mode = DELETE"); err != nil {
+		return err
+	}
+	done, err := migrate(ctx, db, sqliteDialect("BEGIN IMMEDIATE"), opening{environment: s.environment, existing: true})
+	s.migrations = done.applied
+	return err
+}
+
+// copy copies the bytes of the backup.
+func (s *staged) copy(ctx context.Context) (err error) {
+	from := s.backup.Input
+	if from == nil {
+		file, err := os.Open(s.backup.File)
+		if err != nil {
+			return s.backup.refused("cannot be read: %w", reasonOf(err))
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		from = file
+	}
+	to, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return unwritable(s.path, err)
+	}
+	copied, err := io.Copy(to, reading{ctx, from})
+	var h sqliteHeader
+	if err == nil {
+		h, err = readHeader(to)
+	}
+	err = errors.Join(err, to.Close())
+	s.copied = h.logged
+	switch {
+	case err != nil:
+		return s.backup.refused("cannot be copied to %s: %w", s.path, err)
+	case copied == 0:
+		return s.backup.refused("is empty: restore another one")
+	case !h.sqlite:
+		return s.backup.refused("is no SQLite database: restore one that latchkey backup wrote, unpacked where it was packed")
+	}
+	return nil
+}
+
+// open opens the new store; whoever calls it closes the two.
+func (s *staged) open() (*sqliteFile, *sql.DB, error) {
+	file, err := newSQLiteFile(s.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := sqlitePool(file, "rw", 1, "synchronous(FULL)")
+	if err != nil {
+		return nil, nil, errors.Join(err, file.close())
+	}
+	return file, db, nil
+}
+
+// reading ends when ctx does.
+type reading struct {
+	ctx  context.Context //nolint:containedctx // for one copy
+	from io.Reader
+}
+
+func (r reading) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.from.Read(p)
+}
+
+// removeFiles removes those that are there.
+func removeFiles(paths ...string) error {
+	var failed error
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}

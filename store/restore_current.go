@@ -1,0 +1,249 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// current is the store that is replaced.
+type current struct {
+	path string
+	file *sqliteFile
+	made bool // there was none
+
+	// db and conn are nil where it cannot be read.
+	db   *sql.DB
+	conn *sql.Conn
+	// enabled are the keys that it accepts.
+	enabled map[string]bool
+
+	locked, placed bool
+}
+
+// inUse is a sentence for who finds a store open.
+func inUse(path string) error {
+	return fmt.Errorf("the store %s is in use: stop the server, and every other latchkey command, first", path)
+}
+
+// holdCurrent locks the store, so that nobody opens it before it is replaced.
+func holdCurrent(path string, revive bool) (_ *current, err error) {
+	c := &current{path: path}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if !revive {
+			return nil, withoutKeys(noStoreAt(path))
+		}
+		c.made = true // something has to be there to be locked; an empty file is no store
+	}
+	if err := createFile(path); err != nil {
+		return nil, unwritable(path, err)
+	}
+	if c.file, err = newSQLiteFile(path); err != nil {
+		return nil, unwritable(path, err)
+	}
+	if err := c.lock(); err != nil {
+		return nil, errors.Join(err, c.leave())
+	}
+	return c, nil
+}
+
+func withoutKeys(why error) error {
+	return fmt.Errorf("%w; without its keys, the restore would bring keys back that were revoked after the backup: "+
+		"--revive takes the keys of the backup all the same", why)
+}
+
+func (c *current) lock() error {
+	alone, err := lockAlone(c.file.held.file)
+	if err == nil && !alone {
+		return inUse(c.path)
+	}
+	c.locked = err == nil
+	return err
+}
+
+// open makes the store ready to be read. One that cannot be read is refused, or with revive only locked.
+func (c *current) open(ctx context.Context, environment string, revive bool) error {
+	err := c.prepare(ctx, environment)
+	switch {
+	case err == nil:
+		return nil
+	case isBusy(err):
+		return inUse(c.path)
+	case !isUnreadable(err):
+		return openingSentence(c.path, err)
+	case !revive:
+		return withoutKeys(openingSentence(c.path, err))
+	}
+	// SQLite's connections have given up the lock.
+	return errors.Join(c.closeConnections(), c.lock())
+}
+
+// isUnreadable says that what is in the store cannot be told. A store that another process or user keeps from being read,
+// and what is no store of ours, is not meant.
+func isUnreadable(err error) bool {
+	file, _ := errors.AsType[fileError](err)
+	_, major := errors.AsType[majorError](err)
+	return file.broken || major || errors.Is(err, errNoStore) || isDamage(err) || sqliteCode(err) == sqlite3.SQLITE_IOERR
+}
+
+func (c *current) prepare(ctx context.Context, environment string) error {
+	if size(c.path) == 0 {
+		return errNoStore
+	}
+	logged, err := c.file.checkLogs()
+	mode := "rw"
+	if logged {
+		mode = "ro"
+	}
+	if err == nil {
+		err = c.file.checkWhole(ctx, mode)
+	}
+	if err == nil {
+		c.db, err = sqlitePool(c.file, "rw", 1, "synchronous(FULL)")
+	}
+	if err == nil {
+		err = patiently(ctx, func() error {
+			opening := opening{environment: environment, existing: true}
+			opening.prepare = func(ctx context.Context) error { return c.file.remember(ctx, c.db, false) }
+			_, err := migrate(ctx, c.db, sqliteDialect("BEGIN IMMEDIATE"), opening)
+			return err
+		})
+	}
+	if err == nil {
+		err = c.alone(ctx)
+	}
+	return err
+}
+
+// alone brings the log into the file, removes it durably, and keeps everybody else out.
+func (c *current) alone(ctx context.Context) (err error) {
+	if c.conn, err = c.db.Conn(ctx); err != nil {
+		return err
+	}
+	// SQLite removes the log without waiting for the disk. One that came back after a loss of power must be empty.
+	if _, err := c.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return err
+	}
+	if size(c.path+"-wal") == 0 {
+		if err := syncFile(c.path + "-wal"); err != nil {
+			return err
+		}
+	}
+	mode := ""
+	if err := c.conn.QueryRowContext(ctx, "PRAGMA journal_mode = DELETE").Scan(&mode); err != nil {
+		return err
+	}
+	if err := syncFolder(filepath.Dir(c.path)); err != nil {
+		return err
+	}
+	// From its next lock on, the connection keeps it. Nothing more is written, so that there is no journal.
+	const keep = "PRAGMA main.locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE"
+	if _, err := c.conn.ExecContext(ctx, keep); err != nil {
+		return err
+	}
+	if err := c.conn.QueryRowContext(ctx, "PRAGMA main.journal_mode").Scan(&mode); err != nil {
+		return err
+	}
+	if err := c.file.present(); err != nil {
+		return err
+	}
+	if mode != "delete" {
+		return inUse(c.path) // somebody was faster
+	}
+	_, err = c.conn.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+// replace puts the file at path in the place of the store.
+func (c *current) replace(path string) (err error) {
+	if !c.made {
+		if err := adopt(path, c.file.held.info); err != nil {
+			return fmt.Errorf("the new store cannot be given the owner and the mode of %s: %w", c.path, reasonOf(err))
+		}
+	}
+	if err := syncFile(path); err != nil {
+		return err
+	}
+	// A log is left where the store could not be read. A journal without its store would be played back; what there is of
+	// one is as broken as the store.
+	left := []string{c.path + "-wal", c.path + "-shm"}
+	if c.conn != nil {
+		left = nil // a server may begin at once, and have a log of its own
+	}
+	before := []string{c.path + "-journal"}
+	if movesOpenFiles {
+		release, err := lockFile(path)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, release()) }()
+	} else {
+		if err := errors.Join(c.closeConnections(), c.file.close()); err != nil {
+			return err
+		}
+		c.file, before, left = nil, append(before, left...), nil
+	}
+	if err := removeFiles(before...); err != nil {
+		return err
+	}
+	if err := os.Rename(path, c.path); err != nil {
+		return fmt.Errorf("the store %s cannot be replaced: %w", c.path, reasonOf(err))
+	}
+	c.placed = true
+	// Until the log is gone, a start refuses it: the new file is in rollback mode. And it is locked.
+	return errors.Join(removeFiles(left...), syncFolder(filepath.Dir(c.path)))
+}
+
+// lockFile keeps everybody out of a file.
+func lockFile(path string) (release func() error, err error) {
+	file, err := newSQLiteFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := lockAlone(file.held.file); err != nil {
+		return nil, errors.Join(err, file.close())
+	}
+	return file.close, nil
+}
+
+// leave gives the store up, and removes the empty file where there is no store.
+func (c *current) leave() error {
+	err := c.closeConnections()
+	if c.made && c.locked && !c.placed && size(c.path) == 0 {
+		err = errors.Join(err, removeFiles(c.path))
+	}
+	if c.file != nil {
+		err = errors.Join(err, c.file.close())
+	}
+	return err
+}
+
+func (c *current) closeConnections() error {
+	var err error
+	if c.conn != nil {
+		err = c.conn.Close()
+		if errors.Is(err, sql.ErrConnDone) {
+			err = nil
+		}
+	}
+	if c.db != nil {
+		err = errors.Join(err, c.db.Close())
+	}
+	c.db, c.conn = nil, nil
+	return err
+}
+
+// syncFile makes what was written to a file durable.
+func syncFile(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}

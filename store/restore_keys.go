@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+//nolint:unqueryvet // see the next line
+const (
+	// Whatever columns the two have, they are the same: both have one schema.
+	keepAudit = `DELETE FROM restored.audit; INSERT INTO restored.audit SELECT * FROM main.audit;`
+	keepKeys  = `DELETE FROM restored.keys; INSERT INTO restored.keys SELECT * FROM main.keys;`
+
+	// Versions and the numbers of rows never fall, whatever was removed since.
+	keepNumbers = `UPDATE restored.key_version SET value = max(value, (SELECT value FROM main.key_version));
+		INSERT INTO restored.sqlite_sequence (name, seq) SELECT name, seq FROM main.sqlite_sequence m WHERE name IN ('keys', 'audit')
+			AND NOT EXISTS (SELECT 1 FROM restored.sqlite_sequence r WHERE r.name = m.name);
+		UPDATE restored.sqlite_sequence SET seq = max(seq, coalesce((SELECT m.seq FROM main.sqlite_sequence m
+			WHERE m.name = restored.sqlite_sequence.name), 0)) WHERE name IN ('keys', 'audit');`
+
+	countUnknown = `SELECT count(*) FROM restored.keys WHERE id NOT IN (SELECT id FROM main.keys)`
+)
+
+// keep copies into the store at path what a restore leaves as it is: the audit, and the keys unless those of the backup are
+// wanted. It counts the keys that get lost by that.
+func (c *current) keep(ctx context.Context, path string, revive bool) (leftOut int, err error) {
+	if _, err := c.conn.ExecContext(ctx, "ATTACH $1 AS restored", path); err != nil {
+		return 0, err
+	}
+	var old, restored int64
+	const versions = `SELECT (SELECT max(version_id) FROM main.goose_db_version), (SELECT max(version_id) FROM restored.goose_db_version)`
+	if err := c.conn.QueryRowContext(ctx, versions).Scan(&old, &restored); err != nil {
+		return 0, err
+	}
+	if old != restored {
+		return 0, fmt.Errorf("the store has a schema of version %d, and the backup one of %d, which this latchkey cannot bring together: "+
+			"restore with the newest latchkey that has used either; the store stays as it was", old, restored)
+	}
+	kept := keepNumbers
+	if !revive {
+		if err := c.conn.QueryRowContext(ctx, countUnknown).Scan(&leftOut); err != nil {
+			return 0, err
+		}
+		kept += keepKeys
+	}
+	accepted, err := acceptedKeys(ctx, c.conn)
+	if err != nil {
+		return 0, err
+	}
+	c.enabled = make(map[string]bool, len(accepted))
+	for _, r := range accepted {
+		c.enabled[r.ID] = true
+	}
+	if _, err := c.conn.ExecContext(ctx, "BEGIN;"+keepAudit+kept+"COMMIT"); err != nil { //nolint:unqueryvet // see there
+		return 0, err
+	}
+	_, err = c.conn.ExecContext(ctx, "DETACH restored")
+	return leftOut, err
+}
+
+// queryer is a database, or one connection to it.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// acceptedKeys are the keys that are enabled and not past their time, the oldest first.
+func acceptedKeys(ctx context.Context, db queryer) (accepted []keys.Record, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT `+keyColumns+` FROM main.keys WHERE state = 'enabled' ORDER BY seq`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	now := time.Now()
+	for rows.Next() {
+		r, err := scanKey(rows)
+		if err != nil {
+			return nil, err
+		}
+		if !r.Expired(now) {
+			accepted = append(accepted, r)
+		}
+	}
+	return accepted, rows.Err()
+}
