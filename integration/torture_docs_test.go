@@ -51,6 +51,7 @@ func TestTortureCostOfStalledReaders(t *testing.T) {
 		{"page", []string{get("/docs", "")}},
 		{"refusals, pipelined", []string{strings.Repeat(get("/nothing", ""), 1000)}},
 		{"body of 64 KiB but for a byte", []string{"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n" + strings.Repeat("a", 65535)}},
+		{"body that is too large, not sent", []string{"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 70000000\r\n\r\n"}},
 		{"header of 16 KiB but for its end", []string{"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + strings.Repeat("a", 16000)}},
 	} {
 		p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})

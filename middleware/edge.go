@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
@@ -43,13 +44,14 @@ func Edge(app *fiber.App, draining func() bool) {
 			_ = ctx.Conn().Close() // whoever asked nothing, a port scanner or an early connection, is answered nothing
 			return
 		}
+		failed := engineFault(err)
 		if conn != nil {
-			conn.Linger()
+			conn.Linger(lingerFor(failed.Code))
 		}
 		if noter, ok := ctx.Conn().(originNoter); ok && noter.Origin() != "" {
 			ctx.Request.Header.Set(fiber.HeaderOrigin, noter.Origin()) // the engine drops a header that it cannot read
 		}
-		ctx.SetUserValue(edgeFault{}, engineFault(err))
+		ctx.SetUserValue(edgeFault{}, failed)
 		handle(ctx)
 	}
 }
@@ -57,7 +59,17 @@ func Edge(app *fiber.App, draining func() bool) {
 // lingerer is a connection that knows whether anything came, and whose Close can wait for what still comes.
 type lingerer interface {
 	Heard() bool
-	Linger()
+	Linger(most time.Duration)
+}
+
+// lingerFor is how long a refused client may go on sending before its connection is closed under it, and with that the
+// answer lost that it has not read yet. A body that is too large may be a long way from its end; a client that is slow
+// with anything else is not waited for again.
+func lingerFor(code fault.Code) time.Duration {
+	if code == fault.BodyTooLarge {
+		return 30 * time.Second
+	}
+	return 500 * time.Millisecond
 }
 
 // originNoter is a connection that knows which Origin the header of the latest request named, "" for none.
