@@ -72,6 +72,7 @@ func TestContainer(t *testing.T) {
 	t.Run("image", func(t *testing.T) { checkImage(t, engine, image) })
 	t.Run("contract on PostgreSQL", func(t *testing.T) { checkContainerOnPostgres(t, image) })
 	t.Run("a restart keeps accounts", func(t *testing.T) { checkVolume(t, image) })
+	t.Run("backup and restore", func(t *testing.T) { checkRestoreInContainer(t, image) })
 	t.Run("a volume of another user", func(t *testing.T) { checkForeignVolume(t, image) })
 }
 

@@ -33,6 +33,7 @@ func TestBinary(t *testing.T) {
 		{"PostgreSQL through PgBouncer", checkPgBouncer},
 		{"first start in an empty folder", checkFirstStart},
 		{"a restart keeps accounts", checkRestart},
+		{"backup and restore", checkRestore},
 		{"two processes on one store", checkTwoProcesses},
 		{"rolling restarts", checkRollingRestarts},
 		{"SIGTERM and SIGINT exit 0", checkSignals},
