@@ -4,20 +4,17 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
-	"net/url"
 	"path"
 	"regexp"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5/static"
-	"github.com/swaggest/swgui/v5emb"
 
 	"github.com/latchkey-api/latchkey/fault"
 )
@@ -32,8 +29,11 @@ type Docs struct {
 	outlet   *outlet
 }
 
-// docsPath is where the page and its files are.
-const docsPath = "/docs"
+// docsPage is the page that shows the document. It is Swagger UI without the bar that asks for the address of another
+// document.
+//
+//go:embed docs.html
+var docsPage []byte
 
 // inlineScript finds the scripts that stand in the page itself.
 var inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
@@ -44,17 +44,14 @@ func NewDocs(document []byte) (*Docs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the files of the documentation: %w", err)
 	}
-	ui := v5emb.NewHandlerWithConfig(swgui.Config{Title: "Latchkey", SwaggerJSON: "/openapi.json", BasePath: docsPath})
-	rendered := page{header: http.Header{}}
-	ui.ServeHTTP(&rendered, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: docsPath}})
 	scripts := []string{"'self'"}
-	for _, script := range inlineScript.FindAllSubmatch(rendered.Bytes(), -1) {
+	for _, script := range inlineScript.FindAllSubmatch(docsPage, -1) {
 		hash := sha256.Sum256(script[1])
 		scripts = append(scripts, "'sha256-"+base64.StdEncoding.EncodeToString(hash[:])+"'")
 	}
 	return &Docs{
 		document: newStaticFile(fiber.MIMEApplicationJSON, document),
-		page:     newStaticFile(fiber.MIMETextHTMLCharsetUTF8, rendered.Bytes()),
+		page:     newStaticFile(fiber.MIMETextHTMLCharsetUTF8, docsPage),
 		// Swagger UI sets style attributes and shows images of its own as data.
 		policy: "default-src 'none'; script-src " + strings.Join(scripts, " ") + "; style-src 'self' 'unsafe-inline'; " +
 			"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -62,16 +59,6 @@ func NewDocs(document []byte) (*Docs, error) {
 		outlet: newOutlet(),
 	}, nil
 }
-
-// page is a http.ResponseWriter that keeps the body.
-type page struct {
-	bytes.Buffer
-
-	header http.Header
-}
-
-func (p *page) Header() http.Header { return p.header }
-func (p *page) WriteHeader(int)     {}
 
 // swaggerFiles are the files of Swagger UI. The binary has most of them compressed; both forms are kept.
 func swaggerFiles() (map[string]*staticFile, error) {
