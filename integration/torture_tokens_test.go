@@ -1,0 +1,241 @@
+//go:build torture && linux
+
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// What tokens of a size that the caller chose may cost (issue 4a, A2).
+const (
+	manyTokens = 20_000
+	// acceptedCost is what they may add to the memory of the process, in KiB, and refusedCost what the memory of a
+	// process in which nothing is kept differs by from one moment to the next.
+	acceptedCost = 30 << 10
+	refusedCost  = 4 << 10
+	tokenCallers = 16
+)
+
+// fatToken is a token of nearly 3 KiB, of which each i has another one.
+func fatToken(key clientKey, audience string, i int) string {
+	audiences := []string{audience}
+	for range 514 {
+		audiences = append(audiences, "a")
+	}
+	return key.jwt(key.good().with("aud", audiences).with("jti", fmt.Sprint(i)))
+}
+
+// TestTortureCostOfTokens: what the service remembers of tokens does not depend on what stands in them, and of those that
+// it refuses it remembers nothing.
+func TestTortureCostOfTokens(t *testing.T) {
+	bin := tortureBinary(t)
+	for _, tt := range []struct {
+		name, path string
+		key        []string
+		status     int
+		most       int
+	}{
+		{"accepted", "/service/whoami", nil, http.StatusOK, acceptedCost},
+		{"over the limit of their key", "/service/whoami", []string{"--rate", "0.001", "--burst", "1"}, http.StatusTooManyRequests, refusedCost},
+		{"without the scope", "/service/storyspaces/2113", nil, http.StatusForbidden, refusedCost},
+	} {
+		p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+		key := p.newKey(t, tt.key...)
+		p.whoami(t, key.token()) // the one that the limit lets through
+		// The memory of a process that works at this rate and keeps nothing.
+		p.sendTokens(t, "/service/whoami", http.StatusUnauthorized, func(i int) string { return fatToken(key, "somebody else", i) })
+		before, heap := p.memory(t, "VmRSS"), p.heap(t)
+		length := len(fatToken(key, key.audience, manyTokens))
+		p.sendTokens(t, tt.path, tt.status, func(i int) string { return fatToken(key, key.audience, i) })
+		more, moreHeap := p.memory(t, "VmRSS")-before, p.heap(t)-heap
+		tortureRow(t, fmt.Sprintf("%d different tokens of %d bytes, %s", manyTokens, length, tt.name),
+			fmt.Sprintf("%d, less than %d MiB more", tt.status, tt.most>>10),
+			fmt.Sprintf("%d, %.1f MiB more (%.1f before; heap %+.1f MiB)", tt.status, float64(more)/1024, float64(before)/1024, moreHeap),
+			more < tt.most)
+		p.stop(t)
+	}
+}
+
+// newKey makes a key on the command line, which has had these flags in all versions.
+func (p *process) newKey(t *testing.T, flags ...string) clientKey {
+	t.Helper()
+	var made madeKey
+	p.latchkeyJSON(t, &made, append([]string{"keys", "create", "--client", "torture", "--scope", "accounts:read", "--json"}, flags...)...)
+	return readKey(t, made.Secret, p.secrets.audience)
+}
+
+// heap is the size of the heap that is in use, in MiB.
+func (p *process) heap(t *testing.T) float64 {
+	t.Helper()
+	return sum(p.opsPage(t, "/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
+}
+
+// sendTokens sends manyTokens requests, each with a token of its own, and wants one status for all.
+func (p *process) sendTokens(t *testing.T, path string, status int, token func(i int) string) {
+	t.Helper()
+	var callers sync.WaitGroup
+	for caller := range tokenCallers {
+		callers.Go(func() {
+			line := p.dialog(t)
+			for i := caller; i < manyTokens; i += tokenCallers {
+				got, err := line.ask(get(path, "Authorization: "+token(i)+"\r\n"))
+				if err != nil || got != status {
+					t.Errorf("%s: %d %v, want %d", path, got, err, status)
+					return
+				}
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// TestTortureCostOfStrangers: made-up ids do not keep a key that is used for the first time waiting, with a store that is
+// 5 ms away. The server has a core of its own; who waits for that core waits with and without strangers' ids, so a key
+// that is known already is measured beside.
+func TestTortureCostOfStrangers(t *testing.T) {
+	const strangers, firstUses, away, most = 2500, 40, 5 * time.Millisecond, 100 * time.Millisecond
+	cores := allowedCores(t)
+	bin := tortureBinary(t)
+	databaseURL, _ := newDatabase(t)
+	_, farURL := newFarStore(t, databaseURL, away)
+	p := startProcess(t, bin, map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
+	known := p.newKey(t)
+	knownToken := known.token()
+	p.whoami(t, knownToken)
+	var unused []string
+	for range firstUses {
+		unused = append(unused, p.newKey(t).token())
+	}
+	if len(cores) > 1 {
+		pin(t, p.cmd.Process.Pid, cores[0])
+	}
+
+	strangeToken := known.token()
+	_, rest, _ := strings.Cut(strangeToken, ".")
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	var answers [600]counter
+	for i := range strangers {
+		line := p.dialog(t)
+		all.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				id := fmt.Sprintf("E%05d%06d", i, n)
+				status, err := line.ask(get("/service/whoami", "Authorization: "+segment(`{"alg":"EdDSA","kid":"`+id+`"}`)+"."+rest+"\r\n"))
+				if err != nil {
+					answers[0].add()
+					return
+				}
+				answers[status].add()
+			}
+		})
+	}
+	began := time.Now()
+	eventually(t, startLimit, "the strangers are many", func() bool { return answers[401].n.Load()+answers[503].n.Load() >= strangers })
+	first, again := p.dialog(t), p.dialog(t)
+	var firsts, agains []time.Duration
+	refused := 0
+	for _, token := range unused {
+		status, took := first.timed(get("/service/whoami", "Authorization: "+token+"\r\n"))
+		firsts = append(firsts, took)
+		if status != http.StatusOK {
+			refused++
+		}
+		_, took = again.timed(get("/service/whoami", "Authorization: "+knownToken+"\r\n"))
+		agains = append(agains, took)
+	}
+	took := time.Since(began)
+	close(stop)
+	all.Wait()
+	wait := median(firsts) - median(agains)
+	tortureRow(t, fmt.Sprintf("%d first uses beside %d connections with made-up ids, the store %v away", firstUses, strangers, away),
+		fmt.Sprintf("all 200, %v more than for a key that is known", most),
+		fmt.Sprintf("%d refused; median %v, longest %v; a known key %v, %v; so the place was found in %v; strangers: %.0f/s, %d of them 401, %d 503, %d failed",
+			refused, median(firsts), longest(firsts), median(agains), longest(agains), wait,
+			float64(answers[401].n.Load()+answers[503].n.Load())/took.Seconds(), answers[401].n.Load(), answers[503].n.Load(), answers[0].n.Load()),
+		refused == 0 && wait < most)
+}
+
+// TestTortureCostOfNotices: anybody in the database may tell of changes, as often as he can.
+func TestTortureCostOfNotices(t *testing.T) {
+	const tellers, perSecond, d = 4, 60, 4 * time.Second
+	databaseURL, db := newDatabase(t)
+	line, farURL := newFarStore(t, databaseURL, 0)
+	p := startProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
+	rate := func() float64 {
+		began, before := time.Now(), line.asked.Load()
+		eventually(t, 2*d, "the time of measuring is over", func() bool { return time.Since(began) > d })
+		return float64(line.asked.Load()-before) / time.Since(began).Seconds()
+	}
+	atRest := rate()
+	var told atomic.Int64
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for range tellers {
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := db.Exec("NOTIFY latchkey"); err != nil {
+					t.Error(err)
+					return
+				}
+				told.Add(1)
+			}
+		})
+	}
+	began := time.Now()
+	flooded := rate()
+	tells := float64(told.Load()) / time.Since(began).Seconds()
+	close(stop)
+	all.Wait()
+	tortureRow(t, fmt.Sprintf("NOTIFY from %d connections, %.0f a second", tellers, tells),
+		fmt.Sprintf("the store is asked at most %d times a second", perSecond),
+		fmt.Sprintf("%.0f times a second (%.1f at rest)", flooded, atRest), flooded < perSecond)
+	p.stop(t)
+}
+
+// TestTortureCostOfManyChanges: an instance that is hundreds of thousands of changes behind catches up.
+func TestTortureCostOfManyChanges(t *testing.T) {
+	const changes = 400_000
+	databaseURL, db := newDatabase(t)
+	_, farURL := newFarStore(t, databaseURL, 5*time.Millisecond)
+	p := startProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
+	key := p.newKey(t)
+	token := key.token()
+	p.whoami(t, token)
+	before := p.memory(t, "VmRSS")
+	_, err := db.Exec(`WITH first AS (SELECT value FROM key_version), made AS (
+			INSERT INTO keys (id, client, kind, environment, scopes, rate, burst, state, hint, material, rotated_to, rotated_from,
+				created_at, expires_at, last_used_at, version)
+			SELECT 'E' || lpad(i::text, 11, '0'), 'many', 'ed25519', 'live', 'accounts:read', 0, 0, 'enabled', '', decode(repeat('00', 32), 'hex'),
+				'', '', 0, 0, 0, value + i
+			FROM first, generate_series(1, $1) i
+		) UPDATE key_version SET value = value + $1`, changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, said, code := p.cli(t, "keys", "revoke", key.id, "--wait")
+	said = strings.Join(strings.Fields(said), " ")
+	took := time.Since(began)
+	status := p.whoami(t, token)
+	tortureRow(t, fmt.Sprintf("a revocation behind %d changes, which a running instance has to hear of", changes),
+		"confirmed, 401, less than 30 MiB more",
+		fmt.Sprintf("exit code %d in %v, %d, %.1f MiB more %s", code, took.Round(time.Millisecond), status, float64(p.memory(t, "VmRSS")-before)/1024, said),
+		code == 0 && status == http.StatusUnauthorized && p.memory(t, "VmRSS")-before < 30<<10)
+	p.stop(t)
+}
