@@ -99,6 +99,8 @@ func (a *App) opsRoutes() http.Handler {
 			w.Header().Set("Connection", "close")
 		}
 		switch handler, pattern := mux.Handler(r); {
+		case (r.Host != "" || r.ProtoAtLeast(1, 1)) && !middleware.SoundHost(r.Host):
+			opsRefuse(w, fault.New(fault.BadRequest))
 		case pattern == "":
 			opsRefuse(w, fault.New(fault.NotFound))
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:

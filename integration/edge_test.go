@@ -132,6 +132,39 @@ func checkEdge(t *testing.T, tg *target) {
 	a.refused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
 }
 
+// checkHosts: a request names one host, and what is none is refused; the same at both addresses.
+func checkHosts(t *testing.T, tg *target) {
+	onlyLocal(t, tg)
+	addresses := map[string]*target{"the API": tg}
+	if tg.opsURL != "" {
+		addresses["operations"] = &target{url: tg.opsURL}
+	}
+	for name, address := range addresses {
+		for lines, want := range map[string]int{
+			"Host: x": 200, "Host: x:8000": 200, "Host: x:": 200, "HOST:[::1]:80": 200, "Host: a_b.example": 200,
+
+			"": 400, "Host:": 400, "Host: \t ": 400, "Host: :80": 400, "Host": 400, "Host : x": 400, "Host: x\r\nHost: x": 400,
+			"Host: x\r\nHost: y": 400, "Host:\r\nHost: x": 400, "Host: a b": 400, "Host: a/b": 400, "Host: u@x": 400, "Host: x:y": 400,
+			"Host: ::1": 400, "Host: []": 400, "Host: [::1": 400, "Host: a%zz": 400, "Host: a%41": 400, "Host: \u00e9": 400, `Host: a"b`: 400,
+			"Host: <a>": 400, "Host: a\x00b": 400, "Host: x\r\n folded": 400,
+		} {
+			conn := address.dial(t)
+			if lines != "" {
+				lines += "\r\n"
+			}
+			conn.send(t, "GET /livez HTTP/1.1\r\n"+lines+"\r\n")
+			answer, err := http.ReadResponse(conn.reader, nil)
+			if err != nil {
+				t.Fatalf("%s, %q: %v", name, lines, err)
+			}
+			_ = answer.Body.Close()
+			if answer.StatusCode != want {
+				t.Errorf("%s, %q: %d, want %d", name, lines, answer.StatusCode, want)
+			}
+		}
+	}
+}
+
 // checkSizeLimits: what is too large is refused before anybody asks who sends it, and without waiting for it.
 func checkSizeLimits(t *testing.T, tg *target) {
 	onlyLocal(t, tg)

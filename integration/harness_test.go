@@ -72,6 +72,7 @@ var contract = []struct {
 	{"fields", checkFields},
 	{"lists", checkLists},
 	{"edge", checkEdge},
+	{"hosts", checkHosts},
 	{"size limits", checkSizeLimits},
 	{"metrics", checkMetrics},
 	{"documentation is sent once", checkConditional},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
 	"github.com/valyala/fasthttp"
 
 	"github.com/latchkey-api/latchkey/fault"
@@ -122,9 +123,9 @@ func framing(c *fiber.Ctx) error {
 	return err
 }
 
-// unreadable is what is wrong with a request that could not be read, or whose target has an escape that is none: what such
-// a path means would be guessed, by us and by a proxy before us, and not always alike. It is nil for one whose body is too
-// large: that was found behind a sound header, so it is refused after routing, by the route itself.
+// unreadable is what is wrong with a request that could not be read, or whose Host is none, or whose target has an escape
+// that is none: what such a path means would be guessed, by us and by a proxy before us, and not always alike. It is nil
+// for one whose body is too large: that was found behind a sound header, so it is refused after routing, by the route itself.
 func unreadable(c *fiber.Ctx) *fault.Error {
 	if f := pendingFault(c); f != nil && f.Code != fault.BodyTooLarge {
 		return f
@@ -132,7 +133,12 @@ func unreadable(c *fiber.Ctx) *fault.Error {
 	if path := c.Path(); len(path) > 1 && strings.HasSuffix(path, "//") {
 		return fault.New(fault.NotFound) // the framework would take any number of slashes for one
 	}
-	if !soundEscapes(c.Request().Header.RequestURI()) || ambiguousLength(&c.Request().Header) {
+	header := &c.Request().Header
+	if !soundEscapes(header.RequestURI()) || ambiguousLength(header) {
+		return fault.New(fault.BadRequest)
+	}
+	// Only HTTP/1.0 goes without; the engine has refused the rest.
+	if host := header.Host(); len(host) > 0 && !SoundHost(utils.UnsafeString(host)) {
 		return fault.New(fault.BadRequest)
 	}
 	return nil
