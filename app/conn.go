@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -38,12 +39,20 @@ func (c *lingeringConn) Linger(most time.Duration) { c.linger.Store(int64(most))
 
 // Close ends what is sent, and with Linger takes what is still received, before it closes the connection.
 func (c *lingeringConn) Close() error {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if most := time.Duration(c.linger.Swap(0)); ok && most > 0 && half.CloseWrite() == nil {
+	if most := time.Duration(c.linger.Swap(0)); most > 0 && c.CloseWrite() == nil {
 		// It is thrown away in pieces of a few KiB, whoever sends and however much.
 		_, _ = io.CopyN(io.Discard, lastBytes{c.Conn, time.Now().Add(most)}, lingerSize)
 	}
 	return c.Conn.Close()
+}
+
+// CloseWrite ends what is sent, where the connection below can do so.
+func (c *lingeringConn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
 }
 
 // lastBytes reads from a connection until a time, or until nothing comes for lingerPause.

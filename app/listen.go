@@ -79,7 +79,7 @@ func (l *patientListener) Accept() (net.Conn, error) {
 			continue
 		case errors.Is(err, syscall.ECONNABORTED):
 			continue
-		case !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE):
+		case !passes(err):
 			return nil, err
 		}
 		l.logger.Warn("cannot accept connections", "error", err.Error(), "pause", pause.String())
@@ -92,6 +92,20 @@ func (l *patientListener) Accept() (net.Conn, error) {
 		}
 		pause = min(2*pause, lastPause)
 	}
+}
+
+// passes says whether accepting may work again: the system is short of something, or it tells what became of a connection
+// that waited, which accept(2) says to be no fault of the listener.
+func passes(err error) bool {
+	for _, known := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.EPROTO, syscall.EPERM, syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EHOSTUNREACH,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }
 
 // Close lets nobody else connect. Accept goes on until it has given out everybody who is connected, and then ends the

@@ -44,7 +44,7 @@ func patient(errs ...error) *patientListener {
 }
 
 func TestAFloodDoesNotEndTheListener(t *testing.T) {
-	l := patient(syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.EMFILE)
+	l := patient(syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.EMFILE, syscall.ENOMEM, syscall.EHOSTUNREACH)
 	if conn, err := l.Accept(); err != nil || conn == nil {
 		t.Errorf("the listener ended: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/latchkey-api/latchkey/configs"
+	"github.com/latchkey-api/latchkey/internal/listener"
 )
 
 func opsGet(a *App, method, path string) *httptest.ResponseRecorder {
@@ -104,6 +106,29 @@ func TestTheOperationsAddressReadsNoBody(t *testing.T) {
 		if !errors.Is(gone, syscall.ECONNRESET) && !errors.Is(gone, syscall.EPIPE) {
 			t.Errorf("%q: %d bytes of the body were taken: %v", head, sent, gone)
 		}
+	}
+}
+
+// TestAnAnswerBeforeTheBodyIsSeen: the server ends what it sends before it closes, so that who is still sending a body reads
+// the answer, and is not reset.
+func TestAnAnswerBeforeTheBodyIsSeen(t *testing.T) {
+	inner, err := listen(t.Context(), "OPS_ADDR", "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := listener.NewNewest(inner, 1)
+	client := dial(t, inner.Addr().String())
+	server, err := places.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = server.Close(), places.Close() })
+	half, ok := server.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		t.Fatal("what is sent cannot be ended alone") // net/http asks for it
+	}
+	if n, err := client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("read %d bytes, %v, want the end", n, err)
 	}
 }
 

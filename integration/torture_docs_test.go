@@ -227,12 +227,7 @@ func (p *process) timed(path string, limit time.Duration) (time.Duration, int) {
 
 func (p *process) connect(t *testing.T) net.Conn {
 	t.Helper()
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	return p.connectTo(t, p.url)
 }
 
 // memory is a line of the process's /proc/PID/status, in KiB.

@@ -14,7 +14,17 @@ type pair struct{ client, server net.Conn }
 
 func open(t *testing.T, l net.Listener) pair {
 	t.Helper()
-	client, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
+	return openFrom(t, l, "127.0.0.1")
+}
+
+// openFrom connects from an address of this machine.
+func openFrom(t *testing.T, l net.Listener, address string) pair {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	client, err := dialer.DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil && address != "127.0.0.1" {
+		t.Skipf("NOT TESTED: %v", err) // only Linux has the whole network
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +69,57 @@ func TestTheOldestGivesItsPlaceUp(t *testing.T) {
 			t.Errorf("connection %d of 10 is open: %v, want %v", i, got, want)
 		}
 	}
+}
+
+// TestWhoHoldsTheMostGivesAPlaceUp: whoever opens one connection after the other takes the places from himself.
+func TestWhoHoldsTheMostGivesAPlaceUp(t *testing.T) {
+	const probe, other, stranger = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+	l := newest(t, 4)
+	probes := []pair{openFrom(t, l, probe), openFrom(t, l, other)}
+	for range 20 {
+		openFrom(t, l, stranger)
+	}
+	for i, p := range probes {
+		if !p.isOpen(t) {
+			t.Errorf("connection %d gave its place to one who had more", i)
+		}
+	}
+	// With a second one the first has as many as the stranger, and is older.
+	again := openFrom(t, l, probe)
+	if probes[0].isOpen(t) || !probes[1].isOpen(t) || !again.isOpen(t) {
+		t.Error("the place is not that of the oldest one of those who hold the most")
+	}
+}
+
+func TestAHostIsItsNetworkInIPv6(t *testing.T) {
+	for _, tt := range []struct {
+		one, other string
+		same       bool
+	}{
+		{"192.0.2.1", "192.0.2.1", true},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"192.0.2.1", "::ffff:192.0.2.1", true},
+		{"2001:db8::1", "2001:db8::ffff:1", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false},
+	} {
+		one, other := origin(remote(tt.one)), origin(remote(tt.other))
+		if got := one == other; got != tt.same || !one.IsValid() {
+			t.Errorf("%s is %v, and %s is %v", tt.one, one, tt.other, other)
+		}
+	}
+}
+
+// from is a connection from an address.
+type from struct {
+	net.Conn
+
+	address net.Addr
+}
+
+func (f from) RemoteAddr() net.Addr { return f.address }
+
+func remote(address string) net.Conn {
+	return from{address: &net.TCPAddr{IP: net.ParseIP(address), Port: 1}}
 }
 
 func TestAFinishedRequestMakesAConnectionNew(t *testing.T) {

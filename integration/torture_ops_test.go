@@ -1,0 +1,252 @@
+//go:build torture && linux
+
+package integration
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// What strangers at the operations address, or anywhere else, may cost (issue 4a, A3).
+const (
+	opsBody     = 1536 << 20 // bytes of a body that is sent there
+	opsCost     = 16 << 10   // what it may add to the memory of the process, in KiB
+	opsHeld     = 300        // connections that strangers hold there
+	opsTooMuch  = 1 << 20    // KiB after which a test has seen enough
+	probeLimit  = 2 * time.Second
+	descriptors = 256 // of a process with few of them
+)
+
+// TestTortureCostOfOpsBody: whatever is sent to the operations address, nobody keeps it.
+func TestTortureCostOfOpsBody(t *testing.T) {
+	bin := tortureBinary(t)
+	for _, tt := range []struct{ name, head string }{
+		{"with its length", fmt.Sprintf("GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", opsBody)},
+		{"chunked", fmt.Sprintf("GET /readyz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", opsBody)},
+	} {
+		p := startProcess(t, bin, nil)
+		before := p.memory(t, "VmRSS")
+		conn := p.connectTo(t, p.opsURL)
+		_, _ = io.WriteString(conn, tt.head)
+		most, sent := before, 0
+		for chunk := make([]byte, 1<<20); sent < opsBody && most-before < opsTooMuch; sent += len(chunk) {
+			_ = conn.SetWriteDeadline(time.Now().Add(15 * time.Second))
+			if _, err := conn.Write(chunk); err != nil {
+				break
+			}
+			most = max(most, p.memory(t, "VmRSS"))
+		}
+		most = max(most, p.memory(t, "VmHWM"))
+		tortureRow(t, fmt.Sprintf("a body of %d MiB, %s, to OPS_ADDR", opsBody>>20, tt.name), fmt.Sprintf("less than %d MiB more", opsCost>>10),
+			fmt.Sprintf("%.1f MiB more, %d MiB of the body were taken", float64(most-before)/1024, sent>>20), most-before < opsCost)
+		p.stop(t)
+	}
+}
+
+// TestTortureCostOfOpsConnections: whatever strangers hold, a probe of either address is answered, also where the process
+// has few descriptors.
+func TestTortureCostOfOpsConnections(t *testing.T) {
+	bin := tortureBinary(t)
+	half := "GET /readyz HTTP/1.1\r\nHost:"
+	for _, tt := range []struct {
+		name, request string
+		connections   int
+		api           bool // to the API
+	}{
+		{name: "half-sent requests", request: half, connections: opsHeld},
+		{name: "half-sent bodies", request: "GET /readyz HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345", connections: opsHeld},
+		{name: "connections that say nothing", connections: opsHeld},
+		{name: "requests for /metrics that nobody reads", request: strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 1000), connections: opsHeld},
+		{name: "half-sent requests to the API", request: half, connections: 4 * descriptors, api: true},
+	} {
+		p := startFew(t, bin)
+		before := p.memory(t, "VmRSS")
+		address := p.opsURL
+		if tt.api {
+			address = p.url
+		}
+		for range tt.connections {
+			conn := p.connectTo(t, address)
+			_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // what does not fit is not sent
+			_, _ = io.WriteString(conn, tt.request)
+		}
+		const times = 5
+		ops, slowest := p.probe(p.opsURL, times)
+		seen, ok := fmt.Sprintf("OPS_ADDR %s, slowest %v", ops.text, slowest.Round(time.Millisecond)), ops.good == times
+		if !tt.api { // who holds all of the API holds its probes, too
+			api, took := p.probe(p.url, times)
+			seen, ok = fmt.Sprintf("%s; API %s, slowest %v", seen, api.text, took.Round(time.Millisecond)), ok && api.good == times
+		}
+		added := p.memory(t, "VmHWM") - before
+		tortureRow(t, fmt.Sprintf("%d %s, %d descriptors", tt.connections, tt.name, descriptors),
+			fmt.Sprintf("5 of 5 probes, each within %v; less than %d MiB more", probeLimit, stalledCost>>10),
+			fmt.Sprintf("%s; %.1f MiB more", seen, float64(added)/1024), ok && added < stalledCost)
+		p.stop(t)
+	}
+}
+
+// TestTortureCostOfOpsSlowness: who sends a header a byte at a time is cut, and so is who does not read.
+func TestTortureCostOfOpsSlowness(t *testing.T) {
+	p := startProcess(t, tortureBinary(t), nil)
+	for _, tt := range []struct {
+		name, first, then string
+		limit             time.Duration
+	}{
+		{"a header a byte a second", "GET /livez HTTP/1.1\r\nX-Slow: ", "x", 7 * time.Second},
+		{"a body a byte a second", "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "x", 7 * time.Second},
+		{"no reading", strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 1000), "", 17 * time.Second},
+	} {
+		conn := p.connectTo(t, p.opsURL)
+		_ = conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		_, _ = io.WriteString(conn, tt.first)
+		began, tick := time.Now(), time.NewTicker(time.Second)
+		established := true
+		for time.Since(began) < tt.limit+3*time.Second && established {
+			<-tick.C
+			_ = conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
+			_, _ = io.WriteString(conn, tt.then)
+			established = hasItsEnd(t, conn)
+		}
+		tick.Stop()
+		took := time.Since(began)
+		tortureRow(t, "OPS_ADDR: "+tt.name, fmt.Sprintf("the connection ends within %v", tt.limit),
+			fmt.Sprintf("held: %v, after %v", established, took.Round(time.Second)), !established && took <= tt.limit+time.Second)
+	}
+}
+
+// TestTortureCostOfOpsFlood: strangers who come again and again, as fast as they can, do not keep the probes out.
+func TestTortureCostOfOpsFlood(t *testing.T) {
+	bin := tortureBinary(t)
+	for _, tt := range []struct {
+		from string
+		most int // probes that may fail
+	}{{"127.0.0.2", 0}, {"127.0.0.1", 10}} { // who has the address of the probes is told from them by nothing
+		floodOps(t, bin, tt.from, tt.most)
+	}
+}
+
+func floodOps(t *testing.T, bin, from string, mayFail int) {
+	p := startFew(t, bin)
+	dialer := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	var came [8]int
+	for i := range came {
+		all.Go(func() {
+			for held := []net.Conn{}; ; came[i]++ {
+				select {
+				case <-stop:
+					for _, conn := range held {
+						_ = conn.Close()
+					}
+					return
+				default:
+				}
+				conn, err := dialer.Dial("tcp", strings.TrimPrefix(p.opsURL, "http://"))
+				if err != nil {
+					continue
+				}
+				_ = conn.(*net.TCPConn).SetLinger(0) // thousands of ports would wait for a minute each
+				_, _ = io.WriteString(conn, "GET /readyz HTTP/1.1\r\nHost:")
+				if held = append(held, conn); len(held) > 40 {
+					_ = held[0].Close()
+					held = held[1:]
+				}
+			}
+		})
+	}
+	time.Sleep(time.Second) // the flood begins
+	const times = 50
+	ops, slowest := p.probe(p.opsURL, times)
+	api, apiSlowest := p.probe(p.url, times)
+	close(stop)
+	all.Wait()
+	sum := 0
+	for _, n := range came {
+		sum += n
+	}
+	tortureRow(t, fmt.Sprintf("8 strangers at %s open connections to OPS_ADDR in a loop, and hold 320 half-sent requests; the probes come from 127.0.0.1", from),
+		fmt.Sprintf("%d of %d probes of OPS_ADDR, all of the API", times-mayFail, times),
+		fmt.Sprintf("OPS_ADDR %s, slowest %v; API %s, slowest %v; %d connections", ops.text, slowest.Round(time.Millisecond), api.text,
+			apiSlowest.Round(time.Millisecond), sum), ops.good >= times-mayFail && api.good == times)
+	p.stop(t)
+}
+
+// startFew starts the program where it may have few descriptors.
+func startFew(t *testing.T, bin string) *process {
+	t.Helper()
+	dir, s := t.TempDir(), freshSecrets()
+	absolute, err := filepath.Abs(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, "/bin/sh", dir, productionEnv(s, dir), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0"`, descriptors), absolute)
+	p.secrets = s
+	p.waitReady(t)
+	return p
+}
+
+// probed is what probes were answered.
+type probed struct {
+	text string
+	good int // with 200, in time
+}
+
+// probe asks for /readyz, each time on a new connection.
+func (p *process) probe(url string, times int) (answers probed, slowest time.Duration) {
+	last := ""
+	for range times {
+		client := http.Client{Timeout: probeLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+		began := time.Now()
+		resp, err := client.Get(url + "/readyz")
+		slowest = max(slowest, time.Since(began))
+		if err != nil {
+			last = " (" + err.Error()[strings.LastIndex(err.Error(), ": ")+2:] + ")"
+			continue
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			answers.good++
+		} else {
+			last = " (" + resp.Status + ")"
+		}
+	}
+	answers.text = fmt.Sprintf("%d of %d probes%s", answers.good, times, last)
+	return answers, slowest
+}
+
+// connectTo opens a connection to one of the program's addresses.
+func (p *process) connectTo(t *testing.T, url string) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// hasItsEnd says whether the program still has its end of a connection.
+func hasItsEnd(t *testing.T, conn net.Conn) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := conn.LocalAddr().(*net.TCPAddr).Port, conn.RemoteAddr().(*net.TCPAddr).Port
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		if len(fields) > 9 && strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", theirs)) && strings.HasSuffix(fields[2], fmt.Sprintf(":%04X", ours)) {
+			return fields[9] != "0" // the inode: none once no process has it
+		}
+	}
+	return false
+}
