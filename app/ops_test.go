@@ -127,7 +127,7 @@ func TestAnAnswerBeforeTheBodyIsSeen(t *testing.T) {
 	if !ok || half.CloseWrite() != nil {
 		t.Fatal("what is sent cannot be ended alone") // net/http asks for it
 	}
-	if n, err := client.Read(make([]byte, 1)); err != io.EOF {
+	if n, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("read %d bytes, %v, want the end", n, err)
 	}
 }
