@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -77,7 +79,7 @@ func (o *opsServer) close() error {
 // opsRoutes answers GET and HEAD. A request with a body is answered, too, and the last on its connection: nobody reads it.
 func (a *App) opsRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
+	mux.Handle("/metrics", inTurn(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}), pageEvery))
 	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { opsHealthy(w) })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := a.ready(r.Context()); err != nil {
@@ -111,6 +113,40 @@ func (a *App) opsRoutes() http.Handler {
 		}
 	})
 }
+
+// pageEvery is the time from one page of metrics to the next. A page takes a millisecond of work.
+const pageEvery = 10 * time.Millisecond
+
+// inTurn makes the pages of inner one after the other, whole before they are sent, with a pause between them: whoever asks
+// again and again must not have the time of the API. Nobody waits for somebody who does not read.
+func inTurn(inner http.Handler, pause time.Duration) http.Handler {
+	turn := make(chan struct{}, 1)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case turn <- struct{}{}:
+		case <-r.Context().Done(): // nobody waits for it any more
+			return
+		}
+		page := &heldPage{ResponseWriter: w, status: http.StatusOK}
+		func() {
+			defer func() { time.AfterFunc(pause, func() { <-turn }) }()
+			inner.ServeHTTP(page, r)
+		}()
+		w.WriteHeader(page.status)
+		_, _ = w.Write(page.body.Bytes()) // a client that is gone needs no page
+	})
+}
+
+// heldPage is an answer that is kept until it is whole.
+type heldPage struct {
+	http.ResponseWriter
+
+	status int
+	body   bytes.Buffer
+}
+
+func (p *heldPage) WriteHeader(status int)               { p.status = status }
+func (p *heldPage) Write(text []byte) (n int, err error) { return p.body.Write(text) }
 
 // opsHealthy answers as handlers.Live does.
 func opsHealthy(w http.ResponseWriter) {

@@ -2,14 +2,18 @@ package app
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -106,6 +110,61 @@ func TestTheOperationsAddressReadsNoBody(t *testing.T) {
 		if !errors.Is(gone, syscall.ECONNRESET) && !errors.Is(gone, syscall.EPIPE) {
 			t.Errorf("%q: %d bytes of the body were taken: %v", head, sent, gone)
 		}
+	}
+}
+
+// unread is the answer to a client that does not read.
+type unread struct {
+	*httptest.ResponseRecorder
+
+	sending, read chan struct{}
+}
+
+func (u unread) Write(p []byte) (int, error) {
+	close(u.sending)
+	<-u.read
+	return u.ResponseRecorder.Write(p)
+}
+
+// TestPagesAreMadeInTurn: one at a time, whoever waits or does not read.
+func TestPagesAreMadeInTurn(t *testing.T) {
+	var made, most atomic.Int32
+	pages := inTurn(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		most.Store(max(most.Load(), made.Add(1)))
+		runtime.Gosched() // others who may would begin now
+		made.Add(-1)
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, "page")
+	}), time.Microsecond)
+	ask := func(ctx context.Context, w http.ResponseWriter) {
+		pages.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/metrics", nil))
+	}
+	slow := unread{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
+	var late, all sync.WaitGroup
+	late.Go(func() { ask(t.Context(), slow) })
+	<-slow.sending
+	for range 50 {
+		all.Go(func() {
+			w := httptest.NewRecorder()
+			if ask(t.Context(), w); w.Code != http.StatusAccepted || w.Body.String() != "page" {
+				t.Errorf("%d %q", w.Code, w.Body)
+			}
+		})
+	}
+	all.Wait()
+	close(slow.read)
+	late.Wait()
+	if slow.Body.String() != "page" || most.Load() != 1 {
+		t.Errorf("%q for who reads late; %d pages made at a time", slow.Body, most.Load())
+	}
+
+	gone, leave := context.WithCancel(t.Context())
+	pages = inTurn(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }), time.Hour)
+	ask(t.Context(), httptest.NewRecorder())
+	leave()
+	w := httptest.NewRecorder()
+	if ask(gone, w); w.Body.Len() != 0 {
+		t.Errorf("a page within the pause: %q", w.Body)
 	}
 }
 

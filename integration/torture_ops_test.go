@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -178,6 +180,47 @@ func floodOps(t *testing.T, bin, from string, mayFail int) {
 		fmt.Sprintf("OPS_ADDR %s, slowest %v; API %s, slowest %v; %d connections", ops.text, slowest.Round(time.Millisecond), api.text,
 			apiSlowest.Round(time.Millisecond), sum), ops.good >= times-mayFail && api.good == times)
 	p.stop(t)
+}
+
+// TestTortureCostOfMetrics: strangers who ask for /metrics in a loop leave the API half of its rate.
+func TestTortureCostOfMetrics(t *testing.T) {
+	cores := allowedCores(t)
+	if len(cores) < 2 {
+		t.Skip("NOT TESTED: one core for the server and its callers says nothing")
+	}
+	bin := tortureBinary(t)
+	pin(t, os.Getpid(), cores[1])
+	defer pin(t, os.Getpid(), strings.Join(cores, ","))
+	p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+	pin(t, p.cmd.Process.Pid, cores[0])
+	whoami := get("/service/whoami", "Authorization: "+p.secrets.token()+"\r\n")
+
+	p.loops(t, whoami, whoamiCallers, time.Second) // it gets warm
+	alone := p.loops(t, whoami, whoamiCallers, measureFor)
+	ctx, cancel := context.WithCancel(t.Context())
+	var pages atomic.Int64
+	var all sync.WaitGroup
+	for range 48 {
+		all.Go(func() {
+			client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableCompression: true}}
+			defer client.CloseIdleConnections()
+			for ctx.Err() == nil {
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.opsURL+"/metrics", http.NoBody)
+				if resp, err := client.Do(req); err == nil {
+					_, _ = io.Copy(io.Discard, resp.Body)
+					_ = resp.Body.Close()
+					pages.Add(1)
+				}
+			}
+		})
+	}
+	during := p.loops(t, whoami, whoamiCallers, measureFor)
+	cancel()
+	all.Wait()
+	share := during.perSecond() / alone.perSecond()
+	tortureRow(t, fmt.Sprintf("%d callers of whoami beside 48 of /metrics", whoamiCallers), "all 200, half of the rate or more",
+		fmt.Sprintf("%s, alone %s: %.0f %% (the others: %.0f/s)", during, alone, 100*share, float64(pages.Load())/during.took.Seconds()),
+		during.wrong() == 0 && share >= 0.5 && pages.Load() > 0)
 }
 
 // startFew starts the program where it may have few descriptors.
