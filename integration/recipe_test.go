@@ -75,7 +75,7 @@ func copyModule(t *testing.T, to string) {
 			}
 			return nil
 		}
-		if !slices.Contains([]string{".go", ".mod", ".sum", ".sql", ".yaml"}, filepath.Ext(name)) {
+		if !slices.Contains([]string{".go", ".mod", ".sum", ".sql", ".yaml", ".html"}, filepath.Ext(name)) {
 			return nil
 		}
 		content, err := os.ReadFile(path)
