@@ -89,7 +89,7 @@ func checkCopy(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(file.checkWhole(ctx, "ro"), file.close())
+	return errors.Join(file.checkWhole(ctx, "rw"), file.close())
 }
 
 // BackupTo writes a copy of a SQLite store to w. It is made beside the store, because it is not known before its end whether

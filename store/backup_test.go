@@ -159,11 +159,15 @@ func TestABackupGoesToAWriter(t *testing.T) {
 func TestADamagedStoreIsNotBackedUp(t *testing.T) {
 	file, folder := newFile(t), t.TempDir()
 	closeNow(t, openAt(t, file))
-	content := read(t, file)
-	for i := 8 << 10; i < len(content); i++ {
-		content[i] = 0xa5
+	whole := string(read(t, file))
+	torn := []byte(whole)
+	for i := 8 << 10; i < len(torn); i++ {
+		torn[i] = 0xa5
 	}
-	write(t, file, string(content))
+	write(t, file, string(torn))
 	isSentence(t, store.Backup(t.Context(), options(file), filepath.Join(folder, "copy.db")), "was not made")
+	write(t, file, whole)
+	tamper(t, file, breakRule)
+	isSentence(t, store.Backup(t.Context(), options(file), filepath.Join(folder, "copy.db")), "was not made", "is damaged (CHECK")
 	isOne(t, "left", names(t, folder))
 }

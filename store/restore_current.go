@@ -170,14 +170,11 @@ func (c *current) replace(path string) (err error) {
 	if err := syncFile(path); err != nil {
 		return err
 	}
-	// A log is left where the store could not be read. A journal without its store would be played back; what there is of
-	// one is as broken as the store.
-	left := []string{c.path + "-wal", c.path + "-shm"}
-	if c.conn != nil {
-		left = nil // a server may begin at once, and have a log of its own
-	}
-	before := []string{c.path + "-journal"}
+	// Logs are there only where the store could not be read. A journal that was left would be played back into the new store;
+	// what there is of one is as broken as the old one.
+	before, after := []string{c.path + "-journal"}, []string{c.path + "-wal", c.path + "-shm"}
 	if movesOpenFiles {
+		// A server may begin at once. Its log must not be taken for the old one.
 		release, err := lockFile(path)
 		if err != nil {
 			return err
@@ -187,7 +184,7 @@ func (c *current) replace(path string) (err error) {
 		if err := errors.Join(c.closeConnections(), c.file.close()); err != nil {
 			return err
 		}
-		c.file, before, left = nil, append(before, left...), nil
+		c.file, before, after = nil, append(before, after...), nil
 	}
 	if err := removeFiles(before...); err != nil {
 		return err
@@ -196,8 +193,8 @@ func (c *current) replace(path string) (err error) {
 		return fmt.Errorf("the store %s cannot be replaced: %w", c.path, reasonOf(err))
 	}
 	c.placed = true
-	// Until the log is gone, a start refuses it: the new file is in rollback mode. And it is locked.
-	return errors.Join(removeFiles(left...), syncFolder(filepath.Dir(c.path)))
+	// Who is killed here leaves a log that a start refuses, because the new file is in rollback mode.
+	return errors.Join(removeFiles(after...), syncFolder(filepath.Dir(c.path)))
 }
 
 // lockFile keeps everybody out of a file.

@@ -9,6 +9,9 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
+// breakRule writes a row as it cannot have been written. Only who looks at every row finds it.
+const breakRule = "PRAGMA ignore_check_constraints = ON; INSERT INTO key_version (only_row, value) VALUES (2, 1)"
+
 func TestBackupsThatAreRefused(t *testing.T) {
 	tests := []struct {
 		name string
@@ -42,6 +45,7 @@ func TestBackupsThatAreRefused(t *testing.T) {
 			}
 			write(t, backup, string(content))
 		}},
+		{"damaged where SQLite goes on", []string{"is damaged (CHECK constraint failed in key_version)"}, changed(breakRule)},
 		{"the other environment's", []string{"is of another environment", "made for production", "restore it there"}, changed(
 			"UPDATE meta SET value = 'production' WHERE name = 'environment'")},
 		{"of a newer major version", []string{`its schema has major version "2"`, "a latchkey of that version"}, changed(

@@ -248,6 +248,10 @@ func TestARestoreWithoutAReadableStoreTakesBeingTold(t *testing.T) {
 			killedWhileServing(t, file)
 			write(t, file, string(read(t, copied)))
 		}},
+		{"a journal without its file", "there is no store at", func(t *testing.T, file string) {
+			removeAll(t, file)
+			write(t, file+"-journal", "a journal")
+		}},
 		{"a log without its file", "there is no store at", func(t *testing.T, file string) {
 			killedWhileServing(t, file)
 			removeAll(t, file)
@@ -269,14 +273,14 @@ func TestARestoreWithoutAReadableStoreTakesBeingTold(t *testing.T) {
 				t.Errorf("something was made: %v", err)
 			}
 			done := restored(t, file, backup, true)
-			isOne(t, "revived", ids(done.Revived), "revoked", "rotated", "narrowed")
-			isOne(t, "the accounts", texts(t, file, everyAccount), "ada")
-			isOne(t, "integrity", texts(t, file, integrity), "ok")
 			for _, name := range names(t, filepath.Dir(file)) {
 				if name != "latchkey.db" && name != "latchkey.db-incarnation" {
 					t.Errorf("%s was left", name)
 				}
 			}
+			isOne(t, "revived", ids(done.Revived), "revoked", "rotated", "narrowed")
+			isOne(t, "the accounts", texts(t, file, everyAccount), "ada")
+			isOne(t, "integrity", texts(t, file, integrity), "ok")
 			s, err := store.Open(t.Context(), serving(file))
 			if err != nil {
 				t.Fatal(err)

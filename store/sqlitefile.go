@@ -119,7 +119,8 @@ func (f *sqliteFile) lately() error {
 	return nil
 }
 
-// checkWhole asks SQLite whether the file is damaged. In mode ro nothing is written to it, whatever the log holds.
+// checkWhole asks SQLite whether the file is damaged. In mode ro nothing is written to it, whatever the log holds;
+// but SQLite leaves out the CHECK constraints then.
 func (f *sqliteFile) checkWhole(ctx context.Context, mode string) (err error) {
 	db, err := sqlitePool(f, mode, 1)
 	if err != nil {
