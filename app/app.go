@@ -83,7 +83,8 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 	}
 	a.guard = middleware.NewGuard(a.keyring, policy(config), config.TokenCacheSize)
 	if config.DemoData {
-		if err := a.store.InsertDemo(ctx); err != nil {
+		// A full disk keeps nobody from starting.
+		if err := a.store.InsertDemo(ctx); err != nil && !a.store.DiskFull() {
 			return nil, fmt.Errorf("DEMO_DATA: %w", err)
 		}
 	}
@@ -97,7 +98,16 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 		Name: "latchkey_keys_unusable",
 		Help: "hs256 keys that MASTER_KEY does not open, of the newest 10,000 that are neither revoked nor expired.",
 	}, func() float64 { return float64(a.keyring.Unusable()) })
-	a.registry.MustRegister(propagation, unusable, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	diskFull := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "latchkey_store_disk_full",
+		Help: "1 while the disk of a SQLite store is full, so that only changes of keys are written, otherwise 0.",
+	}, func() float64 {
+		if a.store.DiskFull() {
+			return 1
+		}
+		return 0
+	})
+	a.registry.MustRegister(propagation, unusable, diskFull, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	a.fiber = fiber.New(fiber.Config{
 		AppName:               "latchkey",
 		BodyLimit:             bodyLimit,

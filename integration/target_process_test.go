@@ -57,6 +57,7 @@ func TestBinary(t *testing.T) {
 		{"revocation reaches every instance", checkFleetRevocation},
 		{"limits hold for all instances", checkFleetLimit},
 		{"an older instance", checkOlderInstance},
+		{"a full disk", checkFullDisk},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.check(t, bin) })
 	}

@@ -81,6 +81,7 @@ type Keyring struct {
 	moved, turned, woken chan struct{}
 	notes                notes
 	limits               limits
+	failing              sync.Map // what could not be written when it was last tried
 }
 
 // NewKeyring makes a keyring.

@@ -257,9 +257,18 @@ func (k *Keyring) write(ctx context.Context, retention time.Duration) {
 	}
 }
 
+// report tells the log when something cannot be written any more, and when it can again: what is tried every second would
+// fill a disk with lines, one that is full already as well.
 func (k *Keyring) report(what string, err error) {
-	if err != nil && !errors.Is(err, context.Canceled) {
-		k.Logger.Warn("could not write "+what, "error", err)
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	if err != nil {
+		if _, known := k.failing.LoadOrStore(what, true); !known {
+			k.Logger.Warn("could not write "+what, "error", err)
+		}
+	} else if _, failed := k.failing.LoadAndDelete(what); failed {
+		k.Logger.Info("can write " + what + " again")
 	}
 }
 

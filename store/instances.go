@@ -49,9 +49,9 @@ func (s *Store) Beat(ctx context.Context, instance string, version int64, within
 	args := []any{instance, version, within.Microseconds()}
 	var fleet keys.Fleet
 	var known bool
-	err := s.keyWriter.run(ctx, updateInstance, func(ctx context.Context, stmt statement) error {
-		return s.keyWriter.inPlace(func() error {
-			return s.keyWriter.repeatedly(ctx, func() error {
+	err := s.fleetWriter.run(ctx, updateInstance, func(ctx context.Context, stmt statement) error {
+		return s.fleetWriter.inPlace(ctx, func() error {
+			return s.fleetWriter.repeatedly(ctx, func() error {
 				rows, err := stmt.QueryContext(ctx, args...)
 				if err != nil {
 					return err
@@ -64,7 +64,7 @@ func (s *Store) Beat(ctx context.Context, instance string, version int64, within
 	if err != nil || known {
 		return fleet, s.fault(err)
 	}
-	err = s.keyWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
+	err = s.fleetWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
 		if _, err := tx.exec(ctx, deleteLostInstances); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (s *Store) Leave(ctx context.Context, instance string) error {
 	if !storable(instance) {
 		return nil
 	}
-	return s.fault(s.keyWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
+	return s.fault(s.fleetWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
 		result, err := tx.exec(ctx, deleteInstance, instance)
 		if err != nil {
 			return err
@@ -141,7 +141,7 @@ func (s *Store) DivideLimits(
 	if !storable(instance) {
 		return fault.New(fault.NotFound)
 	}
-	return s.fault(s.keyWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
+	return s.fault(s.fleetWriter.transaction(ctx, func(ctx context.Context, tx transaction) error {
 		if _, err := tx.exec(ctx, lockFleet); err != nil {
 			return err
 		}

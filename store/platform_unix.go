@@ -42,6 +42,11 @@ func writable(path string) error {
 	return syscall.Access(path, mayWrite)
 }
 
+// noRoom reports whether err says that a disk is full, or what a user may have of it.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
 // syncFolder makes the names in a folder durable.
 func syncFolder(path string) error {
 	folder, err := os.Open(path)

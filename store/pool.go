@@ -25,6 +25,10 @@ type pool struct {
 	limit           time.Duration
 	repeat, renew   func(error) bool
 	present, lately func() error
+	// reserve is what writes may take from when the disk is full, and leave what they leave of it; nil for an engine that
+	// keeps none.
+	reserve *reserve
+	leave   int64
 	// interrupt makes statements of an engine without a limit end with the caller's context. What they read is read in
 	// their first step: the driver interrupts only that one.
 	interrupt bool
@@ -50,6 +54,13 @@ func newPool(db *sql.DB, places int, closing <-chan struct{}) *pool {
 func (p *pool) behind(width int) *pool {
 	q := newPool(p.db, 0, p.closing)
 	q.places, q.line = p.places, make(chan struct{}, width)
+	return q
+}
+
+// beside is another pool in the places of p.
+func (p *pool) beside() *pool {
+	q := newPool(p.db, 0, p.closing)
+	q.places, q.line = p.places, p.line
 	return q
 }
 
@@ -164,7 +175,7 @@ func (p *pool) transaction(ctx context.Context, use func(context.Context, transa
 	if p.limit == 0 {
 		ctx = context.WithoutCancel(ctx)
 	}
-	return p.inPlace(func() error {
+	return p.inPlace(ctx, func() error {
 		return p.repeatedly(ctx, func() error {
 			err := p.attempt(ctx, next, use)
 			if err != nil && ctx.Err() != nil {
@@ -179,12 +190,16 @@ func (p *pool) transaction(ctx context.Context, use func(context.Context, transa
 
 // inPlace writes, if what was opened is in its place, and fails if it is not there any more once it is written: what is
 // written to a file that was removed would be acknowledged and lost.
-func (p *pool) inPlace(write func() error) error {
+func (p *pool) inPlace(ctx context.Context, write func() error) error {
 	if p.present == nil {
 		return write()
 	}
 	if err := p.present(); err != nil {
 		return err
+	}
+	if p.reserve != nil {
+		unreserved := write
+		write = func() error { return p.reserve.write(ctx, p.leave, unreserved) }
 	}
 	if err := write(); err != nil {
 		return err

@@ -43,21 +43,37 @@ func sqlitePath(storeURL string) (string, error) {
 
 // openSQLite makes, opens and migrates the file. One connection writes, so that writers wait in line here and not in
 // SQLite's busy loop, and a pool reads beside it, which the write-ahead log allows.
-func openSQLite(ctx context.Context, path string, o Options) (_ *database, _ []string, err error) {
+func openSQLite(ctx context.Context, path string, o Options) (*database, []string, error) {
 	file, err := openSQLiteFile(ctx, path, o)
 	if err != nil {
 		return nil, nil, err
 	}
+	r := newReserve(file, o)
+	db, applied, err := connectSQLite(ctx, file, r, o)
+	for err != nil && !o.Reading && r.makeWay(err) {
+		db, applied, err = connectSQLite(ctx, file, r, o)
+	}
+	if r.lacksRoom(err) {
+		err = fmt.Errorf("the store %s cannot be opened: there is no room left on its disk", path)
+	} else if err != nil {
+		err = openingSentence(path, err)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, file.close())
+	}
+	return db, applied, nil
+}
+
+// connectSQLite opens the connections to the file, and brings it up to date.
+func connectSQLite(ctx context.Context, file *sqliteFile, r *reserve, o Options) (_ *database, _ []string, err error) {
 	var write, read *sql.DB
 	defer func() {
 		if err != nil {
-			err = openingSentence(path, err)
 			for _, pool := range []*sql.DB{read, write} {
 				if pool != nil {
 					err = errors.Join(err, pool.Close())
 				}
 			}
-			err = errors.Join(err, file.close())
 		}
 	}()
 	pragmas := []string{"synchronous(FULL)"}
@@ -82,6 +98,7 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *database, _ []s
 	if err := file.present(); err != nil {
 		return nil, nil, err
 	}
+	r.db = write
 	return &database{
 		read: read, readers: readers,
 		write: write, writers: 1,
@@ -90,13 +107,17 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *database, _ []s
 		schema:   done.newest,
 		present:  file.present,
 		lately:   file.lately,
+		reserve:  r,
 		finish: func(ctx context.Context) error {
 			if o.Reading {
 				return nil
 			}
 			// What is durable only in the journal goes to its place. PASSIVE waits for nobody. Closing the last connection does the rest and removes the log.
-			_, err := write.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
-			return err
+			// Where there is no room for it, the next start does it.
+			if _, err := write.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil && !r.lacksRoom(err) {
+				return err
+			}
+			return nil
 		},
 		closed: file.close,
 	}, done.applied, nil

@@ -71,6 +71,8 @@ type database struct {
 	// present fails when what was opened is no longer what new connections would find. lately gives the same answer, or one
 	// that is a moment old, and costs next to nothing; nil where what was opened is always what is found.
 	present, lately func() error
+	// reserve is what is kept for a full disk; nil where nothing is.
+	reserve *reserve
 	// listen is keys.Store's Listen; nil for an engine that tells nobody.
 	listen func(ctx context.Context, heard func()) error
 	// finish does what must be done before the pools are closed; it is called once. closed does what must be done afterwards,
@@ -85,7 +87,8 @@ type Store struct {
 	db             *database
 	reader, writer *pool
 	lister         *pool // some places of reader, so that no crowd that reads lists makes other reads wait
-	keyWriter      *pool // for changes of keys, and for what instances say of themselves
+	keyWriter      *pool // for changes of keys
+	fleetWriter    *pool // in the places of keyWriter, for what instances say of themselves
 	readiness      flight
 
 	closing   chan struct{}
@@ -143,7 +146,11 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 		s.keyWriter = newPool(db.write, db.writers, closing)
 		s.writer = s.keyWriter.behind(1)
 	}
-	for _, p := range []*pool{s.reader, s.lister, s.writer, s.keyWriter} {
+	s.fleetWriter = s.keyWriter.beside()
+	for p, leave := range map[*pool]int64{s.writer: reserveSize, s.fleetWriter: reserveForKeys, s.keyWriter: 0} {
+		p.reserve, p.leave = db.reserve, leave
+	}
+	for _, p := range []*pool{s.reader, s.lister, s.writer, s.keyWriter, s.fleetWriter} {
 		p.limit, p.repeat, p.renew = db.limit, db.repeat, db.renew
 		p.present, p.lately = db.present, db.lately
 	}
@@ -161,6 +168,10 @@ func openDatabase(ctx context.Context, o Options) (*database, []string, error) {
 	}
 	return openSQLite(ctx, path, o)
 }
+
+// DiskFull reports whether the disk of the store is full, so that only changes of keys are written. A server of PostgreSQL
+// says so only by refusing.
+func (s *Store) DiskFull() bool { return s.db.reserve != nil && s.db.reserve.full.Load() }
 
 // Close lets the operations in flight end, for a moment, refuses new ones, and closes the store. Calling it again
 // does nothing more and gives the same answer.
@@ -204,11 +215,14 @@ func (s *Store) read(ctx context.Context, query string, use func(context.Context
 // write runs a prepared statement on a connection for writing and gives the number of rows it wrote.
 func (s *Store) write(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	err = s.writer.run(ctx, query, func(ctx context.Context, stmt statement) error {
-		return s.writer.inPlace(func() error {
+		return s.writer.inPlace(ctx, func() error {
 			return s.writer.repeatedly(ctx, func() error {
 				result, err := stmt.ExecContext(ctx, args...)
 				if err != nil {
 					return err
+				}
+				if s.db.reserve != nil {
+					s.db.reserve.wrote(ctx, args)
 				}
 				rows, err = result.RowsAffected()
 				return err
