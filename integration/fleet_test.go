@@ -16,12 +16,19 @@ import (
 // administrates.
 func startFleet(t *testing.T, bin string, databaseURLs ...string) []*process {
 	t.Helper()
+	fleet := startUnenrolled(t, bin, databaseURLs...)
+	fleet[0].enroll(t)
+	return fleet
+}
+
+// startUnenrolled is startFleet without an administrator.
+func startUnenrolled(t *testing.T, bin string, databaseURLs ...string) []*process {
+	t.Helper()
 	s := freshSecrets()
 	fleet := make([]*process, len(databaseURLs))
 	for i, databaseURL := range databaseURLs {
 		fleet[i] = startProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "ACCESS_LOG": "false"})
 	}
-	fleet[0].enroll(t)
 	return fleet
 }
 

@@ -30,15 +30,6 @@ const (
 	measureFor     = 5 * time.Second
 )
 
-// tortureBinary is the program to be measured: the one at TORTURE_BINARY, an older one say, or one built from this tree.
-func tortureBinary(t *testing.T) string {
-	t.Helper()
-	if bin := os.Getenv("TORTURE_BINARY"); bin != "" {
-		return bin
-	}
-	return buildBinary(t)
-}
-
 // TestTortureCostOfStalledReaders: connections that ask for something large and never read it cost next to nothing.
 func TestTortureCostOfStalledReaders(t *testing.T) {
 	bin := tortureBinary(t)

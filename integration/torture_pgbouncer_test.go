@@ -3,14 +3,23 @@
 package integration
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
 
 func TestTorturePgBouncer(t *testing.T) {
-	bin := buildBinary(t)
+	bin := tortureBinary(t)
 	databaseURL, _ := newDatabase(t)
-	fleet := startFleet(t, bin, startPgBouncer(t, databaseURL, "transaction"), startPgBouncer(t, databaseURL, "transaction"))
+	fleet := startUnenrolled(t, bin, startPgBouncer(t, databaseURL, "transaction"), startPgBouncer(t, databaseURL, "transaction"))
+	// Its administrator is made without the pooler, so that a program that fails behind one comes to the load.
+	env := productionEnv(fleet[0].secrets, t.TempDir())
+	env["DATABASE_URL"] = databaseURL
+	text, stderr, _ := command(t, bin, t.TempDir(), env, "keys", "create", "--client", "operations", "--scope", "keys:admin")
+	if text == "" {
+		t.Fatal(stderr)
+	}
+	fleet[0].admin = readKey(t, strings.TrimSpace(text), fleet[0].secrets.audience)
 	load := poolerLoad{keys: 100, requests: 20_600}
 	began := time.Now()
 	load.run(t, fleet)

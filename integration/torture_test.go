@@ -25,3 +25,12 @@ func tortureRow(t *testing.T, tried, expected, seen string, ok bool) {
 	}
 	fmt.Fprintf(os.Stdout, "| %s | %s | %s | %s | %s |\n", t.Name(), tried, expected, seen, verdict)
 }
+
+// tortureBinary is the program to be measured: the one at TORTURE_BINARY, an older one say, or one built from this tree.
+func tortureBinary(t *testing.T) string {
+	t.Helper()
+	if bin := os.Getenv("TORTURE_BINARY"); bin != "" {
+		return bin
+	}
+	return buildBinary(t)
+}
