@@ -24,8 +24,7 @@ const (
 	// MaxRate is the highest limit, in requests a second, and MaxBurst the highest burst.
 	MaxRate  = 1e6
 	MaxBurst = 1_000_000
-	// MaxGrace is the longest time for which a rotated key goes on being accepted; DefaultGrace is that of who says
-	// nothing.
+	// MaxGrace is the longest time for which a rotated key goes on being accepted. DefaultGrace is the default.
 	MaxGrace     = 720 * time.Hour
 	DefaultGrace = 24 * time.Hour
 )

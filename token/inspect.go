@@ -87,14 +87,18 @@ func (i *Inspection) readPayload(payload []byte) error {
 			if i.Malformed == "" {
 				i.Claim = m.name
 			}
-			return fmt.Errorf("the claim %s is %s", m.name, kindOf(m.value))
+			what := kindOf(m.value)
+			if unit := unitOf(m.value); unit != "" && slices.Contains([]string{"exp", "nbf", "iat"}, m.name) {
+				what = "a number that seems to count " + unit
+			}
+			return fmt.Errorf("the claim %s is %s", m.name, what)
 		}
 	}
 	i.Claims = claims
 	return nil
 }
 
-// kindOf says what a value is, without a part of it. Of a number that is no NumericDate it says what it may count.
+// kindOf says what a value is, without a part of it.
 func kindOf(value []byte) string {
 	switch value[0] {
 	case '"':
@@ -108,17 +112,25 @@ func kindOf(value []byte) string {
 	case 'n':
 		return "null"
 	}
+	return "a number"
+}
+
+// unitOf names the unit in which a number is a time between 2001 and 2286, where it is smaller than a second; else "".
+// Seconds have ten digits then.
+func unitOf(value []byte) string {
 	number, err := strconv.ParseFloat(string(value), 64)
-	// Between 2001 and 2286 seconds have ten digits.
+	if err != nil {
+		return ""
+	}
 	for _, unit := range []struct {
 		name string
 		per  float64
 	}{{"milliseconds", 1e3}, {"microseconds", 1e6}, {"nanoseconds", 1e9}} {
-		if seconds := number / unit.per; err == nil && seconds >= 1e9 && seconds < 1e10 {
-			return "a number that seems to count " + unit.name
+		if seconds := number / unit.per; seconds >= 1e9 && seconds < 1e10 {
+			return unit.name
 		}
 	}
-	return "a number"
+	return ""
 }
 
 // decode decodes a segment, or says why it is none.

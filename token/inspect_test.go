@@ -60,6 +60,7 @@ func TestInspectSaysWhereTheFormIsBroken(t *testing.T) {
 		{join(header, b64(`null`), signature), "the payload is not a strict JSON object"},
 		{join(header, b64(`{"exp":"1"}`), signature), "the claim exp is a text"},
 		{join(header, b64(`{"aud":1}`), signature), "the claim aud is a number"},
+		{join(header, b64(`{"iss":1767225600123}`), signature), "the claim iss is a number"},
 		{join(header, b64(`{"iat":1767225600123}`), signature), "the claim iat is a number that seems to count milliseconds"},
 		{join(header, b64(`{"nbf":1767225600123456}`), signature), "the claim nbf is a number that seems to count microseconds"},
 		{join(header, b64(`{"exp":1.767225600123456e18}`), signature), "the claim exp is a number that seems to count nanoseconds"},
