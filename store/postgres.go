@@ -317,12 +317,13 @@ func classifyPostgres(err error) fault.Code {
 		return fault.Internal
 	case "23505": // unique_violation
 		return fault.Conflict
-	case "40001", "40P01", // see disturbed
+	case "54000", // it has no number left for a transaction, and takes no writes until it was vacuumed
 		"55P03", "57014", // lock_not_available, query_canceled
 		"25006", "25P03", "25P04": // read_only_sql_transaction, and a time limit of the server for transactions
 		return fault.Unavailable
 	}
-	for _, class := range []string{"08", "53", "57P", "58"} { // the connection, resources, the server's end, its system
+	// The connection, a transaction that was rolled back (see disturbed), resources, the server's end, its system.
+	for _, class := range []string{"08", "40", "53", "57P", "58"} {
 		if strings.HasPrefix(state, class) {
 			return fault.Unavailable
 		}
