@@ -143,7 +143,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 	began := time.Now()
 	eventually(t, startLimit, "the strangers are many", func() bool { return answers[401].n.Load()+answers[503].n.Load() >= strangers })
 	first, again := p.dialog(t), p.dialog(t)
-	var firsts, agains []time.Duration
+	var firsts, repeats []time.Duration
 	refused := 0
 	for _, token := range unused {
 		status, took := first.timed(get("/service/whoami", "Authorization: "+token+"\r\n"))
@@ -152,16 +152,16 @@ func TestTortureCostOfStrangers(t *testing.T) {
 			refused++
 		}
 		_, took = again.timed(get("/service/whoami", "Authorization: "+knownToken+"\r\n"))
-		agains = append(agains, took)
+		repeats = append(repeats, took)
 	}
 	took := time.Since(began)
 	close(stop)
 	all.Wait()
-	wait := median(firsts) - median(agains)
+	wait := median(firsts) - median(repeats)
 	tortureRow(t, fmt.Sprintf("%d first uses beside %d connections with made-up ids, the store %v away", firstUses, strangers, away),
 		fmt.Sprintf("all 200, %v more than for a key that is known", most),
 		fmt.Sprintf("%d refused; median %v, longest %v; a known key %v, %v; so the place was found in %v; strangers: %.0f/s, %d of them 401, %d 503, %d failed",
-			refused, median(firsts), longest(firsts), median(agains), longest(agains), wait,
+			refused, median(firsts), longest(firsts), median(repeats), longest(repeats), wait,
 			float64(answers[401].n.Load()+answers[503].n.Load())/took.Seconds(), answers[401].n.Load(), answers[503].n.Load(), answers[0].n.Load()),
 		refused == 0 && wait < most)
 }
