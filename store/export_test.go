@@ -26,7 +26,7 @@ func PagedQueries(engine string) []string {
 
 // UseDB makes everything that is asked from now on be asked through db.
 func (s *Store) UseDB(db *sql.DB) {
-	for _, p := range []*pool{s.reader, s.lister, s.writer, s.keyWriter, s.fleetWriter} {
+	for _, p := range []*pool{s.reader, s.lister, s.finder, s.writer, s.keyWriter, s.fleetWriter} {
 		p.db = db
 	}
 }

@@ -70,7 +70,8 @@ func (s *Store) Key(ctx context.Context, id string) (found keys.Record, err erro
 	return found, err
 }
 
-// KeysByID finds the keys with the given ids, in any order, with one query.
+// KeysByID finds the keys with the given ids, in any order, with one query. Whoever asks has proven nothing, so at most half
+// of the connections for reading are for this.
 func (s *Store) KeysByID(ctx context.Context, ids []string) ([]keys.Record, error) {
 	wanted := make(map[string]int, len(ids))
 	for _, id := range ids {
@@ -83,7 +84,7 @@ func (s *Store) KeysByID(ctx context.Context, ids []string) ([]keys.Record, erro
 		return nil, s.fault(err)
 	}
 	var found []keys.Record
-	err = s.read(ctx, selectKeysByID, func(ctx context.Context, stmt statement) error {
+	err = s.finder.run(ctx, selectKeysByID, func(ctx context.Context, stmt statement) error {
 		rows, err := stmt.QueryContext(ctx, string(text))
 		if err != nil {
 			return err
@@ -99,7 +100,7 @@ func (s *Store) KeysByID(ctx context.Context, ids []string) ([]keys.Record, erro
 		return rows.Err()
 	})
 	if err != nil {
-		return nil, err
+		return nil, s.fault(err)
 	}
 	return found, nil
 }

@@ -159,3 +159,35 @@ func TestSQLiteKeepsAWayForKeysAndForReads(t *testing.T) {
 	<-s.writer.line
 	<-s.lister.line
 }
+
+// Ids that nobody has cost a query each, and whoever makes them up has proven nothing.
+func TestStrangersLeaveRoomForOtherReads(t *testing.T) {
+	s := openTemp(t)
+	half := s.db.readers / 2
+	for range half {
+		if err := s.finder.acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := s.KeysByID(ctx, []string{"E1"}); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("one more has %v", err)
+	}
+	for range s.db.readers - half { // the places are left to who comes to them directly
+		soon, cancel := context.WithTimeout(t.Context(), forever)
+		defer cancel()
+		if err := s.reader.acquire(soon); err != nil {
+			t.Fatal("another read:", err)
+		}
+	}
+	for range s.db.readers - half {
+		s.reader.release()
+	}
+	for range half {
+		s.finder.release()
+	}
+	if _, err := s.KeysByID(t.Context(), []string{"E1"}); err != nil {
+		t.Errorf("a place was not given back: %v", err)
+	}
+}

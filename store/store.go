@@ -87,6 +87,7 @@ type Store struct {
 	db             *database
 	reader, writer *pool
 	lister         *pool // some places of reader, so that no crowd that reads lists makes other reads wait
+	finder         *pool // some as well, for keys that strangers may have made up
 	keyWriter      *pool // for changes of keys
 	fleetWriter    *pool // in the places of keyWriter, for what instances say of themselves
 	readiness      flight
@@ -139,6 +140,7 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 	}
 	s.lister = s.reader.behind(max(1, db.readers/4))
 	s.lister.interrupt = db.limit == 0
+	s.finder = s.reader.behind(max(1, db.readers/2))
 	if db.keyWriters > 0 {
 		s.writer = newPool(db.write, db.writers-db.keyWriters, closing)
 		s.keyWriter = newPool(db.write, db.keyWriters, closing)
@@ -150,7 +152,7 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 	for p, leave := range map[*pool]int64{s.writer: reserveSize, s.fleetWriter: reserveForKeys, s.keyWriter: 0} {
 		p.reserve, p.leave = db.reserve, leave
 	}
-	for _, p := range []*pool{s.reader, s.lister, s.writer, s.keyWriter, s.fleetWriter} {
+	for _, p := range []*pool{s.reader, s.lister, s.finder, s.writer, s.keyWriter, s.fleetWriter} {
 		p.limit, p.repeat, p.renew = db.limit, db.repeat, db.renew
 		p.present, p.lately = db.present, db.lately
 	}
