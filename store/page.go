@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"time"
 
 	"github.com/latchkey-api/latchkey/fault"
 )
@@ -100,12 +101,17 @@ func list[T any](
 	found := []T{}
 	var next Cursor
 	err := s.fault(s.lister.run(ctx, s.db.pages(query), func(ctx context.Context, stmt statement) error {
+		began := time.Now()
+		defer func() { s.lister.worked(time.Since(began)) }()
 		// One row more than asked for tells whether there is a next page.
 		rows, err := stmt.QueryContext(ctx, append([]any{page.After.seq, page.Limit + 1}, args...)...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
+		if s.db.limit > 0 {
+			began = time.Now() // until now, a server has worked
+		}
 		last, this := Cursor{list: of}, Cursor{list: of}
 		for rows.Next() {
 			one, err := scan(rows, &this.seq)

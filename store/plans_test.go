@@ -23,7 +23,7 @@ const manyRows = `
 		SELECT CAST(i AS TEXT), CAST(i AS TEXT), '', '', '', '' FROM n;
 	INSERT INTO storyspaces (id, account_id, name) SELECT CAST(i AS TEXT), '7', '' FROM n;
 	INSERT INTO audit (at, actor, request_id, address, action, target, count)
-		SELECT 1700000000000000 + i, '7', '', '', 'refused', '7', 1 FROM n;
+		SELECT 1700000000000000 + i, CASE WHEN i % 10 = 0 THEN CAST(i AS TEXT) ELSE '7' END, '', '', 'refused', '7', 1 FROM n;
 	INSERT INTO keys (id, client, kind, environment, scopes, rate, burst, state, hint, material, rotated_to, rotated_from,
 			created_at, expires_at, last_used_at, version)
 		SELECT CAST(i AS TEXT), '7', 'hs256', 'test', '', 0, 0, '7', '', '', '', '', 1, 0, 0, i FROM n`

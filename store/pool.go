@@ -33,6 +33,13 @@ type pool struct {
 	// their first step: the driver interrupts only that one.
 	interrupt bool
 
+	// rests makes the line stand still after work: see restFactor.
+	rests bool
+	rest  struct {
+		sync.Mutex
+		until time.Time
+	}
+
 	// statements keeps what is prepared. Queries are constants, so there are never more than the program has.
 	mu         sync.RWMutex
 	statements map[string]*sql.Stmt
@@ -327,9 +334,50 @@ func (p *pool) take(ctx context.Context, places chan struct{}) error {
 
 func (p *pool) release() {
 	<-p.places
-	if p.line != nil {
-		<-p.line
+	if p.line == nil {
+		return
 	}
+	if pause := p.pause(); pause > 0 {
+		time.AfterFunc(pause, func() { <-p.line })
+		return
+	}
+	<-p.line
+}
+
+const (
+	// restFactor is how long the line stands still for work in this process, in times of the work: a crowd that reads lists
+	// has a quarter of one core. Without rests it has all of it: where there is always something to run, the runtime looks
+	// only every ten milliseconds whether requests have come.
+	restFactor = 4
+	// restDebt is what may be worked before a rest, as rest; whoever reads some pages waits for nothing.
+	restDebt = 40 * time.Millisecond
+	// mostRest is the longest rest for one list: others must not wait long because one was slow.
+	mostRest = 100 * time.Millisecond
+	// leastRest is how long a rest is at least; shorter ones are added up.
+	leastRest = 500 * time.Microsecond
+)
+
+// worked says how long whoever has a place kept a core busy.
+func (p *pool) worked(took time.Duration) {
+	if !p.rests {
+		return
+	}
+	p.rest.Lock()
+	defer p.rest.Unlock()
+	if now := time.Now(); p.rest.until.Before(now) {
+		p.rest.until = now
+	}
+	p.rest.until = p.rest.until.Add(min(restFactor*took, mostRest))
+}
+
+// pause is for how long a place in the line is not given back yet.
+func (p *pool) pause() time.Duration {
+	p.rest.Lock()
+	defer p.rest.Unlock()
+	if pause := time.Until(p.rest.until.Add(-restDebt)); pause >= leastRest {
+		return pause
+	}
+	return 0
 }
 
 // prepared gives the statement for query, which database/sql prepares once on each connection.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,5 +190,63 @@ func TestStrangersLeaveRoomForOtherReads(t *testing.T) {
 	}
 	if _, err := s.KeysByID(t.Context(), []string{"E1"}); err != nil {
 		t.Errorf("a place was not given back: %v", err)
+	}
+}
+
+// A crowd that reads lists leaves the processor to others: where there is always something to run, the runtime looks for
+// requests that have come every ten milliseconds only.
+func TestListsLeaveTheProcessorToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader := newPool(nil, 4, nil)
+		lister := reader.behind(1)
+		lister.rests = true
+		read := func(lists int, work time.Duration) time.Duration {
+			began := time.Now()
+			for range lists {
+				if err := lister.acquire(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(work)
+				lister.worked(work)
+				lister.release()
+				if len(reader.places) != 0 {
+					t.Fatal("other reads wait as well")
+				}
+			}
+			return time.Since(began)
+		}
+		if took := read(10, time.Millisecond); took != 10*time.Millisecond {
+			t.Errorf("some pages that nobody wants besides took %v", took)
+		}
+		if took := read(1000, time.Millisecond); took < 3900*time.Millisecond || took > 4100*time.Millisecond {
+			t.Errorf("a second of work is done in %v, want four", took)
+		}
+		// One that was slow, and the next.
+		if took := read(1, time.Second); took > time.Second+mostRest {
+			t.Errorf("a slow list took %v", took)
+		}
+		if took := read(1, time.Millisecond); took > 2*mostRest {
+			t.Errorf("after a slow list, the next one took %v", took)
+		}
+		time.Sleep(time.Second)
+		if took := read(1, time.Millisecond); took != time.Millisecond {
+			t.Errorf("after a rest, a page took %v", took)
+		}
+	})
+}
+
+func TestOnlyAServerRests(t *testing.T) {
+	for serving := range 2 {
+		o := Options{URL: "sqlite:" + filepath.Join(t.TempDir(), "store.db"), Environment: "development", Serving: serving == 1}
+		s, err := Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.lister.rests != o.Serving || s.reader.rests || s.writer.rests || s.keyWriter.rests {
+			t.Errorf("serving %v: it rests %v", o.Serving, s.lister.rests)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

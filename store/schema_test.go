@@ -77,7 +77,7 @@ func (p place) takeBackNewest(t *testing.T) string {
 	}
 	taken := 0
 	for _, made := range []struct{ made, gone string }{
-		{`CREATE (?:UNIQUE )?INDEX (\w+)`, "DROP INDEX $1"},
+		{`CREATE (?:UNIQUE )?INDEX (?:IF NOT EXISTS )?(\w+)`, "DROP INDEX $1"},
 		{`CREATE FUNCTION (\w+)`, "DROP FUNCTION $1 CASCADE"},
 		{`CREATE TABLE (\w+)`, "DROP TABLE $1"},
 		{`CREATE INDEX (\w+)`, "DROP INDEX IF EXISTS $1"}, // one of a table that was dropped is gone

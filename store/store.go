@@ -139,7 +139,7 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 		closing: closing,
 	}
 	s.lister = s.reader.behind(max(1, db.readers/4))
-	s.lister.interrupt = db.limit == 0
+	s.lister.interrupt, s.lister.rests = db.limit == 0, o.Serving
 	s.finder = s.reader.behind(max(1, db.readers/2))
 	if db.keyWriters > 0 {
 		s.writer = newPool(db.write, db.writers-db.keyWriters, closing)

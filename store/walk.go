@@ -79,6 +79,10 @@ func (w walk) row(rows string) string {
 		if strings.HasPrefix(e.value, `$`) {
 			e.value = `(SELECT ` + e.value + `)`
 		}
+		if w.since != `` {
+			// Otherwise the index for the order of seq, which is smaller, is weighed against the one for this order.
+			e.column = `(` + e.column + ` || '')`
+		}
 		fixed, values = append(fixed, e.column), append(values, e.value)
 	}
 	order, place := []string{`seq`}, []string{`$1`}
