@@ -96,6 +96,8 @@ func checkEdge(t *testing.T, tg *target) {
 		{"a NUL in a header", "GET / HTTP/1.1\r\nHost: x\r\nA: b\x00c\r\n\r\n"},
 		{"no header at all", "hello\r\n\r\n"},
 		{"TLS", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n"},
+		{"HTTP/2", "GET / HTTP/2.0\r\nHost: x\r\n\r\n" + smuggled},
+		{"HTTP/0.9 with a version", "GET / HTTP/0.9\r\nHost: x\r\n\r\n" + smuggled},
 		{"an escape that is none", "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
 	}
 	for _, tt := range tests {
@@ -106,11 +108,21 @@ func checkEdge(t *testing.T, tg *target) {
 		conn.closed(t, tt.name)
 	}
 
-	// RFC 9112, 6.3 lets a server go by the chunks, if it closes the connection: what follows is never a request.
+	// RFC 9112, 6.3: what has two lengths is refused, whatever the chunks hold, and what follows is never a request.
+	for _, lines := range []string{"Transfer-Encoding: chunked\r\nContent-Length: 5", "content-length: 0\r\ntransfer-encoding: Chunked"} {
+		for _, begin := range []string{"POST /", "POST /service/register", "GET /livez"} {
+			for _, chunks := range []string{"0\r\n\r\n", "2\r\n{}\r\n0\r\n\r\n"} {
+				conn := tg.dial(t)
+				about := begin + " with two lengths, " + strings.ReplaceAll(lines+" "+chunks, "\r\n", ", ")
+				conn.send(t, begin+" HTTP/1.1\r\nHost: x\r\n"+lines+"\r\n\r\n"+chunks+smuggled)
+				conn.receive(t, tg, about).says(t, http.StatusBadRequest)
+				conn.closed(t, about)
+			}
+		}
+	}
 	conn := tg.dial(t)
-	conn.send(t, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"+smuggled)
-	conn.receive(t, tg, "chunked and a length")
-	conn.closed(t, "chunked and a length")
+	conn.send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-Content-Length: 5\r\nConnection: close\r\n\r\n0\r\n\r\n")
+	conn.receive(t, tg, "another header of almost that name").is(t, http.StatusOK, "")
 
 	// The service lives, and a good request in the same raw way is answered.
 	conn = tg.dial(t)

@@ -134,7 +134,8 @@ func unreadable(c *fiber.Ctx) *fault.Error {
 		return fault.New(fault.NotFound) // the framework would take any number of slashes for one
 	}
 	header := &c.Request().Header
-	if !soundEscapes(header.RequestURI()) || ambiguousLength(header) {
+	// The engine answers any version in the way of HTTP/1.
+	if !bytes.HasPrefix(header.Protocol(), []byte("HTTP/1.")) || !soundEscapes(header.RequestURI()) || ambiguousLength(header) {
 		return fault.New(fault.BadRequest)
 	}
 	// Only HTTP/1.0 goes without; the engine has refused the rest.
@@ -145,11 +146,20 @@ func unreadable(c *fiber.Ctx) *fault.Error {
 }
 
 // ambiguousLength says whether a request has both a Transfer-Encoding and a Content-Length. The engine goes by the
-// first, as it should, but a proxy before us may have gone by the other (RFC 9112, section 6.3).
+// first, as it should, but a proxy before us may have gone by the other (RFC 9112, section 6.3). Only the bytes that came
+// tell it: the engine writes the length that it found over the one that was sent.
 func ambiguousLength(header *fasthttp.RequestHeader) bool {
-	const chunked = -1
-	return header.ContentLength() == chunked &&
-		bytes.Contains(bytes.ToLower(header.RawHeaders()), []byte("content-length:"))
+	return hasLine(header.RawHeaders(), "transfer-encoding") && hasLine(header.RawHeaders(), "content-length")
+}
+
+// hasLine says whether a header has a line with a name, which is lower-case.
+func hasLine(header []byte, name string) bool {
+	for line := range bytes.Lines(header) {
+		if before, _, ok := bytes.Cut(line, []byte{':'}); ok && strings.EqualFold(utils.UnsafeString(before), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // soundEscapes says whether every percent sign begins an escape of two hexadecimal digits (RFC 3986, section 2.1).
