@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -119,4 +121,45 @@ func TestEveryWriteIsLostKnowingly(t *testing.T) {
 		return revoke(r)
 	})
 	isCode(t, "a change whose file went away in its middle", err, fault.Unavailable)
+}
+
+// A stop must not write what the old file's log holds into the new file, nor take the log away: the next start sees by it
+// that the two do not belong together.
+func TestAStoreThatWasReplacedIsNotWrittenAtTheEnd(t *testing.T) {
+	for name, put := range map[string]func(*testing.T, string, []byte){
+		"overwritten": overwriteWhole,
+		"replaced": func(t *testing.T, file string, content []byte) {
+			t.Helper()
+			write(t, file+".new", string(content))
+			if err := os.Rename(file+".new", file); err != nil {
+				t.Skip("this platform does not move a file over an open one:", err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, backup := newFile(t), filepath.Join(t.TempDir(), "backup.db")
+			s, err := store.Open(t.Context(), serving(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := store.Backup(t.Context(), options(file), backup); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 40 { // of which the log is full
+				if _, err := s.CreateAccount(t.Context(), store.Account{Username: fmt.Sprint("later-", i)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			put(t, file, read(t, backup))
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if !bytes.Equal(read(t, file), read(t, backup)) {
+				t.Error("the end of the store wrote into the file that is no longer its own")
+			}
+			if _, err := store.Open(t.Context(), serving(file)); err == nil {
+				t.Error("a start takes the file and the log that is not its own")
+			}
+		})
+	}
 }

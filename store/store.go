@@ -176,7 +176,7 @@ func openDatabase(ctx context.Context, o Options) (*database, []string, error) {
 func (s *Store) DiskFull() bool { return s.db.reserve != nil && s.db.reserve.full.Load() }
 
 // Close lets the operations in flight end, for a moment, refuses new ones, and closes the store. Calling it again
-// does nothing more and gives the same answer.
+// does nothing more and gives the same answer. It writes nothing into a file that is not the one that was opened.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
@@ -185,9 +185,14 @@ func (s *Store) Close() error {
 			s.writer.drain(closePatience)
 		}
 		s.reader.drain(closePatience)
-		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
-		defer cancel()
-		s.closeErr = errors.Join(s.db.finish(ctx), s.db.read.Close(), s.db.write.Close())
+		// Where another file stands in the place of the store, SQLite would write the log of the old one into it when the last
+		// connection is closed, and remove the log. So the connections are left to the end of the process, and the next start
+		// finds a log that does not belong to the file.
+		if s.db.present == nil || s.db.present() == nil {
+			ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+			defer cancel()
+			s.closeErr = errors.Join(s.db.finish(ctx), s.db.read.Close(), s.db.write.Close())
+		}
 		if s.db.closed != nil {
 			s.closeErr = errors.Join(s.closeErr, s.db.closed())
 		}
