@@ -96,13 +96,14 @@ func checkAbandonedLog(path string) error {
 }
 
 func foreignLog(path, suffix string) error {
-	log, shm := path+suffix, ""
+	log := path + suffix
 	if suffix == "-wal" {
-		shm = " and " + path + "-shm"
+		log += " and " + path + "-shm"
 	}
-	return fileError{broken: true, sentence: fmt.Sprintf("the store %s does not belong to the log beside it, %s, which would damage it: "+
-		"where another file was put in the place of the store, remove %s%s (latchkey restore leaves none behind); "+
-		"where the store and the log were copied together, remove %s", path, log, log, shm, path+incarnationSuffix)}
+	return fileError{broken: true, sentence: fmt.Sprintf("the store %[1]s does not belong to the log beside it, %[2]s, which would damage it. "+
+		"If another file was put in its place: move that file away, remove %[3]s, and put it back with latchkey restore --revive, "+
+		"which names every key that it enables again (without it, keys that were revoked since are accepted without a word). "+
+		"If the store and the log were copied together: remove %[4]s", path, path+suffix, log, path+incarnationSuffix)}
 }
 
 // size is that of a file, -1 where there is none.

@@ -111,7 +111,7 @@ func TestALogThatIsNotTheStoresOwnIsRefused(t *testing.T) {
 				if s != nil {
 					t.Fatalf("%s: it was opened", name)
 				}
-				isSentence(t, err, file, "does not belong to the log beside it", "remove "+file+"-wal and "+file+"-shm", "latchkey restore")
+				isSentence(t, err, file, "does not belong to the log beside it", "remove "+file+"-wal and "+file+"-shm", "latchkey restore --revive")
 			}
 			isSentence(t, store.Backup(t.Context(), options(file), copied+".2"), "does not belong to the log")
 			for name, content := range before {
@@ -210,7 +210,7 @@ func TestAJournalThatIsNotTheStoresOwnIsRefused(t *testing.T) {
 	write(t, fresh+"-journal", strings.Repeat("j", 1024))
 	write(t, fresh, string(read(t, backup)))
 	_, err = store.Open(t.Context(), serving(fresh))
-	isSentence(t, err, fresh, "does not belong to the log beside it, "+fresh+"-journal", "remove "+fresh+"-journal ")
+	isSentence(t, err, fresh, "does not belong to the log beside it, "+fresh+"-journal", "remove "+fresh+"-journal,")
 }
 
 // incarnationOf is that of the header, and list what is in the file beside it.
