@@ -57,9 +57,19 @@ type App struct {
 // after Run.
 func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *App, err error) {
 	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
+	if config.TLSCertFile != "" {
+		if a.certificate, err = loadCertificate(config.TLSCertFile, config.TLSKeyFile, logger); err != nil {
+			return nil, err
+		}
+	}
 	options := storeOptions(config)
 	options.Logger, options.Serving = logger, true
+	// A store would be marked as one of production though the start is refused.
+	options.Existing = a.needsKeys()
 	a.store, err = store.Open(ctx, options)
+	if options.Existing && errors.Is(err, store.ErrNoStore) {
+		return nil, errNobody
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +85,6 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 	}
 	if err := a.someoneCanAuthenticate(ctx); err != nil {
 		return nil, err
-	}
-	if config.TLSCertFile != "" {
-		if a.certificate, err = loadCertificate(config.TLSCertFile, config.TLSKeyFile, logger); err != nil {
-			return nil, err
-		}
 	}
 	a.guard = middleware.NewGuard(a.keyring, policy(config), config.TokenCacheSize)
 	if config.DemoData {
@@ -150,9 +155,16 @@ func (a *App) logMigrations() {
 	}
 }
 
+var errNobody = errors.New("nobody could authenticate: set API_KEY and JWT_SECRET_KEY, or make a key with latchkey keys create")
+
+// needsKeys says that only registered keys could authenticate, and that a start without any is refused.
+func (a *App) needsKeys() bool {
+	return a.config.AppEnv == configs.Production && a.config.APIKey.IsZero()
+}
+
 // someoneCanAuthenticate refuses a start in production that would turn everybody away.
 func (a *App) someoneCanAuthenticate(ctx context.Context) error {
-	if a.config.AppEnv != configs.Production || !a.config.APIKey.IsZero() {
+	if !a.needsKeys() {
 		return nil
 	}
 	registered, err := a.store.HasKeys(ctx)
@@ -160,7 +172,7 @@ func (a *App) someoneCanAuthenticate(ctx context.Context) error {
 		return fmt.Errorf("look for registered keys: %w", err)
 	}
 	if !registered {
-		return errors.New("nobody could authenticate: set API_KEY and JWT_SECRET_KEY, or make a key with latchkey keys create")
+		return errNobody
 	}
 	return nil
 }

@@ -360,7 +360,7 @@ func TestKeysAreOfTheEnvironment(t *testing.T) {
 		{"rewrap"},
 	} {
 		code, stdout, stderr := run(t, append(append([]string{"keys"}, verb...), "--database-url=sqlite:live.db")...)
-		if code != 1 || stdout != "" || !strings.Contains(stderr, "made for production, and this process runs for development") || strings.Count(stderr, "\n") != 1 {
+		if code != 1 || stdout != "" || !strings.Contains(stderr, "made for production, and this process runs for development: set APP_ENV=production, or give this process a DATABASE_URL of its own") || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%v in development: %d %q %s", verb, code, stdout, stderr)
 		}
 	}

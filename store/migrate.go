@@ -48,7 +48,7 @@ func (e majorError) Error() string {
 type environmentError struct{ made, runs string }
 
 func (e environmentError) Error() string {
-	return fmt.Sprintf("it was made for %s, and this process runs for %s", e.made, e.runs)
+	return fmt.Sprintf("it was made for %s, and this process runs for %s: set APP_ENV=%[1]s, or give this process a DATABASE_URL of its own", e.made, e.runs)
 }
 
 // dialect is what migrating differs in.
@@ -75,8 +75,8 @@ func (o Options) opening() opening {
 	return opening{environment: o.Environment, existing: o.Existing, reading: o.Reading}
 }
 
-// errNoStore says that there is nothing to open.
-var errNoStore = errors.New("there is no store")
+// ErrNoStore says that there is nothing to open.
+var ErrNoStore = errors.New("there is no store")
 
 var errForeign = errors.New("it is the database of another program")
 
@@ -162,7 +162,7 @@ func checkOurs(ctx context.Context, db *sql.DB, d dialect, o opening) error {
 	case tables > 0:
 		return errForeign
 	case o.existing || o.reading:
-		return errNoStore
+		return ErrNoStore
 	}
 	return nil
 }

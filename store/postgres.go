@@ -346,8 +346,8 @@ func postgresSentence(config *pgx.ConnConfig, err error) error {
 	if !strings.HasPrefix(server, "/") { // a folder with a socket
 		server = net.JoinHostPort(server, strconv.Itoa(int(config.Port)))
 	}
-	if errors.Is(err, errNoStore) {
-		return fmt.Errorf("there is no store in the database %q on the PostgreSQL server %s", config.Database, server)
+	if errors.Is(err, ErrNoStore) {
+		return fmt.Errorf("%w in the database %q on the PostgreSQL server %s", ErrNoStore, config.Database, server)
 	}
 	return fmt.Errorf("the store %q on the PostgreSQL server %s cannot be opened: %s", config.Database, server, postgresReason(err))
 }

@@ -86,10 +86,10 @@ func (s *staged) make(ctx context.Context) (err error) {
 		fallthrough
 	case damage != "":
 		return s.backup.refused("is damaged (%s): restore another one", damage)
-	case errors.Is(err, errNoStore), errors.Is(err, errForeign):
+	case errors.Is(err, ErrNoStore), errors.Is(err, errForeign):
 		return s.backup.refused("has no store of Latchkey in it: restore one that latchkey backup wrote")
 	case errors.As(err, &made):
-		return s.backup.refused("is of another environment, %w: restore it there", made)
+		return s.backup.refused("is of another environment, made for %s, and this process runs for %s: restore it there", made.made, made.runs)
 	case errors.As(err, &major):
 		return s.backup.refused("cannot be used, %w: restore it with a latchkey of that version", major)
 	case err != nil:

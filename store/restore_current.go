@@ -89,12 +89,12 @@ func (c *current) open(ctx context.Context, environment string, revive bool) err
 func isUnreadable(err error) bool {
 	file, _ := errors.AsType[fileError](err)
 	_, major := errors.AsType[majorError](err)
-	return file.broken || major || errors.Is(err, errNoStore) || isDamage(err) || sqliteCode(err) == sqlite3.SQLITE_IOERR
+	return file.broken || major || errors.Is(err, ErrNoStore) || isDamage(err) || sqliteCode(err) == sqlite3.SQLITE_IOERR
 }
 
 func (c *current) prepare(ctx context.Context, environment string) error {
 	if size(c.path) == 0 {
-		return errNoStore
+		return ErrNoStore
 	}
 	logged, err := c.file.checkLogs()
 	mode := "rw"

@@ -149,7 +149,7 @@ func openSQLiteFile(ctx context.Context, path string, o Options) (*sqliteFile, e
 	return file, nil
 }
 
-func noStoreAt(path string) error { return fmt.Errorf("there is no store at %s", path) }
+func noStoreAt(path string) error { return fmt.Errorf("%w at %s", ErrNoStore, path) }
 
 // prepareSQLite brings the store into the state in which it is used.
 func prepareSQLite(ctx context.Context, file *sqliteFile, write *sql.DB, o Options) (done migrated, err error) {
@@ -302,7 +302,7 @@ func openingSentence(path string, err error) error {
 	if told, ok := errors.AsType[fileError](err); ok {
 		return told // it is a sentence about the file already
 	}
-	if errors.Is(err, errNoStore) {
+	if errors.Is(err, ErrNoStore) {
 		return noStoreAt(path)
 	}
 	switch sqliteCode(err) {

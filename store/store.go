@@ -33,7 +33,7 @@ type Options struct {
 	URL string
 	// Environment is "development" or "production". A store remembers the one that opened it first.
 	Environment string
-	// Existing refuses to open a store that is not there; without it, one is made.
+	// Existing refuses to open a store that is not there, with ErrNoStore; without it, one is made.
 	Existing bool
 	// Reading is Existing for one who only reads: the schema is not brought up to date either, an older one is refused.
 	Reading bool
