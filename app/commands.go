@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	neturl "net/url"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
@@ -251,20 +253,35 @@ func (h healthCmd) Run(r *command) error {
 	}
 	request, err := http.NewRequestWithContext(r.ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return fmt.Errorf("--url: %w", err)
+		return fmt.Errorf("--url: %w", bare(err))
 	}
 	response, err := client.Do(request)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s did not answer within %s", url, healthTimeout)
 	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nobody answers at %s: is the server running, and on this port? "+
+			"One that was started with --port=N is asked with health --port=N", url)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s cannot be asked: %w", url, bare(err))
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answered %s", url, response.Status)
 	}
 	_, err = fmt.Fprintln(r.stdout, "ready")
+	return err
+}
+
+// bare is the reason in an error of the network, without the call and the address around it, which a sentence names already.
+func bare(err error) error {
+	if around, ok := errors.AsType[*neturl.Error](err); ok {
+		err = around.Err
+	}
+	if around, ok := errors.AsType[*net.OpError](err); ok {
+		err = around.Err
+	}
 	return err
 }
 

@@ -34,7 +34,7 @@ func listen(ctx context.Context, setting, address string, logger *slog.Logger) (
 		return nil, fmt.Errorf("%s: %s is no address of this machine", setting, address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w", setting, address, err)
+		return nil, fmt.Errorf("%s: cannot listen on %s: %w", setting, address, bare(err))
 	}
 	return &patientListener{Listener: inner, logger: logger, closed: make(chan struct{})}, nil
 }
