@@ -62,6 +62,40 @@ func TestTortureCostOfTokens(t *testing.T) {
 	}
 }
 
+// TestTortureCostOfIdleConnections: what a connection asked for once, it does not hold from then on, whoever asked.
+func TestTortureCostOfIdleConnections(t *testing.T) {
+	const connections, most = 3000, 150 << 10
+	bin := tortureBinary(t)
+	whoami := "GET /service/whoami HTTP/1.1\r\nHost: x\r\n"
+	post := "POST /service/account/register HTTP/1.1\r\nHost: x\r\n"
+	for _, tt := range []struct{ name, request string }{
+		{"3000 header lines", whoami + strings.Repeat("a:b\r\n", 3000) + "\r\n"},
+		{"3000 trailers", post + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("a:b\r\n", 3000) + "\r\n"},
+		{"64 KiB of body", post + fmt.Sprintf("Content-Length: %d\r\n\r\n", 64<<10) + strings.Repeat("a", 64<<10)},
+	} {
+		p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+		var all []*dialog
+		for range connections {
+			line := p.dialog(t)
+			if status, err := line.ask(whoami + "\r\n"); err != nil || status != http.StatusUnauthorized {
+				t.Fatal(status, err)
+			}
+			all = append(all, line)
+		}
+		before, status := p.memory(t, "VmRSS"), 0
+		for _, line := range all {
+			var err error
+			if status, err = line.ask(tt.request); err != nil {
+				t.Fatal(err)
+			}
+		}
+		more := p.memory(t, "VmRSS") - before
+		tortureRow(t, fmt.Sprintf("%d idle connections without a token, each after %s", connections, tt.name),
+			fmt.Sprintf("less than %d MiB more", most>>10), fmt.Sprintf("%.1f MiB more (%d)", float64(more)/1024, status), more < most)
+		p.stop(t)
+	}
+}
+
 // newKey makes a key on the command line, which has had these flags in all versions.
 func (p *process) newKey(t *testing.T, flags ...string) clientKey {
 	t.Helper()

@@ -38,7 +38,13 @@ func Edge(app *fiber.App, draining func() bool) {
 		}
 		inner(ctx)
 	}
-	server.Handler = handle
+	server.Handler = func(ctx *fasthttp.RequestCtx) {
+		if failed := tooManyFields(&ctx.Request.Header); failed != nil {
+			ctx.SetUserValue(edgeFault{}, failed)
+		}
+		handle(ctx)
+		giveBack(ctx)
+	}
 	server.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) {
 		conn := patient(ctx.Conn())
 		if conn != nil && !conn.Heard() {
@@ -54,6 +60,7 @@ func Edge(app *fiber.App, draining func() bool) {
 		}
 		ctx.SetUserValue(edgeFault{}, failed)
 		handle(ctx)
+		giveAllBack(ctx)
 	}
 }
 

@@ -1,0 +1,102 @@
+package app
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// What a connection holds while nothing happens on it does not depend on what was asked on it before, whoever asked.
+func TestAnIdleConnectionHoldsLittle(t *testing.T) {
+	const connections, most = 100, 12 << 10
+	guarded := func(header string) string { return "GET /service/whoami HTTP/1.1\r\nHost: x\r\n" + header + "\r\n" }
+	post := "POST /service/account/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	var names strings.Builder
+	for i := range 2500 {
+		fmt.Fprintf(&names, "a%d,", i)
+	}
+	for name, tt := range map[string]struct {
+		request string
+		status  int
+	}{
+		"a large body":       {post + fmt.Sprintf("Content-Length: %d\r\n\r\n", bodyLimit) + strings.Repeat("a", bodyLimit), 401},
+		"a large header":     {guarded("X: " + strings.Repeat("a", 15<<10) + "\r\n"), 401},
+		"many header lines":  {guarded(strings.Repeat("a:b\r\n", 3000)), 431},
+		"many announcements": {guarded("Trailer: " + names.String() + "\r\n"), 431},
+		"many trailers":      {post + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("a:b\r\n", 3000) + "\r\n", 401},
+		"a long query":       {"GET /service/whoami?" + strings.Repeat("a&", 7000) + " HTTP/1.1\r\nHost: x\r\n\r\n", 401},
+		"a long path":        {"GET /" + strings.Repeat("a/", 7000) + " HTTP/1.1\r\nHost: x\r\n\r\n", 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address, stop, done := running(t, newApp(t, testConfig(t), io.Discard))
+			all := make([]net.Conn, connections)
+			for i := range all {
+				all[i] = dial(t, address)
+				ask(t, all[i], guarded(""))
+			}
+			before := heldHeap()
+			for _, conn := range all {
+				if answer := ask(t, conn, tt.request); answer.StatusCode != tt.status || answer.Close {
+					t.Fatalf("%d, close %v", answer.StatusCode, answer.Close)
+				}
+			}
+			if more := (heldHeap() - before) / connections; more > most {
+				t.Errorf("each connection holds %d bytes more, want at most %d", more, most)
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			runtime.KeepAlive(all)
+		})
+	}
+}
+
+func heldHeap() int64 {
+	var m runtime.MemStats
+	for range 3 { // pools are emptied by the second, finalizers run by the third
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestHowManyHeaderLinesARequestMayHave(t *testing.T) {
+	address, _, _ := running(t, newApp(t, testConfig(t), io.Discard))
+	for lines, status := range map[int]int{100: http.StatusOK, 101: http.StatusRequestHeaderFieldsTooLarge} {
+		conn := dial(t, address)
+		for range 2 { // the connection goes on
+			request := "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("a:b\r\n", lines-1) + "\r\n"
+			if answer := ask(t, conn, request); answer.StatusCode != status {
+				t.Errorf("%d lines: %d, want %d", lines, answer.StatusCode, status)
+			}
+		}
+	}
+}
+
+// A request is forgotten before its answer is written, but not that it was HEAD.
+func TestALargeHEADIsAnsweredWithoutABody(t *testing.T) {
+	address, _, _ := running(t, newApp(t, testConfig(t), io.Discard))
+	conn := dial(t, address)
+	request := " / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("a", 10<<10) + "\r\n\r\n"
+	reader := bufio.NewReader(conn)
+	for _, method := range []string{"HEAD", "GET", "HEAD", "GET"} {
+		if _, err := io.WriteString(conn, method+request); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(reader, &http.Request{Method: method})
+		if err != nil {
+			t.Fatal(method, err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil || answer.StatusCode != http.StatusOK || answer.ContentLength <= 0 || (len(body) == 0) != (method == "HEAD") {
+			t.Errorf("%s: %d %q, length %d, %v", method, answer.StatusCode, body, answer.ContentLength, err)
+		}
+	}
+}
