@@ -33,7 +33,7 @@ func (c *originConn) Read(p []byte) (int, error) {
 }
 
 func (c *originConn) Write(p []byte) (int, error) {
-	c.answered()
+	c.wrote(p)
 	return c.Conn.Write(p)
 }
 
@@ -53,7 +53,7 @@ func (c *originTLSConn) Read(p []byte) (int, error) {
 }
 
 func (c *originTLSConn) Write(p []byte) (int, error) {
-	c.answered()
+	c.wrote(p)
 	return c.Conn.Write(p)
 }
 
@@ -70,8 +70,12 @@ type headNotes struct {
 // Origin is what the header of the latest request said.
 func (h *headNotes) Origin() string { return h.origin }
 
-// answered begins with the next request.
-func (h *headNotes) answered() { h.line, h.past, h.origin = h.line[:0], false, "" }
+// wrote begins with the next request, once more was written than that the client should go on with the body.
+func (h *headNotes) wrote(p []byte) {
+	if !bytes.HasPrefix(p, []byte("HTTP/1.1 100 ")) {
+		h.line, h.past, h.origin = h.line[:0], false, ""
+	}
+}
 
 func (h *headNotes) read(p []byte) {
 	for !h.past && len(p) > 0 {
