@@ -75,7 +75,7 @@ func (c *certificate) load(anyway bool) (changed bool, err error) {
 	var texts [2][]byte
 	var held [2][sha256.Size]byte
 	for i, file := range []string{c.certFile, c.keyFile} {
-		text, unreadable := os.ReadFile(file)
+		text, unreadable := readRegular(file)
 		if unreadable != nil {
 			err = errors.Join(err, unreadable)
 			continue
@@ -92,4 +92,16 @@ func (c *certificate) load(anyway bool) (changed bool, err error) {
 	}
 	c.current.Store(&pair)
 	return true, nil
+}
+
+// readRegular reads a file that has an end: a handshake and SIGHUP would wait for a pipe.
+func readRegular(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
 }
