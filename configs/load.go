@@ -114,7 +114,11 @@ func (l *loader) load() *Loaded {
 func (l *loader) set(c *Config, row setting, value given) bool {
 	switch {
 	case row.secret && strings.TrimSpace(value.text) != value.text:
-		l.fault(row.name, row.name+" has white space at an end: take it off, also where tokens are signed (from "+value.layer+")")
+		signers := ""
+		if row.name == "API_KEY" || strings.HasPrefix(row.name, "JWT_") {
+			signers = ", also where tokens are signed"
+		}
+		l.fault(row.name, row.name+" has white space at an end: take it off"+signers+" (from "+value.layer+")")
 		return false
 	case value.text == "" && !row.optional:
 		l.fault(row.name, row.name+" is empty: unset it or give "+row.want+" (from "+value.layer+")")

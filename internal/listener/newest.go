@@ -53,7 +53,7 @@ func (n *Newest) Accept() (net.Conn, error) {
 	n.mu.Unlock()
 	if victim != nil {
 		_ = victim.Conn.Close() // its user notices by itself
-		// A request that has arrived is answered before the next connection comes for its place.
+		// This makes it likely, not certain, that a request which has arrived is answered before its place is taken, too.
 		runtime.Gosched()
 	}
 	return p, nil
