@@ -138,15 +138,12 @@ func (f *sqliteFile) writeIncarnations(list []uint32) (err error) {
 		fmt.Fprintf(&text, "%08x\n", n)
 	}
 	name := f.real + incarnationSuffix
-	file, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := createFresh(name + ".new")
 	if err != nil {
 		return err
 	}
 	_, err = file.WriteString(text.String())
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = adopt(name+".new", f.held.info)
-	}
-	if err == nil {
+	if err = errors.Join(err, adopt(file, f.held.info), file.Sync(), file.Close()); err == nil {
 		err = os.Rename(name+".new", name)
 	}
 	if err != nil {

@@ -20,7 +20,7 @@ func noRoom(err error) bool { return err != nil }
 func syncFolder(string) error { return nil }
 
 // adopt does nothing: the folder decides who may read a file.
-func adopt(string, fs.FileInfo) error { return nil }
+func adopt(*os.File, fs.FileInfo) error { return nil }
 
 // lockAlone locks nothing here: what SQLite itself locks has to do.
 func lockAlone(*os.File) (bool, error) { return true, nil }

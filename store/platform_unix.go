@@ -56,20 +56,20 @@ func syncFolder(path string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// adopt gives a file the mode and the owner of another one.
-func adopt(path string, like fs.FileInfo) error {
+// adopt gives a file the mode and the owner of another one. It takes an open file: a name may lead to another by now.
+func adopt(file *os.File, like fs.FileInfo) error {
 	if stat, ok := like.Sys().(*syscall.Stat_t); ok {
-		var own syscall.Stat_t
-		if err := syscall.Stat(path, &own); err != nil {
+		info, err := file.Stat()
+		if err != nil {
 			return err
 		}
-		if own.Uid != stat.Uid || own.Gid != stat.Gid {
-			if err := os.Chown(path, int(stat.Uid), int(stat.Gid)); err != nil {
+		if own, ok := info.Sys().(*syscall.Stat_t); !ok || own.Uid != stat.Uid || own.Gid != stat.Gid {
+			if err := file.Chown(int(stat.Uid), int(stat.Gid)); err != nil {
 				return err
 			}
 		}
 	}
-	return os.Chmod(path, like.Mode().Perm())
+	return file.Chmod(like.Mode().Perm())
 }
 
 // lockAlone takes every lock that SQLite has on a file, until the file is closed; false where another process has one. SQLite

@@ -240,9 +240,11 @@ func (r *reserve) say() {
 
 // make makes the file whole, where there is room for it.
 func (r *reserve) make() error {
-	name, err := r.try(".new")
+	name, err := r.try(".new", func(file *os.File) error {
+		return errors.Join(file.Truncate(reserveSize), adopt(file, r.file.held.info))
+	})
 	if err == nil {
-		err = errors.Join(os.Truncate(name, reserveSize), adopt(name, r.file.held.info), os.Rename(name, r.path))
+		err = os.Rename(name, r.path)
 	}
 	if err != nil {
 		return errors.Join(err, remove(name))
@@ -252,19 +254,22 @@ func (r *reserve) make() error {
 
 // room is nil where there is room for the file.
 func (r *reserve) room() error {
-	name, err := r.try(".test")
+	name, err := r.try(".test", func(*os.File) error { return nil })
 	return errors.Join(err, remove(name))
 }
 
-// try writes a file of twice the size. What is in it does not shrink on a disk that compresses.
-func (r *reserve) try(suffix string) (name string, err error) {
+// try writes a file of twice the size, and does with it what then does. What is in it does not shrink on a disk that compresses.
+func (r *reserve) try(suffix string, then func(*os.File) error) (name string, err error) {
 	name = r.path + suffix
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := createFresh(name)
 	if err != nil {
 		return name, err
 	}
 	_, err = io.CopyN(file, rand.Reader, 2*reserveSize)
-	return name, errors.Join(err, file.Sync(), file.Close())
+	if err = errors.Join(err, file.Sync()); err == nil {
+		err = then(file)
+	}
+	return name, errors.Join(err, file.Close())
 }
 
 func remove(name string) error {

@@ -60,7 +60,7 @@ func Restore(ctx context.Context, o Options, b Backed) (done Restored, err error
 		return done, err
 	}
 	defer func() { err = errors.Join(err, current.leave()) }()
-	next := &staged{path: path + "-restore", backup: b, environment: o.Environment}
+	next := &staged{path: path + stagedSuffix, backup: b, environment: o.Environment}
 	defer func() {
 		if !current.placed {
 			err = errors.Join(err, next.remove())

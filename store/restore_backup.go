@@ -28,6 +28,11 @@ func checkBacked(b Backed, path string) error {
 	case err == nil && os.SameFile(info, now):
 		return b.refused("is the store itself: name the file that latchkey backup wrote")
 	}
+	for _, name := range stagedNames(path + stagedSuffix) {
+		if taken, err := os.Stat(name); err == nil && os.SameFile(info, taken) {
+			return b.refused("has a name that restoring needs: give it another one")
+		}
+	}
 	for _, suffix := range []string{"-wal", "-journal"} {
 		if log := withoutLinks(b.File) + suffix; size(log) > 0 {
 			return b.refused("has a log beside it, %s, so it is no backup but a store: make a backup of it with "+
@@ -58,7 +63,14 @@ type staged struct {
 
 // remove removes it, if it has not taken its place.
 func (s *staged) remove() error {
-	return removeFiles(s.path, s.path+"-journal", s.path+"-wal", s.path+"-shm")
+	return removeFiles(stagedNames(s.path)...)
+}
+
+const stagedSuffix = "-restore"
+
+// stagedNames are the files that the new store may have while it is made.
+func stagedNames(path string) []string {
+	return []string{path, path + "-journal", path + "-wal", path + "-shm"}
 }
 
 // make copies the backup, refuses it if it is no good, and gives it the newest schema.

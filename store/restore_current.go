@@ -163,7 +163,7 @@ func (c *current) alone(ctx context.Context) (err error) {
 // replace puts the file at path in the place of the store.
 func (c *current) replace(path string) (err error) {
 	if !c.made {
-		if err := adopt(path, c.file.held.info); err != nil {
+		if err := adoptNamed(path, c.file.held.info); err != nil {
 			return fmt.Errorf("the new store cannot be given the owner and the mode of %s: %w", c.path, reasonOf(err))
 		}
 	}
@@ -195,6 +195,25 @@ func (c *current) replace(path string) (err error) {
 	c.placed = true
 	// Who is killed here leaves a log that a start refuses, because the new file is in rollback mode.
 	return errors.Join(removeFiles(after...), syncFolder(filepath.Dir(c.path)))
+}
+
+// adoptNamed is adopt for a file that is closed, unless a link stands in its place.
+func adoptNamed(path string, like fs.FileInfo) (err error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	opened, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if named, err := os.Lstat(path); err != nil {
+		return err
+	} else if !os.SameFile(opened, named) {
+		return errors.New("another file was put in its place")
+	}
+	return adopt(file, like)
 }
 
 // lockFile keeps everybody out of a file.

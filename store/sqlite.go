@@ -209,6 +209,15 @@ func createFile(path string) error {
 	return errors.Join(os.Chmod(path, 0o600), file.Close())
 }
 
+// createFresh makes a file that was not there, for its owner only. Whatever else has the name, a link as well, is removed and
+// not followed: a service that runs as root must not write where who may write in its folder wants it to.
+func createFresh(path string) (*os.File, error) {
+	if err := removeFiles(path); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
 // sqlitePool has size connections and keeps them open. A URL, with its escapes, is the one form of a file name in
 // which every character may stand. A file that is gone is not made again.
 func sqlitePool(file *sqliteFile, mode string, size int, pragmas ...string) (*sql.DB, error) {
