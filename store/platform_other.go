@@ -25,5 +25,8 @@ func adopt(*os.File, fs.FileInfo) error { return nil }
 // lockAlone locks nothing here: what SQLite itself locks has to do.
 func lockAlone(*os.File) (bool, error) { return true, nil }
 
+// noFollow refuses nothing here.
+const noFollow = 0
+
 // movesOpenFiles says that no file can be moved over one that is open.
 const movesOpenFiles = false

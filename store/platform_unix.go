@@ -83,5 +83,8 @@ func lockAlone(file *os.File) (bool, error) {
 	return err == nil, err
 }
 
+// noFollow refuses to open a link.
+const noFollow = syscall.O_NOFOLLOW
+
 // movesOpenFiles says that a file can be moved over one that is open.
 const movesOpenFiles = true

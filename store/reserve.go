@@ -142,7 +142,7 @@ func (r *reserve) growth(ctx context.Context) (int64, error) {
 
 // giveToLog makes the log longer, where there is one.
 func (r *reserve) giveToLog(leave int64) (given bool) {
-	log, err := os.OpenFile(r.file.real+"-wal", os.O_WRONLY, 0)
+	log, err := os.OpenFile(r.file.real+"-wal", os.O_WRONLY|noFollow, 0)
 	if err != nil {
 		given, _ = r.give(leave, reservePiece, nil)
 		return given
@@ -160,7 +160,7 @@ func (r *reserve) give(leave, bytes int64, to *os.File) (given, kept bool) {
 	if left < leave {
 		return false, false
 	}
-	file, err := os.OpenFile(r.path, os.O_WRONLY, 0)
+	file, err := os.OpenFile(r.path, os.O_WRONLY|noFollow, 0)
 	if err == nil {
 		err = file.Truncate(left)
 		if err == nil && to != nil {
