@@ -39,9 +39,6 @@ func Edge(app *fiber.App, draining func() bool) {
 		inner(ctx)
 	}
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
-		if failed := tooManyFields(&ctx.Request.Header); failed != nil {
-			ctx.SetUserValue(edgeFault{}, failed)
-		}
 		handle(ctx)
 		giveBack(ctx)
 	}
