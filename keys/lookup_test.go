@@ -3,6 +3,7 @@ package keys_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -135,4 +136,87 @@ func TestAFailedQueryIsNobodysAnswer(t *testing.T) {
 	}
 	s.fail.Store(false)
 	wantCall(t, ring, fmt.Sprintf("E2%010d", 1), fault.KeyNotAcceptable)
+}
+
+// picky is the real store, of which queries for a certain key fail.
+type picky struct {
+	*busy
+
+	bad string
+}
+
+func (p *picky) KeysByID(ctx context.Context, ids []string) ([]keys.Record, error) {
+	records, err := p.busy.KeysByID(ctx, ids)
+	if slices.Contains(ids, p.bad) {
+		return nil, fault.New(fault.Unavailable)
+	}
+	return records, err
+}
+
+// Keys that are read together are told apart: each caller has the answer for its own id.
+func TestOneQueryHasManyAnswers(t *testing.T) {
+	const each = 40
+	s := newBusy(t)
+	admin := newRing(t, s)
+	answer := func(err error) string {
+		if err == nil {
+			return "in force"
+		}
+		return fmt.Sprint(fault.CodeOf(err))
+	}
+	wants := map[string]string{}
+	for i := range each {
+		enabled, _ := create(t, admin)
+		revoked, _ := create(t, admin)
+		revoke(t, admin, revoked.ID)
+		wants[enabled.ID], wants[revoked.ID] = answer(nil), fmt.Sprint(fault.APITokenIncorrect)
+		wants[fmt.Sprintf("E2%010d", i)] = fmt.Sprint(fault.KeyNotAcceptable)
+	}
+	ring := newRing(t, s)
+	poll(t, ring)
+	var callers sync.WaitGroup
+	s.fill(ring, &callers)
+	for id, want := range wants {
+		callers.Go(func() {
+			if got := answer(call(ring, id)); got != want {
+				t.Errorf("%s: got %s, want %s", id, got, want)
+			}
+		})
+	}
+	within(t, 20*time.Second, "all of them wait", func() bool { return ring.Waiting() == 3*each })
+	close(s.release)
+	callers.Wait()
+	if got := s.asked.Load(); got != 3*each+8 {
+		t.Errorf("%d ids were asked for, want each once", got)
+	}
+}
+
+// What one query cannot find out, those that wait for others are not told.
+func TestAFailedQueryFailsItsOwnOnly(t *testing.T) {
+	s := &picky{newBusy(t), "E10000000000"} // the first of those that hang
+	admin := newRing(t, s)
+	record, _ := create(t, admin)
+	ring := newRing(t, s)
+	poll(t, ring)
+	var callers sync.WaitGroup
+	var failed, refused atomic.Int64
+	for i := range 8 {
+		callers.Go(func() {
+			code := fault.CodeOf(call(ring, fmt.Sprintf("E1%010d", i)))
+			if code == fault.Unavailable {
+				failed.Add(1)
+			} else if code == fault.KeyNotAcceptable {
+				refused.Add(1)
+			}
+		})
+		<-s.begun
+	}
+	var err error
+	callers.Go(func() { err = call(ring, record.ID) })
+	within(t, 20*time.Second, "the key waits", func() bool { return ring.Waiting() == 1 })
+	close(s.release)
+	callers.Wait()
+	if err != nil || failed.Load() != 1 || refused.Load() != 7 {
+		t.Errorf("the key: %v; %d of the others failed, %d are unknown", err, failed.Load(), refused.Load())
+	}
 }

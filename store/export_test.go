@@ -30,3 +30,6 @@ func (s *Store) UseDB(db *sql.DB) {
 		p.db = db
 	}
 }
+
+// KeysByIDQuery reads the keys whose ids are the members of the JSON object $1.
+const KeysByIDQuery = selectKeysByID

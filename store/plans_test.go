@@ -64,6 +64,39 @@ func TestNoListScansOrSorts(t *testing.T) {
 	})
 }
 
+// Strangers ask for keys that they have made up, hundreds at a time: each costs a look at the index.
+func TestManyIDsAreFoundByTheIndex(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
+		p := newPlace(t)
+		p.open(t)
+		db := p.raw(t)
+		const ids = `{"1":0,"2":0}`
+		numbers := "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 50000) SELECT i FROM i"
+		index, scan := "SEARCH keys USING INDEX", "SCAN keys"
+		plans := func() []string { return []string{planOf(t, db, "EXPLAIN QUERY PLAN "+store.KeysByIDQuery, ids)} }
+		if p.engine == "postgres" {
+			numbers = "SELECT generate_series(1, 50000) AS i"
+			index, scan = "Index Scan using keys_id_key", "Seq Scan"
+			plans = func() (all []string) {
+				do(t, db, "PREPARE ids AS "+store.KeysByIDQuery)
+				for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+					do(t, db, "SET plan_cache_mode = "+mode)
+					all = append(all, planOf(t, db, "EXPLAIN EXECUTE ids ('"+ids+"')"))
+				}
+				return all
+			}
+		}
+		do(t, db, "CREATE TABLE n AS "+numbers)
+		do(t, db, manyRows)
+		do(t, db, "ANALYZE")
+		for _, plan := range plans() {
+			if !strings.Contains(plan, index) || strings.Contains(plan, scan) {
+				t.Error(plan)
+			}
+		}
+	})
+}
+
 func sqlitePlans(t *testing.T, db *sql.DB, query string) []string {
 	t.Helper()
 	var args []any
