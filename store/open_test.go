@@ -67,7 +67,7 @@ func TestOpenRefusesOtherFiles(t *testing.T) {
 		{"a database of another program", "database of another program", func(t *testing.T, file string) {
 			tamper(t, file, "CREATE TABLE accounts (name TEXT)")
 		}},
-		{"a folder", "cannot be written", func(t *testing.T, file string) {
+		{"a folder", "is no file", func(t *testing.T, file string) {
 			if err := os.MkdirAll(file, 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -131,4 +131,11 @@ func write(t *testing.T, file, text string) {
 func tamper(t *testing.T, file, statements string) {
 	t.Helper()
 	execute(t, rawSQLite(t, file), statements)
+}
+
+func TestAStoreThatIsNoFileIsSaidToBeNone(t *testing.T) {
+	for _, path := range []string{t.TempDir(), os.DevNull} {
+		_, err := store.Open(t.Context(), options(path))
+		isSentence(t, err, path+" is no file")
+	}
 }

@@ -75,11 +75,11 @@ func Restore(ctx context.Context, o Options, b Backed) (done Restored, err error
 	done = Restored{Copied: next.copied, Migrations: next.migrations}
 	if current.conn != nil {
 		if done.LeftOut, err = current.keep(ctx, next.path, b.Revive); err != nil {
-			return done, err
+			return done, next.unwritable(err)
 		}
 	}
 	if done.Revived, err = next.finish(ctx, current.enabled); err != nil {
-		return done, err
+		return done, next.unwritable(err)
 	}
 	return done, current.replace(next.path)
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // checkBacked refuses what cannot be a backup.
@@ -104,6 +106,8 @@ func (s *staged) make(ctx context.Context) (err error) {
 		return s.backup.refused("is of another environment, made for %s, and this process runs for %s: restore it there", made.made, made.runs)
 	case errors.As(err, &major):
 		return s.backup.refused("cannot be used, %w: restore it with a latchkey of that version", major)
+	case sqliteCode(err) == sqlite3.SQLITE_FULL, sqliteCode(err) == sqlite3.SQLITE_IOERR:
+		return s.unwritable(err)
 	case err != nil:
 		return s.backup.refused("cannot be used: %w", err)
 	}
@@ -143,13 +147,21 @@ func (s *staged) copy(ctx context.Context) (err error) {
 	s.copied = h.logged
 	switch {
 	case err != nil:
-		return s.backup.refused("cannot be copied to %s: %w", s.path, err)
+		return s.backup.refused("cannot be copied to %s: %w", s.path, reasonOf(err))
 	case copied == 0:
 		return s.backup.refused("is empty: restore another one")
 	case !h.sqlite:
 		return s.backup.refused("is no SQLite database: restore one that latchkey backup wrote, unpacked where it was packed")
 	}
 	return nil
+}
+
+// unwritable makes a sentence of an error of SQLite.
+func (s *staged) unwritable(err error) error {
+	if sqliteCode(err) == 0 {
+		return err
+	}
+	return fmt.Errorf("the new store %s cannot be written: %w; the store stays as it was", s.path, err)
 }
 
 // open opens the new store; whoever calls it closes the two.

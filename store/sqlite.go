@@ -330,6 +330,9 @@ func openingSentence(path string, err error) error {
 // unwritable names the file, this process's user and the owners, which is what one needs to mend a volume. SQLite does
 // not tell why it could not write, so the system is asked again.
 func unwritable(path string, err error) error {
+	if told, ok := errors.AsType[fileError](err); ok {
+		return told
+	}
 	reason := "SQLite could not write it"
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		reason = failed.Err.Error()

@@ -245,7 +245,7 @@ func hold(path string) (*heldFile, error) {
 		}
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no file")
+		return nil, fileError{sentence: fmt.Sprintf("the store %s is no file: DATABASE_URL names the file itself, as in sqlite:data/latchkey.db", path)}
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
