@@ -19,7 +19,7 @@ type restoreCmd struct {
 
 // Help is what --help adds.
 func (restoreCmd) Help() string {
-	return "Stop the server first. Keys and the audit stay those of the store that is there, so that no key is accepted again " +
+	return "Stop the server first. Keys and the audit stay those of the store that was there before, so that no key is accepted again " +
 		"that was revoked since the backup; everything else is the backup's. Interrupted, it leaves the old store or the new one."
 }
 

@@ -53,6 +53,12 @@ func backupSQLite(ctx context.Context, source *sqliteFile, file string) (err err
 		return err
 	}
 	copied, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if info, statErr := os.Stat(file); statErr == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder: name the file that the backup is written to", file)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the backup %s cannot be written: make its folder first", file)
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists already, and a backup overwrites nothing", file)
 	}

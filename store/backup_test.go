@@ -58,7 +58,7 @@ func TestABackupOverwritesNothing(t *testing.T) {
 	s := openAt(t, file)
 	taken := filepath.Join(t.TempDir(), "taken")
 	write(t, taken, "")
-	for _, target := range []string{taken, file, filepath.Dir(file)} {
+	for _, target := range []string{taken, file} {
 		isSentence(t, store.Backup(t.Context(), options(file), target), target, "exists already")
 	}
 	if content, err := os.ReadFile(taken); err != nil || len(content) != 0 {
@@ -170,4 +170,12 @@ func TestADamagedStoreIsNotBackedUp(t *testing.T) {
 	tamper(t, file, breakRule)
 	isSentence(t, store.Backup(t.Context(), options(file), filepath.Join(folder, "copy.db")), "was not made", "is damaged (CHECK")
 	isOne(t, "left", names(t, folder))
+}
+
+func TestABackupThatCannotBeWrittenSaysWhatToDo(t *testing.T) {
+	file := newFile(t)
+	openAt(t, file)
+	folder := t.TempDir()
+	isSentence(t, store.Backup(t.Context(), options(file), folder), folder, "is a folder")
+	isSentence(t, store.Backup(t.Context(), options(file), filepath.Join(folder, "none", "x.db")), "make its folder first")
 }
