@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // current is the store that is replaced.
@@ -89,7 +87,7 @@ func (c *current) open(ctx context.Context, environment string, revive bool) err
 func isUnreadable(err error) bool {
 	file, _ := errors.AsType[fileError](err)
 	_, major := errors.AsType[majorError](err)
-	return file.broken || major || errors.Is(err, ErrNoStore) || isDamage(err) || sqliteCode(err) == sqlite3.SQLITE_IOERR
+	return file.broken || major || errors.Is(err, ErrNoStore) || isDamage(err) || isReadError(err)
 }
 
 func (c *current) prepare(ctx context.Context, environment string) error {

@@ -28,6 +28,9 @@ func TestARestoreOnAFullDiskIsASentence(t *testing.T) {
 		}
 		failed++
 		isSentence(t, err, file)
+		if strings.Contains(err.Error(), "--revive") {
+			t.Errorf("a full disk is no reason to give up the keys: %v", err)
+		}
 		// Where even the store cannot be opened, the sentence is of that.
 		if strings.Contains(err.Error(), file+" cannot be opened") {
 			continue

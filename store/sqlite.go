@@ -272,6 +272,13 @@ func sqliteCode(err error) int {
 	return 0
 }
 
+// isReadError reports whether a disk did not give back what is on it. The other input and output errors of SQLite are of
+// writing, for which there may be no room or no right.
+func isReadError(err error) bool {
+	e, _ := errors.AsType[*sqlite.Error](err)
+	return e != nil && (e.Code() == sqlite3.SQLITE_IOERR_READ || e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ)
+}
+
 func isDamage(err error) bool {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
