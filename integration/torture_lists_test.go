@@ -89,9 +89,11 @@ func newLongStore(t *testing.T, bin, engine string) *longStore {
 		s.db = func(t *testing.T) *sql.DB { return connect(t, databaseURL) }
 	}
 	p := startProcessIn(t, bin, s.dir, freshSecrets(), s.env)
-	p.enroll(t)
-	s.quiet, _ = p.issue(t, request{})
-	s.noisy, _ = p.issue(t, request{})
+	for key, scope := range map[*clientKey]string{&p.admin: "keys:admin", &s.quiet: "accounts:read", &s.noisy: "accounts:read"} {
+		var made madeKey
+		p.latchkeyJSON(t, &made, "keys", "create", "--client", "lists", "--scope", scope, "--json")
+		*key = readKey(t, made.Secret, p.secrets.audience)
+	}
 	s.target = p
 	p.stop(t)
 
@@ -99,7 +101,7 @@ func newLongStore(t *testing.T, bin, engine string) *longStore {
 	defer db.Close()
 	numbers := fmt.Sprintf("SELECT i FROM generate_series(1, %d::bigint) AS n(i)", auditRows)
 	indexes := `SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'audit' AND indexname <> 'audit_pkey'`
-	last := "ANALYZE"
+	last := "VACUUM ANALYZE"
 	if engine == "SQLite" {
 		numbers = fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) SELECT i FROM n", auditRows)
 		indexes = `SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'audit' AND sql IS NOT NULL`
@@ -280,9 +282,13 @@ func (s *longStore) endless(t *testing.T, bin string) {
 		took = append(took, needed)
 		codes[status]++
 	}
+	ends := http.StatusGatewayTimeout
+	if s.name == "PostgreSQL" {
+		ends = http.StatusServiceUnavailable // nobody knows whether the server hangs
+	}
 	tortureRow(t, fmt.Sprintf("a list that takes %v (%d), with REQUEST_TIMEOUT=%v", unlimited.Round(time.Millisecond), status, listTimeout),
-		"504 in time", fmt.Sprintf("%v, up to %v", codes, slices.Max(took).Round(time.Millisecond)),
-		codes[http.StatusGatewayTimeout] == 10 && slices.Max(took) < 2*listTimeout)
+		fmt.Sprintf("%d in time", ends), fmt.Sprintf("%v, up to %v", codes, slices.Max(took).Round(time.Millisecond)),
+		codes[ends] == 10 && slices.Max(took) < 2*listTimeout)
 
 	// Clients that ask and go away: what they asked for is not worked on.
 	request := get(path, "Authorization: "+p.admin.token()+"\r\n")
@@ -356,8 +362,8 @@ func (s *longStore) busy(t *testing.T, p *process) bool {
 	db := s.db(t)
 	defer db.Close()
 	var n int
-	err := db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-		AND state = 'active' AND query LIKE '%audit%'`).Scan(&n)
+	err := db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+		AND state = 'active' AND query LIKE '(SELECT seq%'`).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,6 +87,9 @@ type scanner interface {
 	Scan(destinations ...any) error
 }
 
+// serverWork is what a list costs a server and this process, in times of what it costs this process to read it.
+const serverWork = 4
+
 // list reads a page, and gives the place where the next one begins, zero when there is none. args are the values of query
 // from $3 on. The list is never nil.
 func list[T any](
@@ -102,7 +105,13 @@ func list[T any](
 	var next Cursor
 	err := s.fault(s.lister.run(ctx, s.db.pages(query), func(ctx context.Context, stmt statement) error {
 		began := time.Now()
-		defer func() { s.lister.worked(time.Since(began)) }()
+		defer func() {
+			took := time.Since(began)
+			if s.db.limit > 0 {
+				took *= serverWork
+			}
+			s.lister.worked(took)
+		}()
 		// One row more than asked for tells whether there is a next page.
 		rows, err := stmt.QueryContext(ctx, append([]any{page.After.seq, page.Limit + 1}, args...)...)
 		if err != nil {
@@ -110,7 +119,8 @@ func list[T any](
 		}
 		defer rows.Close()
 		if s.db.limit > 0 {
-			began = time.Now() // until now, a server has worked
+			// Until now a server has worked, and it may be on the same machine. How long cannot be told from how far it is.
+			began = time.Now()
 		}
 		last, this := Cursor{list: of}, Cursor{list: of}
 		for rows.Next() {

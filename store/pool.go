@@ -346,13 +346,13 @@ func (p *pool) release() {
 
 const (
 	// restFactor is how long the line stands still for work in this process, in times of the work: a crowd that reads lists
-	// has a quarter of one core. Without rests it has all of it: where there is always something to run, the runtime looks
+	// has a sixth of one core. Without rests it has all of it: where there is always something to run, the runtime looks
 	// only every ten milliseconds whether requests have come.
-	restFactor = 4
+	restFactor = 6
 	// restDebt is what may be worked before a rest, as rest; whoever reads some pages waits for nothing.
-	restDebt = 40 * time.Millisecond
+	restDebt = 60 * time.Millisecond
 	// mostRest is the longest rest for one list: others must not wait long because one was slow.
-	mostRest = 100 * time.Millisecond
+	mostRest = 25 * time.Millisecond
 	// leastRest is how long a rest is at least; shorter ones are added up.
 	leastRest = 500 * time.Microsecond
 )
