@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// What the open pages of the documentation may cost everybody else (issue 4a, A1).
+// What the open pages of the documentation may cost everybody else.
 const (
 	bundlePath = "/docs/swagger-ui-bundle.js"
 	// stalledCost is what stalledReaders may add to the memory of the process, in KiB.

@@ -25,7 +25,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// What a list may cost where the audit is long (issue 4a, A6).
+// What a list may cost where the audit is long.
 const (
 	auditRows   = 3_000_000
 	pageLimit   = 50 * time.Millisecond

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// What strangers at the operations address, or anywhere else, may cost (issue 4a, A3).
+// What strangers at the operations address, or anywhere else, may cost.
 const (
 	opsBody     = 1536 << 20 // bytes of a body that is sent there
 	opsCost     = 16 << 10   // what it may add to the memory of the process, in KiB

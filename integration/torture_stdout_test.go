@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// What a reader of standard output that stops or goes away may cost (issue 4a, A4).
+// What a reader of standard output that stops or goes away may cost.
 const (
 	logRate    = 2000 // requests a second, each with a line
 	logBlocked = time.Minute

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// What tokens of a size that the caller chose may cost (issue 4a, A2).
+// What tokens of a size that the caller chose may cost.
 const (
 	manyTokens = 20_000
 	// acceptedCost is what they may add to the memory of the process, in KiB, and refusedCost what the memory of a
