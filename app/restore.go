@@ -14,7 +14,7 @@ import (
 
 type restoreCmd struct {
 	File   string `arg:"" help:"The backup; - reads it from standard input."`
-	Revive bool   `help:"Take the keys of the backup, too: keys that were revoked since are accepted again, and those that were made since are lost. For a store that is gone or damaged."`
+	Revive bool   `help:"Take the keys of the backup, too, where the store is gone or damaged. Keys that were revoked since are accepted again, keys that were made since are lost."`
 }
 
 // Help is what --help adds.

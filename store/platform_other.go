@@ -22,6 +22,9 @@ func syncFolder(string) error { return nil }
 // adopt does nothing: the folder decides who may read a file.
 func adopt(*os.File, fs.FileInfo) error { return nil }
 
+// adoptOwner does nothing, like adopt.
+func adoptOwner(*os.File, fs.FileInfo) error { return nil }
+
 // lockAlone locks nothing here: what SQLite itself locks has to do.
 func lockAlone(*os.File) (bool, error) { return true, nil }
 

@@ -58,18 +58,23 @@ func syncFolder(path string) error {
 
 // adopt gives a file the mode and the owner of another one. It takes an open file: a name may lead to another by now.
 func adopt(file *os.File, like fs.FileInfo) error {
-	if stat, ok := like.Sys().(*syscall.Stat_t); ok {
-		info, err := file.Stat()
-		if err != nil {
-			return err
-		}
-		if own, ok := info.Sys().(*syscall.Stat_t); !ok || own.Uid != stat.Uid || own.Gid != stat.Gid {
-			if err := file.Chown(int(stat.Uid), int(stat.Gid)); err != nil {
-				return err
-			}
-		}
+	return errors.Join(adoptOwner(file, like), file.Chmod(like.Mode().Perm()))
+}
+
+// adoptOwner gives a file the owner and the group of another one.
+func adoptOwner(file *os.File, like fs.FileInfo) error {
+	stat, ok := like.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
 	}
-	return file.Chmod(like.Mode().Perm())
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if own, ok := info.Sys().(*syscall.Stat_t); ok && own.Uid == stat.Uid && own.Gid == stat.Gid {
+		return nil
+	}
+	return file.Chown(int(stat.Uid), int(stat.Gid))
 }
 
 // lockAlone takes every lock that SQLite has on a file, until the file is closed; false where another process has one. SQLite

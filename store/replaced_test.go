@@ -163,3 +163,52 @@ func TestAStoreThatWasReplacedIsNotWrittenAtTheEnd(t *testing.T) {
 		})
 	}
 }
+
+func TestAStoreThatIsOverwrittenInItsPlaceAnswersNothing(t *testing.T) {
+	file, backup := newFile(t), filepath.Join(t.TempDir(), "backup.db")
+	s, err := store.Open(t.Context(), serving(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	cold := read(t, file)
+	if err := store.Backup(t.Context(), options(file), backup); err != nil {
+		t.Fatal(err)
+	}
+	again, err := store.Open(t.Context(), serving(file)) // another server has another incarnation, and changes nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	whole := read(t, file)
+	for name, content := range map[string][]byte{"a backup": read(t, backup), "an older copy": cold, "nothing": nil} {
+		overwriteWhole(t, file, content)
+		isCode(t, name+": ready", s.Ready(t.Context()), fault.Unavailable)
+		_, err := s.Key(t.Context(), "E1")
+		isCode(t, name+": read", err, fault.Unavailable)
+		_, err = s.CreateAccount(t.Context(), store.Account{Username: "ada"})
+		isCode(t, name+": write", err, fault.Unavailable)
+		overwriteWhole(t, file, whole)
+		if err := s.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// overwriteWhole does what cp does: the file stays the same one.
+func overwriteWhole(t *testing.T, file string, content []byte) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -41,7 +41,8 @@ type Restored struct {
 //
 // Whenever it is interrupted, the old store or the new one is there, whole. The new one is made beside the old one, whose
 // log is first brought into its file and removed, and takes its place in one step of the file system. The old file is
-// locked from the beginning, and is not written to before the backup is known to be good.
+// locked from the beginning, and is not written to before the backup is known to be good. A restore that fails after that
+// leaves the old store with the newest schema.
 func Restore(ctx context.Context, o Options, b Backed) (done Restored, err error) {
 	if isPostgres(o.URL) {
 		return done, errors.New("DATABASE_URL names a PostgreSQL server, and latchkey restore is for SQLite stores: use pg_restore, " +

@@ -160,10 +160,8 @@ func (c *current) alone(ctx context.Context) (err error) {
 
 // replace puts the file at path in the place of the store.
 func (c *current) replace(path string) (err error) {
-	if !c.made {
-		if err := adoptNamed(path, c.file.held.info); err != nil {
-			return fmt.Errorf("the new store cannot be given the owner and the mode of %s: %w", c.path, reasonOf(err))
-		}
+	if err := c.bequeath(path); err != nil {
+		return fmt.Errorf("the new store cannot be given the owner and the mode of %s: %w", c.path, reasonOf(err))
 	}
 	if err := syncFile(path); err != nil {
 		return err
@@ -195,23 +193,22 @@ func (c *current) replace(path string) (err error) {
 	return errors.Join(removeFiles(after...), syncFolder(filepath.Dir(c.path)))
 }
 
-// adoptNamed is adopt for a file that is closed, unless a link stands in its place.
-func adoptNamed(path string, like fs.FileInfo) (err error) {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+// bequeath gives the file at path the owner and the mode of the store. Where there was none it is given the owner of the folder,
+// who runs the service. A link in the place of the file is refused.
+func (c *current) bequeath(path string) (err error) {
+	file, err := os.OpenFile(path, os.O_RDWR|noFollow, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	opened, err := file.Stat()
+	if !c.made {
+		return adopt(file, c.file.held.info)
+	}
+	folder, err := os.Stat(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	if named, err := os.Lstat(path); err != nil {
-		return err
-	} else if !os.SameFile(opened, named) {
-		return errors.New("another file was put in its place")
-	}
-	return adopt(file, like)
+	return adoptOwner(file, folder)
 }
 
 // lockFile keeps everybody out of a file.

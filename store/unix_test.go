@@ -164,3 +164,25 @@ func TestARestoreTakesOwnerAndModeOfTheStore(t *testing.T) {
 	isOne(t, "the accounts", texts(t, file, everyAccount), "ada")
 	isOne(t, "what is beside the link", names(t, filepath.Dir(link)), "link.db")
 }
+
+// Root restores where there is no store, and somebody else serves it.
+func TestARestoreWithoutAStoreTakesTheOwnerOfTheFolder(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a folder away")
+	}
+	_, backup := twoStores(t)
+	folder := t.TempDir()
+	if err := os.Chown(folder, 65532, 65533); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "latchkey.db")
+	restored(t, file, backup, true)
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || stat.Uid != 65532 || stat.Gid != 65533 || info.Mode().Perm() != 0o600 {
+		t.Errorf("the store has %v and %+v", info.Mode(), stat)
+	}
+}
