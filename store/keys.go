@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -89,15 +90,8 @@ func (s *Store) KeysByID(ctx context.Context, ids []string) ([]keys.Record, erro
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			r, err := scanKey(rows)
-			if err != nil {
-				return err
-			}
-			found = append(found, r)
-		}
-		return rows.Err()
+		found, err = scanKeys(rows)
+		return err
 	})
 	if err != nil {
 		return nil, s.fault(err)
@@ -212,15 +206,8 @@ func (s *Store) SealedInUse(ctx context.Context, most int) ([]keys.Record, error
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			r, err := scanKey(rows)
-			if err != nil {
-				return err
-			}
-			found = append(found, r)
-		}
-		return rows.Err()
+		found, err = scanKeys(rows)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -248,6 +235,19 @@ func (s *Store) TouchKeys(ctx context.Context, used map[string]time.Time) error 
 	}
 	_, err = s.write(ctx, updateLastUsed, string(text))
 	return err
+}
+
+// scanKeys reads all rows of keyColumns, and closes them.
+func scanKeys(rows *sql.Rows) (found []keys.Record, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		r, err := scanKey(rows)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, r)
+	}
+	return found, rows.Err()
 }
 
 // scanKey reads a row of keyColumns, after the columns that stand before them.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/latchkey-api/latchkey/keys"
@@ -73,16 +74,7 @@ func acceptedKeys(ctx context.Context, db queryer) (accepted []keys.Record, err 
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
 	now := time.Now()
-	for rows.Next() {
-		r, err := scanKey(rows)
-		if err != nil {
-			return nil, err
-		}
-		if !r.Expired(now) {
-			accepted = append(accepted, r)
-		}
-	}
-	return accepted, rows.Err()
+	accepted, err = scanKeys(rows)
+	return slices.DeleteFunc(accepted, func(r keys.Record) bool { return r.Expired(now) }), err
 }
