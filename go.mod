@@ -113,3 +113,7 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 	olympos.io/encoding/edn v0.0.0-20201019073823-d3554ca0b0a3 // indirect
 )
+
+// gopkg.in/yaml.v3 is archived, and cleanenv imports it. This is its maintained successor under the old name, so that the
+// binary has one of them. It must be another version than the one that tests need under its own name.
+replace gopkg.in/yaml.v3 => go.yaml.in/yaml/v3 v3.0.4
