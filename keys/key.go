@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/keys/keystring"
@@ -15,27 +14,6 @@ import (
 
 // SharedID is the name of the shared key, which has no id of its own.
 const SharedID = "shared"
-
-// Principal is a caller whose token and key were proven.
-type Principal struct {
-	// KeyID is the key's id, SharedID for the shared key.
-	KeyID string
-	// Client is whom the key was issued to.
-	Client string
-	// Scopes is what this token may do: the key's scopes, narrowed by the token's own.
-	Scopes Scopes
-	// ExpiresAt is when the token expires, UTC.
-	ExpiresAt time.Time
-
-	key *Key
-}
-
-// ActorKey is the key under which routes that change keys find an Actor: where the request came from. Who sent it is
-// the Principal's part.
-type ActorKey struct{}
-
-// PrincipalKey is the key under which the guard leaves a *Principal among a request's values.
-type PrincipalKey struct{}
 
 // SharedKey is the one key that every caller may share: an HMAC secret that signs, and an API key that is claimed.
 type SharedKey struct {
