@@ -1,0 +1,77 @@
+package keys
+
+import (
+	"context"
+	"errors"
+
+	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/keys/keystring"
+)
+
+// SetState enables, disables or revokes a key. Revoking is final: afterwards the others are fault.Conflict, and revoking
+// again changes nothing. What a key already is leaves no trace. fault.NotFound without the key.
+//
+// When it returns, no request that this process begins afterwards is let through by a key that is not enabled.
+func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State) (Record, error) {
+	if !keystring.IsID(id) {
+		return Record{}, fault.New(fault.NotFound)
+	}
+	action := map[State]string{Enabled: ActionEnable, Disabled: ActionDisable, Revoked: ActionRevoke}[state]
+	event := Event{At: k.now(), Actor: by, Action: action, Target: id, Count: 1}
+	record, err := k.Store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
+		if r.State == state {
+			return false, nil
+		}
+		if r.State == Revoked {
+			return false, fault.New(fault.Conflict)
+		}
+		if err := r.served(); err != nil && state != Revoked {
+			return false, err
+		}
+		r.State = state
+		return true, nil
+	})
+	if err != nil {
+		return Record{}, err
+	}
+	k.apply(record)
+	return record, nil
+}
+
+// Rewrap seals every hs256 key anew, under the current master key, after the master key was changed. It returns how many
+// it sealed. Keys that cannot be opened, or are a newer version's, are left as they are, and named in the error.
+func (k *Keyring) Rewrap(ctx context.Context, by Actor) (int, error) {
+	ids, err := k.Store.SealedKeys(ctx)
+	if err != nil {
+		return 0, err
+	}
+	done := 0
+	var failed error
+	for _, id := range ids {
+		event := Event{At: k.now(), Actor: by, Action: ActionRewrap, Target: id, Count: 1}
+		record, err := k.Store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
+			if err := r.served(); err != nil {
+				return false, err
+			}
+			text, err := k.Sealer.Open(r.ID, r.Kind, r.Material)
+			if err != nil {
+				return false, err
+			}
+			r.Material, err = k.Sealer.Seal(r.ID, r.Kind, text)
+			return err == nil, err
+		})
+		newer, isNewer := errors.AsType[*NewerError](err)
+		switch {
+		case errors.Is(err, errWrongMasterKey):
+			failed = errors.Join(failed, err)
+		case isNewer:
+			failed = errors.Join(failed, newer)
+		case err != nil:
+			return done, err
+		default:
+			done++
+			k.apply(record)
+		}
+	}
+	return done, failed
+}
