@@ -9,16 +9,8 @@ import (
 
 // How often the keyring talks to the store by itself.
 const (
-	noteEvery  = time.Second
-	touchEvery = 5 * time.Second
-	pruneEvery = time.Hour
-	countEvery = time.Minute
 	// storeLimit is how long one such talk may take.
 	storeLimit = 2 * time.Second
-	// noteLimit is how long writing notesAtOnce may take. At the end of the process there is one call that has begun,
-	// the time in which others begin, and the last of them: three times as long altogether.
-	noteLimit   = time.Second
-	notesAtOnce = 200
 )
 
 // Start asks the store what there is, and joins the other instances. What is held from then on is as new as the store.
@@ -49,40 +41,6 @@ func (k *Keyring) Run(ctx context.Context, retention time.Duration) {
 	loops.Wait()
 }
 
-// write is the one writer of what is noted, so that no request writes.
-func (k *Keyring) write(ctx context.Context, retention time.Duration) {
-	note := time.NewTicker(noteEvery)
-	defer note.Stop()
-	var touched, pruned, counted time.Time
-	for {
-		now := time.Now()
-		if ctx.Err() != nil {
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
-			defer cancel()
-			k.report("refused calls", k.flushRefused(last, true))
-			k.report("when keys were last used", k.flushUsed(last))
-			return
-		}
-		k.report("refused calls", k.flushRefused(ctx, false))
-		if now.Sub(touched) >= touchEvery {
-			touched = now
-			k.report("when keys were last used", k.flushUsed(ctx))
-		}
-		if now.Sub(pruned) >= pruneEvery {
-			pruned = now
-			k.report("the age of the audit", k.prune(ctx, retention))
-		}
-		if now.Sub(counted) >= countEvery {
-			counted = now
-			k.countUnusable(ctx)
-		}
-		select {
-		case <-note.C:
-		case <-ctx.Done():
-		}
-	}
-}
-
 // report tells the log when something cannot be written any more, and when it can again: what is tried every second would
 // fill a disk with lines, one that is full already as well.
 func (k *Keyring) report(what string, err error) {
@@ -96,10 +54,4 @@ func (k *Keyring) report(what string, err error) {
 	} else if _, failed := k.failing.LoadAndDelete(what); failed {
 		k.Logger.Info("can write " + what + " again")
 	}
-}
-
-func (k *Keyring) prune(ctx context.Context, retention time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
-	defer cancel()
-	return k.Store.PruneEvents(ctx, k.Now().Add(-retention))
 }

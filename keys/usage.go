@@ -8,6 +8,17 @@ import (
 	"time"
 )
 
+const (
+	noteEvery  = time.Second
+	touchEvery = 5 * time.Second
+	pruneEvery = time.Hour
+	countEvery = time.Minute
+	// noteLimit is how long writing notesAtOnce may take. At the end of the process there is one call that has begun,
+	// the time in which others begin, and the last of them: three times as long altogether.
+	noteLimit   = time.Second
+	notesAtOnce = 200
+)
+
 // maxNotes bounds what is noted while the store cannot be written.
 const maxNotes = 10_000
 
@@ -182,4 +193,44 @@ func (k *Keyring) takeRefused(all bool) []notedEvent {
 	})
 	slices.SortFunc(taken, func(a, b notedEvent) int { return a.event.At.Compare(b.event.At) })
 	return taken
+}
+
+// write is the one writer of what is noted, so that no request writes.
+func (k *Keyring) write(ctx context.Context, retention time.Duration) {
+	note := time.NewTicker(noteEvery)
+	defer note.Stop()
+	var touched, pruned, counted time.Time
+	for {
+		now := time.Now()
+		if ctx.Err() != nil {
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
+			defer cancel()
+			k.report("refused calls", k.flushRefused(last, true))
+			k.report("when keys were last used", k.flushUsed(last))
+			return
+		}
+		k.report("refused calls", k.flushRefused(ctx, false))
+		if now.Sub(touched) >= touchEvery {
+			touched = now
+			k.report("when keys were last used", k.flushUsed(ctx))
+		}
+		if now.Sub(pruned) >= pruneEvery {
+			pruned = now
+			k.report("the age of the audit", k.prune(ctx, retention))
+		}
+		if now.Sub(counted) >= countEvery {
+			counted = now
+			k.countUnusable(ctx)
+		}
+		select {
+		case <-note.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (k *Keyring) prune(ctx context.Context, retention time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	return k.Store.PruneEvents(ctx, k.Now().Add(-retention))
 }
