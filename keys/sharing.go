@@ -277,3 +277,20 @@ func (k *Keyring) limit(key string) {
 		held.limit.set(k.part(key), k.instances)
 	}
 }
+
+// measure counts, and reports whether a key has come to be asked for more than its part, of which the others do not
+// know.
+func (k *Keyring) measure() bool {
+	k.limits.measure(k.monotonic())
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.instances < 2 || len(k.parts) >= maxShares {
+		return false
+	}
+	for id, asked := range k.limits.asked() {
+		if _, told := k.parts[id]; !told && asked > pressed/float64(k.instances) {
+			return true
+		}
+	}
+	return false
+}
