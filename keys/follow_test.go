@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -46,82 +45,6 @@ func TestABeatThatHangsDoesNotHideARevocation(t *testing.T) {
 		// An old view refuses the key, too, but only because it asks the store at each request.
 		within(t, 20*time.Second, "the instance has heard of it", held.Stale)
 		wantCall(t, ring, record.ID, fault.APITokenIncorrect)
-	})
-}
-
-// timeOnly is a context like that of a request: until somebody waits for its end it only knows when that is.
-type timeOnly struct {
-	context.Context
-
-	deadline time.Time
-}
-
-func (c timeOnly) Deadline() (time.Time, bool) { return c.deadline, true }
-
-// TestConfirmEndsWithItsCaller asks about an instance that beats and has stopped hearing, for less than the 3 s that it
-// would be waited for.
-func TestConfirmEndsWithItsCaller(t *testing.T) {
-	s := openStore(t)
-	deaf := &watched{Store: s.Store}
-	var stuck atomic.Bool
-	release := make(chan struct{})
-	deaf.afterChanges = func() {
-		if stuck.Load() {
-			<-release
-		}
-	}
-	ring, admin := newRing(t, deaf), newRing(t, s, func(o *keys.Options) { o.Instance = "admin" })
-	record, _ := create(t, admin)
-	during(t, ring, func() {
-		defer close(release)
-		within(t, 20*time.Second, "the instance is there", func() bool {
-			confirmed, _, err := admin.Confirm(t.Context(), record.Version)
-			return err == nil && len(confirmed) == 1
-		})
-		stuck.Store(true)
-		record, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, limited := range []func(time.Duration) context.Context{
-			func(d time.Duration) context.Context { return timeOnly{t.Context(), time.Now().Add(d)} },
-			func(d time.Duration) context.Context {
-				ctx, cancel := context.WithTimeout(t.Context(), d)
-				t.Cleanup(cancel)
-				return ctx
-			},
-		} {
-			confirmed, late, err := admin.Confirm(limited(time.Second), record.Version)
-			if err != nil || len(confirmed) != 0 || !slices.Equal(late, []string{"this"}) {
-				t.Errorf("cut short: %v %v %v", confirmed, late, err)
-			}
-			// Who had no time to ask knows nothing. An empty answer would say that nobody has to hear of it.
-			if confirmed, late, err := admin.Confirm(limited(0), record.Version); err == nil {
-				t.Errorf("without any time: %v %v", confirmed, late)
-			}
-		}
-	})
-}
-
-// TestAnInstanceThatHasHeardNothingConfirmsNothing: its first poll could come right after the question, and let it keep
-// what it has read before.
-func TestAnInstanceThatHasHeardNothingConfirmsNothing(t *testing.T) {
-	s := openStore(t)
-	slow := &watched{Store: s.Store}
-	release := make(chan struct{})
-	slow.afterChanges = func() { <-release }
-	ring, admin := newRing(t, slow), newRing(t, s, func(o *keys.Options) { o.Instance = "admin" })
-	record, _ := create(t, admin)
-	during(t, ring, func() {
-		defer close(release)
-		within(t, 20*time.Second, "the instance is there", func() bool {
-			live, err := s.Instances(t.Context(), time.Minute)
-			return err == nil && len(live) == 1
-		})
-		confirmed, late, err := admin.Confirm(t.Context(), record.Version)
-		if err != nil || len(confirmed) != 0 || !slices.Equal(late, []string{"this"}) {
-			t.Errorf("before its first poll: %v %v %v", confirmed, late, err)
-		}
 	})
 }
 
