@@ -2,14 +2,17 @@ package keys_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/store"
 )
 
 // breaking is a store that tells of changes, but whose connection for that is lost as soon as it is made.
@@ -132,4 +135,120 @@ func TestAFloodOfNewsIsNoFloodOfPolls(t *testing.T) {
 	if least := (enough - 2) * 25 * time.Millisecond; took < least {
 		t.Errorf("%d polls within %v, want at least %v", enough, took, least)
 	}
+}
+
+// replaced is a store whose server another one may take the place of.
+type replaced struct {
+	keys.Store
+
+	began time.Time
+}
+
+func (r *replaced) KeyChanges(ctx context.Context, since int64, most int) (keys.Changes, error) {
+	changes, err := r.Store.KeyChanges(ctx, since, most)
+	changes.Began = r.began
+	return changes, err
+}
+
+// The store loses its last changes, as when it is restored, or when a server that was behind takes another one's place.
+// The versions that they had are given once more, to other changes, perhaps before this instance asks again.
+func TestAStoreThatFellBackIsBelieved(t *testing.T) {
+	for name, asksBetween := range map[string]bool{"asked before it went on": true, "asked when it had gone on": false} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "latchkey.db")
+			s, err := store.Open(context.Background(), store.Options{URL: "sqlite:" + file, Environment: "development"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			server := &replaced{s, time.Unix(1, 0)}
+			ring, admin := newRing(t, server), newRing(t, s)
+			record, _ := create(t, admin)
+			for _, state := range []keys.State{keys.Disabled, keys.Enabled} { // the changes that will be lost
+				if _, err := admin.SetState(t.Context(), cli(), record.ID, state); err != nil {
+					t.Fatal(err)
+				}
+			}
+			poll(t, ring)
+			if err := call(ring, record.ID); err != nil {
+				t.Fatal(err)
+			}
+
+			other, err := sql.Open("sqlite", file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			if _, err := other.Exec("UPDATE keys SET version = 1; UPDATE key_version SET value = 1"); err != nil {
+				t.Fatal(err)
+			}
+			if asksBetween {
+				poll(t, ring)
+			} else {
+				server.began = time.Unix(2, 0)
+			}
+			revoke(t, admin, record.ID)
+			create(t, admin)
+			poll(t, ring)
+			wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+		})
+	}
+}
+
+func TestARevocationReachesARunningInstance(t *testing.T) {
+	s := openStore(t)
+	admin, ring := newRing(t, s), newRing(t, s)
+	during(t, ring, func() {
+		for range 5 {
+			record, _ := create(t, admin)
+			within(t, time.Second, "the new key is accepted", func() bool { return call(ring, record.ID) == nil })
+			if _, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
+				t.Fatal(err)
+			}
+			within(t, time.Second, "the revoked key is refused", func() bool { return call(ring, record.ID) != nil })
+		}
+	})
+}
+
+func TestAChangeElsewhereActsWithTheNextPoll(t *testing.T) {
+	s := openStore(t)
+	admin, ring := newRing(t, s), newRing(t, s)
+	poll(t, ring)
+	record, _ := create(t, admin)
+	if err := call(ring, record.ID); err != nil {
+		t.Fatal(err)
+	}
+	held, _ := ring.Find(record.ID)
+	if _, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, ring)
+	if !held.Stale() {
+		t.Error("what was concluded from the old state can still be used")
+	}
+	if _, err := ring.Admit(held); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+		t.Errorf("whoever holds the old state: %v", err)
+	}
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+}
+
+func TestAnOlderChangeDoesNotUndoANewerOne(t *testing.T) {
+	s := openStore(t)
+	ring, admin := newRing(t, s), newRing(t, s)
+	poll(t, ring)
+	record, _ := create(t, admin)
+	poll(t, ring)
+	if err := call(ring, record.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []keys.State{keys.Disabled, keys.Enabled} {
+		if _, err := admin.SetState(t.Context(), cli(), record.ID, state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The poll has read that the key is enabled when this process revokes it.
+	s.afterChanges = func() { revoke(t, ring, record.ID) }
+	poll(t, ring)
+	s.afterChanges = nil
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
 }

@@ -240,28 +240,6 @@ func TestANewKeyIsKnownAtOnce(t *testing.T) {
 	}
 }
 
-func TestAChangeElsewhereActsWithTheNextPoll(t *testing.T) {
-	s := openStore(t)
-	admin, ring := newRing(t, s), newRing(t, s)
-	poll(t, ring)
-	record, _ := create(t, admin)
-	if err := call(ring, record.ID); err != nil {
-		t.Fatal(err)
-	}
-	held, _ := ring.Find(record.ID)
-	if _, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
-		t.Fatal(err)
-	}
-	poll(t, ring)
-	if !held.Stale() {
-		t.Error("what was concluded from the old state can still be used")
-	}
-	if _, err := ring.Admit(held); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
-		t.Errorf("whoever holds the old state: %v", err)
-	}
-	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
-}
-
 func TestAnOldViewIsNotBelieved(t *testing.T) {
 	s := openStore(t)
 	admin, ring := newRing(t, s), newRing(t, s) // ring never polls: its view is as old as can be

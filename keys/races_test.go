@@ -57,27 +57,6 @@ func TestWhatCannotBeKeptIsUsedOnce(t *testing.T) {
 	}
 }
 
-func TestAnOlderChangeDoesNotUndoANewerOne(t *testing.T) {
-	s := openStore(t)
-	ring, admin := newRing(t, s), newRing(t, s)
-	poll(t, ring)
-	record, _ := create(t, admin)
-	poll(t, ring)
-	if err := call(ring, record.ID); err != nil {
-		t.Fatal(err)
-	}
-	for _, state := range []keys.State{keys.Disabled, keys.Enabled} {
-		if _, err := admin.SetState(t.Context(), cli(), record.ID, state); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// The poll has read that the key is enabled when this process revokes it.
-	s.afterChanges = func() { revoke(t, ring, record.ID) }
-	poll(t, ring)
-	s.afterChanges = nil
-	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
-}
-
 func TestWhatWasReadBeforeTheFirstPollIsForgotten(t *testing.T) {
 	s := openStore(t)
 	ring, admin := newRing(t, s), newRing(t, s)

@@ -85,18 +85,3 @@ func TestRefusalsOfOneSecondAreOneRow(t *testing.T) {
 		t.Errorf("the audit has %v", counts)
 	}
 }
-
-func TestARevocationReachesARunningInstance(t *testing.T) {
-	s := openStore(t)
-	admin, ring := newRing(t, s), newRing(t, s)
-	during(t, ring, func() {
-		for range 5 {
-			record, _ := create(t, admin)
-			within(t, time.Second, "the new key is accepted", func() bool { return call(ring, record.ID) == nil })
-			if _, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
-				t.Fatal(err)
-			}
-			within(t, time.Second, "the revoked key is refused", func() bool { return call(ring, record.ID) != nil })
-		}
-	})
-}
