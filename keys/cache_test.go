@@ -178,3 +178,99 @@ func TestEvictedKeysAreStale(t *testing.T) {
 		}
 	}
 }
+
+func TestANewKeyIsKnownAtOnce(t *testing.T) {
+	s := openStore(t)
+	maker, ring := newRing(t, s), newRing(t, s)
+	poll(t, ring)
+	record, _ := create(t, maker)
+	if err := call(ring, record.ID); err != nil {
+		t.Errorf("made by another process: %v", err)
+	}
+	// Somebody asked for it before it was there. That is forgotten when the process hears of the new key.
+	wantCall(t, ring, "E0123456789a", fault.KeyNotAcceptable)
+	unknown := record
+	unknown.ID = "E0123456789a"
+	if _, err := s.CreateKey(t.Context(), unknown, keys.Event{At: time.Now(), Actor: cli(), Action: keys.ActionCreate, Target: unknown.ID, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, ring)
+	if err := call(ring, unknown.ID); err != nil {
+		t.Errorf("after the creation was heard of: %v", err)
+	}
+}
+
+func TestAnOldViewIsNotBelieved(t *testing.T) {
+	s := openStore(t)
+	admin, ring := newRing(t, s), newRing(t, s) // ring never polls: its view is as old as can be
+	record, _ := create(t, admin)
+	for range 3 {
+		if err := call(ring, record.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.reads.Load(); got < 3 {
+		t.Errorf("three calls with an old view cost %d reads", got)
+	}
+	if _, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
+		t.Fatal(err)
+	}
+	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
+
+	good, _ := create(t, admin)
+	if err := call(ring, good.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.fail.Store(true)
+	wantCall(t, ring, good.ID, fault.Unavailable)
+	wantCall(t, ring, "E0123456789a", fault.Unavailable) // never 401 because of the store
+	s.fail.Store(false)
+	poll(t, ring)
+	if err := call(ring, good.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.fail.Store(true)
+	if err := call(ring, good.ID); err != nil {
+		t.Errorf("with a young view nothing is read: %v", err)
+	}
+}
+
+// TestRevocationRacesFills revokes a key while many requests read it for the first time. Whoever begins after the
+// revocation returned is refused, whatever was being read meanwhile.
+func TestRevocationRacesFills(t *testing.T) {
+	s := openStore(t)
+	admin := newRing(t, s)
+	rounds := 2000
+	if testing.Short() {
+		rounds = 100
+	}
+	ring := newRing(t, s)
+	poll(t, ring)
+	for round := range rounds {
+		record, _ := create(t, admin)
+		var readers sync.WaitGroup
+		var held atomic.Pointer[keys.Key]
+		for range 2 {
+			readers.Go(func() {
+				if key, err := ring.Find(record.ID); err == nil {
+					held.Store(key)
+				}
+			})
+		}
+		if _, err := ring.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
+			t.Fatal(err)
+		}
+		if err := call(ring, record.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+			t.Fatalf("round %d: after the revocation: %v", round, err)
+		}
+		readers.Wait()
+		if key := held.Load(); key != nil {
+			if _, err := ring.Admit(key); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+				t.Fatalf("round %d: a key read during the revocation: %v", round, err)
+			}
+		}
+		if err := call(ring, record.ID); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
+			t.Fatalf("round %d: after the readers ended: %v", round, err)
+		}
+	}
+}
