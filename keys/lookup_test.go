@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -218,5 +219,44 @@ func TestAFailedQueryFailsItsOwnOnly(t *testing.T) {
 	callers.Wait()
 	if err != nil || failed.Load() != 1 || refused.Load() != 7 {
 		t.Errorf("the key: %v; %d of the others failed, %d are unknown", err, failed.Load(), refused.Load())
+	}
+}
+
+func TestForgedTrafficIsCheap(t *testing.T) {
+	s := openStore(t)
+	ring := newRing(t, s)
+	poll(t, ring)
+	for _, id := range []string{"", "shared", "x", strings.Repeat("E", 1000), "' OR 1=1; --", "E0123456789\x00", "x0123456789a", "E012345678"} {
+		wantCall(t, ring, id, fault.KeyNotAcceptable)
+	}
+	if got := s.reads.Load(); got != 0 {
+		t.Errorf("ids that are none cost %d reads", got)
+	}
+	for range 1000 {
+		wantCall(t, ring, "E0123456789a", fault.KeyNotAcceptable)
+	}
+	if got := s.reads.Load(); got > 2 { // 2 where the second was over in between
+		t.Errorf("1000 calls with one unknown id cost %d reads", got)
+	}
+}
+
+func TestAKeyIsReadOnceForAllWhoAsk(t *testing.T) {
+	s := openStore(t)
+	record, _ := create(t, newRing(t, s))
+	ring := newRing(t, s)
+	poll(t, ring)
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			for range 20 {
+				if err := call(ring, record.ID); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if got := s.reads.Load(); got != 1 {
+		t.Errorf("1000 calls cost %d reads", got)
 	}
 }
