@@ -2,7 +2,10 @@ package keys_test
 
 import (
 	"context"
+	"maps"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/latchkey-api/latchkey/keys"
@@ -31,4 +34,86 @@ func within(t *testing.T, limit time.Duration, what string, done func() bool) {
 			t.Fatalf("not within %v: %s", limit, what)
 		}
 	}
+}
+
+// asked counts what a keyring asks its store for. What the store makes of it is tested there.
+type asked struct {
+	keys.Store
+
+	mu    sync.Mutex
+	times map[string]int
+}
+
+func (a *asked) count(what string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.times[what]++
+}
+
+func (a *asked) KeyChanges(ctx context.Context, since int64, most int) (keys.Changes, error) {
+	a.count("changes")
+	return a.Store.KeyChanges(ctx, since, most)
+}
+
+func (a *asked) Beat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
+	a.count("beat")
+	return a.Store.Beat(ctx, instance, version, within)
+}
+
+func (a *asked) Instances(ctx context.Context, within time.Duration) (map[string]keys.Instance, error) {
+	a.count("instances")
+	return a.Store.Instances(ctx, within)
+}
+
+func (a *asked) DivideLimits(ctx context.Context, instance string, within time.Duration,
+	divide func(map[string]keys.Instance) (string, bool),
+) error {
+	a.count("divide")
+	return a.Store.DivideLimits(ctx, instance, within, divide)
+}
+
+func (a *asked) TouchKeys(ctx context.Context, used map[string]time.Time) error {
+	a.count("touch")
+	return a.Store.TouchKeys(ctx, used)
+}
+
+func (a *asked) AppendEvents(ctx context.Context, events []keys.Event) error {
+	a.count("append")
+	return a.Store.AppendEvents(ctx, events)
+}
+
+func (a *asked) PruneEvents(ctx context.Context, before time.Time) error {
+	a.count("prune")
+	return a.Store.PruneEvents(ctx, before)
+}
+
+func TestAtRestTheStoreIsAskedFiveTimesASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t)
+		a := &asked{Store: s.Store, times: map[string]int{}}
+		one, two := newRing(t, a), newRing(t, s.Store)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		for _, ring := range []*keys.Keyring{one, two} {
+			if err := ring.Start(ctx); err != nil {
+				t.Fatal(err)
+			}
+			running.Go(func() { ring.Run(ctx, time.Hour) })
+		}
+		time.Sleep(5 * time.Second) // each knows of the other
+		synctest.Wait()
+		a.mu.Lock()
+		clear(a.times)
+		a.mu.Unlock()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		a.mu.Lock()
+		want := map[string]int{"changes": 4 * 60, "beat": 60}
+		if !maps.Equal(a.times, want) {
+			t.Errorf("in a minute at rest: %v, want %v", a.times, want)
+		}
+		a.mu.Unlock()
+		stop()
+		running.Wait()
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/latchkey-api/latchkey/fault"
@@ -356,4 +357,50 @@ func TestThePartOfTheDeadIsFree(t *testing.T) {
 		t.Errorf("of 9 at once, one of two lets %d more through", got)
 	}
 	within(t, 20*time.Second, "the other one is not counted any more", func() bool { return remaining() == 8 })
+}
+
+func TestPartsThatTheStoreHasLostEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t)
+		u := &unreachable{Store: s.Store}
+		one := newRing(t, u, func(o *keys.Options) { o.Instance = "one" })
+		two := newRing(t, s.Store, func(o *keys.Options) { o.Instance = "two" })
+		for _, ring := range []*keys.Keyring{one, two} {
+			if err := ring.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The other one takes nearly all of a limit.
+		two.Press("E1")
+		for _, ring := range []*keys.Keyring{two, one, two} {
+			if err := ring.Divide(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if part := one.Part("E1"); part > .1 {
+			t.Fatalf("before, its part is %v", part)
+		}
+		// What was said is lost, and the look at the others that this calls for fails.
+		for _, name := range []string{"one", "two"} {
+			if err := s.Leave(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Beat(t.Context(), name, 0, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		u.blind.Store(true)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { one.Run(ctx, time.Hour) })
+		time.Sleep(3 * time.Second)
+		u.blind.Store(false)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if part := one.Part("E1"); part != .5 {
+			t.Errorf("nobody takes more than half, and its part is %v", part)
+		}
+		stop()
+		running.Wait()
+	})
 }
