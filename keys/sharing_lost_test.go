@@ -1,0 +1,150 @@
+package keys_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/latchkey-api/latchkey/keys"
+)
+
+// unreachable is a store that can be cut off as a whole.
+type unreachable struct {
+	keys.Store
+	cut   atomic.Bool
+	blind atomic.Bool // only the other instances cannot be seen
+}
+
+func (u *unreachable) Instances(ctx context.Context, within time.Duration) (map[string]keys.Instance, error) {
+	if u.cut.Load() || u.blind.Load() {
+		return nil, errCut
+	}
+	return u.Store.Instances(ctx, within)
+}
+
+func (u *unreachable) Beat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
+	if u.cut.Load() {
+		return keys.Fleet{}, errCut
+	}
+	return u.Store.Beat(ctx, instance, version, within)
+}
+
+func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
+	s := openStore(t)
+	u := &unreachable{Store: s.Store}
+	one := newRing(t, u, func(o *keys.Options) { o.Instance = "one" })
+	for _, name := range []string{"two", "three"} {
+		if _, err := s.Beat(t.Context(), name, 0, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := one.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	remaining := func() int {
+		t.Helper()
+		key, _ := create(t, one, limited(.001, 30))
+		return take(t, one, key.ID).Remaining + 1
+	}
+	if got := remaining(); got != 10 {
+		t.Fatalf("one of three lets %d through", got)
+	}
+	for _, name := range []string{"two", "three"} {
+		if err := s.Leave(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.cut.Store(true)
+	if err := one.Divide(t.Context()); err == nil {
+		t.Error("a store that is cut off was asked with success")
+	}
+	if got := remaining(); got != 10 {
+		t.Errorf("without a store it lets %d through", got)
+	}
+	// It reaches the store, but is not seen there itself: its beat does not get through.
+	if err := s.Leave(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	u.cut.Store(false)
+	if err := one.Divide(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := remaining(); got != 10 {
+		t.Errorf("without a beat it lets %d through", got)
+	}
+	if _, err := s.Beat(t.Context(), "one", 0, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Divide(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := remaining(); got != 30 {
+		t.Errorf("alone it lets %d through", got)
+	}
+}
+
+func TestThePartOfTheDeadIsFree(t *testing.T) {
+	s := openStore(t)
+	if _, err := s.Beat(t.Context(), "dead", 0, time.Minute); err != nil { // and never again
+		t.Fatal(err)
+	}
+	f := startFleet(t, s, 1)
+	remaining := func() int {
+		t.Helper()
+		key, _ := create(t, f.rings[0], limited(.001, 9))
+		return take(t, f.rings[0], key.ID).Remaining
+	}
+	if got := remaining(); got != 3 {
+		t.Errorf("of 9 at once, one of two lets %d more through", got)
+	}
+	within(t, 20*time.Second, "the other one is not counted any more", func() bool { return remaining() == 8 })
+}
+
+func TestPartsThatTheStoreHasLostEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t)
+		u := &unreachable{Store: s.Store}
+		one := newRing(t, u, func(o *keys.Options) { o.Instance = "one" })
+		two := newRing(t, s.Store, func(o *keys.Options) { o.Instance = "two" })
+		for _, ring := range []*keys.Keyring{one, two} {
+			if err := ring.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The other one takes nearly all of a limit.
+		two.Press("E1")
+		for _, ring := range []*keys.Keyring{two, one, two} {
+			if err := ring.Divide(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if part := one.Part("E1"); part > .1 {
+			t.Fatalf("before, its part is %v", part)
+		}
+		// What was said is lost, and the look at the others that this calls for fails.
+		for _, name := range []string{"one", "two"} {
+			if err := s.Leave(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Beat(t.Context(), name, 0, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		u.blind.Store(true)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { one.Run(ctx, time.Hour) })
+		time.Sleep(3 * time.Second)
+		u.blind.Store(false)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if part := one.Part("E1"); part != .5 {
+			t.Errorf("nobody takes more than half, and its part is %v", part)
+		}
+		stop()
+		running.Wait()
+	})
+}
