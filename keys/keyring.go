@@ -11,6 +11,7 @@ import (
 
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/keys/keystring"
+	"github.com/latchkey-api/latchkey/keys/shares"
 )
 
 // The bounds of what the keyring holds and asks.
@@ -63,7 +64,7 @@ type Keyring struct {
 	// instances is how many there are with this one, and parts what it lets through of limits that are not divided
 	// evenly.
 	instances int
-	parts     shares
+	parts     shares.Shares
 
 	// monotonic is a clock that nobody sets, and viewed the time on it at which the store was last asked what changed,
 	// and answered.
