@@ -10,14 +10,6 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod \
     go mod download
 
-# The library of the command line needs go/doc, which trimmed builds of Go leave out: then it comes from the release of
-# the same version. The official image has it, and nothing happens here.
-RUN --mount=type=cache,target=/go/pkg/mod \
-    go list go/doc >/dev/null 2>&1 || { \
-      release=golang.org/toolchain@v0.0.1-$(go env GOVERSION).$(go env GOOS)-$(go env GOARCH) \
-      && go mod download "$release" \
-      && cp -R "/go/pkg/mod/$release/src/go/doc" "$(go env GOROOT)/src/go/"; }
-
 # .dockerignore lists what may come in: the sources of the service, no tests, no .env, no data.
 COPY . .
 ARG VERSION=dev
