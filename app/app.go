@@ -29,10 +29,9 @@ import (
 
 // The limits of the edge.
 const (
-	readTimeout    = 5 * time.Second
-	writeTimeout   = 10 * time.Second
-	readBufferSize = 16 << 10
-	bodyLimit      = 64 << 10
+	readTimeout  = 5 * time.Second
+	writeTimeout = 10 * time.Second
+	bodyLimit    = 64 << 10
 	// readyTimeout is how long the store may take to say that it is well.
 	readyTimeout = time.Second
 )
@@ -125,7 +124,7 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 		ErrorHandler:                 middleware.ErrorHandler,
 		IdleTimeout:                  config.IdleTimeout,
 		Network:                      fiber.NetworkTCP,
-		ReadBufferSize:               readBufferSize,
+		ReadBufferSize:               middleware.ReadBufferSize,
 		ReadTimeout:                  readTimeout,
 		TrustedProxies:               texts(config.TrustedProxies),
 		WriteTimeout:                 writeTimeout,

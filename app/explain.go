@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
 	"github.com/latchkey-api/latchkey/configs"
 	"github.com/latchkey-api/latchkey/fault"
@@ -81,7 +80,7 @@ func (e explainCmd) header(r *command, stdin *os.File) (string, error) {
 		var err error
 		// All of it, but no more than it takes to see that it is too long.
 		text, err = r.input("the token", func() (string, error) {
-			all, err := io.ReadAll(io.LimitReader(stdin, 2*readBufferSize))
+			all, err := io.ReadAll(io.LimitReader(stdin, 2*middleware.ReadBufferSize))
 			return string(all), err
 		})
 		if err != nil {
@@ -194,7 +193,7 @@ func explain(ctx context.Context, config configs.Config, header string) (_ *expl
 	if x.store == nil {
 		x.keyring.Store = unopened{why: x.storeErr}
 	}
-	principal, err := verdict(middleware.NewGuard(x.keyring, policy(config), 0), header)
+	principal, err := middleware.NewGuard(x.keyring, policy(config), 0).Judge(header)
 	return x.put(principal, err), nil
 }
 
@@ -217,32 +216,6 @@ type unopened struct {
 // KeysByID fails.
 func (u unopened) KeysByID(context.Context, []string) ([]keys.Record, error) {
 	return nil, fault.Wrap(fault.Unavailable, u.why)
-}
-
-// verdict is what the guard makes of a request with the given header. It is the service's own guard, run on a request
-// that came over no network, so that it cannot say anything else than the service.
-func verdict(guard *middleware.Guard, header string) (principal *keys.Principal, refused error) {
-	switch { // what the engine refuses before any guard
-	case len(header) > readBufferSize:
-		return nil, fault.New(fault.HeaderTooLarge)
-	case strings.ContainsFunc(header, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
-		return nil, fault.New(fault.BadRequest)
-	}
-	app := fiber.New(fiber.Config{
-		DisableStartupMessage: true,
-		ErrorHandler:          func(_ *fiber.Ctx, err error) error { refused = err; return nil },
-	})
-	app.Get("/", append(guard.Handlers(), func(c *fiber.Ctx) error {
-		principal, _ = c.Locals(keys.PrincipalKey{}).(*keys.Principal)
-		return nil
-	})...)
-	var request fasthttp.RequestCtx
-	request.Request.Header.Set(fiber.HeaderAuthorization, header)
-	app.Handler()(&request)
-	if principal == nil && refused == nil {
-		refused = fault.New(fault.Internal)
-	}
-	return principal, refused
 }
 
 // put finds the words for a verdict.

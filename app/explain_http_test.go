@@ -155,7 +155,7 @@ func anyForm(t *testing.T, s signer) []sent {
 		{"aud a number", s.token(t, nil, object{"aud": 7}), fault.TokenMalformed, "the claim aud is a number", "one text, or a list of texts"},
 		{"sub a number", s.token(t, nil, object{"sub": 7}), fault.TokenMalformed, "the claim sub is a number", "Make sub one text"},
 		{"too long", s.token(t, nil, object{"note": strings.Repeat("x", 3000)}), fault.TokenTooLong, "at most 3072", "Leave out"},
-		{"far too long", strings.Repeat("x", 2*readBufferSize), fault.HeaderTooLarge, "at most 3072", "Leave out"},
+		{"far too long", strings.Repeat("x", 2*middleware.ReadBufferSize), fault.HeaderTooLarge, "at most 3072", "Leave out"},
 		{"a control character", "\x1b" + good, fault.BadRequest, "control character", "Copy"},
 		{"the API key", s.claim, fault.TokenMalformed, "it is API_KEY itself", "apiKey claim"},
 		{"a key string", "Bearer " + key.Reveal(), fault.TokenMalformed, "there is a key string in it", "rotate it with --grace 0s"},

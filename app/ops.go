@@ -50,7 +50,7 @@ func (a *App) serveOps(ctx context.Context) (*opsServer, error) {
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout, // a profile adds its own time
 		IdleTimeout:                  a.config.IdleTimeout,
-		MaxHeaderBytes:               readBufferSize,
+		MaxHeaderBytes:               middleware.ReadBufferSize,
 		DisableGeneralOptionsHandler: true,
 		// Its own logger would wait for whoever reads standard error.
 		ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),

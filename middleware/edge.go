@@ -15,6 +15,10 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
+// ReadBufferSize is how many bytes of a request's header the engine reads: it refuses a longer one with 431 before any
+// handler runs.
+const ReadBufferSize = 16 << 10
+
 // oddMethod is the key under which a request says that its method is none that the framework knows.
 type oddMethod struct{}
 
