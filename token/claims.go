@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/internal/strictjson"
 )
 
 // maxNumericDate is 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
@@ -45,7 +47,7 @@ var (
 // UnmarshalJSON reads the payload; its error is fault.TokenMalformed. It runs before the signature check, on bytes that
 // anybody may have written.
 func (c *Claims) UnmarshalJSON(data []byte) error {
-	members, err := parseObject(data)
+	members, err := strictjson.Object(data)
 	if err != nil {
 		return fault.Wrap(fault.TokenMalformed, err)
 	}
@@ -62,28 +64,28 @@ func (c *Claims) UnmarshalJSON(data []byte) error {
 var errClaimType = errors.New("a claim has the wrong type or range")
 
 // set stores one claim and says whether its value has the type it must have.
-func (c *Claims) set(m member) (ok bool) {
-	switch m.name {
+func (c *Claims) set(m strictjson.Member) (ok bool) {
+	switch m.Name {
 	case "apiKey":
-		c.apiKey, c.hasAPIKey, ok = apiKeyValue(m.value)
+		c.apiKey, c.hasAPIKey, ok = apiKeyValue(m.Value)
 	case "scope":
 		c.hasScope = true
-		c.scope, ok = stringValue(m.value)
+		c.scope, ok = strictjson.String(m.Value)
 	case "aud":
 		c.hasAud = true
-		c.audience, ok = audienceValue(m.value)
+		c.audience, ok = audienceValue(m.Value)
 	case "exp":
-		c.expires, ok = dateValue(m.value)
+		c.expires, ok = dateValue(m.Value)
 	case "nbf":
-		c.notBefore, ok = dateValue(m.value)
+		c.notBefore, ok = dateValue(m.Value)
 	case "iat":
-		c.issued, ok = dateValue(m.value)
+		c.issued, ok = dateValue(m.Value)
 	case "iss":
-		c.Issuer, ok = stringValue(m.value)
+		c.Issuer, ok = strictjson.String(m.Value)
 	case "sub":
-		c.Subject, ok = stringValue(m.value)
+		c.Subject, ok = strictjson.String(m.Value)
 	case "jti":
-		c.ID, ok = stringValue(m.value)
+		c.ID, ok = strictjson.String(m.Value)
 	default:
 		ok = true
 	}
@@ -151,34 +153,13 @@ func (c *Claims) GetSubject() (string, error) { return "", nil }
 // GetAudience returns nothing; see Validate.
 func (c *Claims) GetAudience() (jwt.ClaimStrings, error) { return nil, nil }
 
-// stringValue reads a value that must be a string.
-func stringValue(raw []byte) (string, bool) {
-	s := scanner{data: raw}
-	text, err := s.text()
-	return text, err == nil
-}
-
 // audienceValue reads a string or an array of strings (RFC 7519, section 4.1.3).
 func audienceValue(raw []byte) ([]string, bool) {
 	if raw[0] != '[' {
-		one, ok := stringValue(raw)
+		one, ok := strictjson.String(raw)
 		return []string{one}, ok
 	}
-	s := scanner{data: raw, pos: 1}
-	var list []string
-	for {
-		s.space()
-		if s.take(']') {
-			return list, true
-		}
-		text, err := s.text()
-		if err != nil {
-			return nil, false
-		}
-		list = append(list, text)
-		s.space()
-		s.take(',')
-	}
+	return strictjson.Strings(raw)
 }
 
 // dateValue reads a NumericDate (RFC 7519, section 2): seconds since 1970, not necessarily whole, within 0 and
@@ -200,12 +181,10 @@ func dateValue(raw []byte) (*jwt.NumericDate, bool) {
 func apiKeyValue(raw []byte) (value string, present, ok bool) {
 	switch raw[0] {
 	case '"':
-		value, ok = stringValue(raw)
+		value, ok = strictjson.String(raw)
 		return value, value != "", ok
 	case '[', '{':
-		s := scanner{data: raw, pos: 1}
-		s.space()
-		return "", s.pos != len(raw)-1, true
+		return "", len(bytes.TrimSpace(raw[1:len(raw)-1])) > 0, true
 	case 'n', 'f':
 		return "", false, true
 	case 't':

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/internal/strictjson"
 )
 
 // MaxLength is the longest token that is looked at, in bytes. The service's own are below 400.
@@ -35,7 +36,7 @@ func CheckCompact(raw string) error {
 	if err != nil {
 		return fault.Wrap(fault.TokenMalformed, err)
 	}
-	if _, err := parseObject(decoded); err != nil {
+	if _, err := strictjson.Object(decoded); err != nil {
 		return fault.Wrap(fault.TokenMalformed, err)
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/latchkey-api/latchkey/internal/strictjson"
 )
 
 // Inspection is what a token says of itself, whether or not it is true. It is for telling whoever holds the token what
@@ -43,7 +45,7 @@ func Inspect(raw string) Inspection {
 	seen.note(err)
 
 	if header != nil {
-		members, err := parseObject(header)
+		members, err := strictjson.Object(header)
 		if err != nil {
 			seen.note(fmt.Errorf("the header is %w", err))
 		}
@@ -62,22 +64,22 @@ func (i *Inspection) note(err error) {
 	}
 }
 
-func (i *Inspection) readHeader(members []member) {
+func (i *Inspection) readHeader(members []strictjson.Member) {
 	for _, m := range members {
-		switch m.name {
+		switch m.Name {
 		case "alg":
-			i.Algorithm, _ = stringValue(m.value)
+			i.Algorithm, _ = strictjson.String(m.Value)
 		case "kid":
 			i.NamesKey = true
-			i.KeyID, _ = stringValue(m.value)
+			i.KeyID, _ = strictjson.String(m.Value)
 		case "crit", "b64":
-			i.Critical = append(i.Critical, m.name)
+			i.Critical = append(i.Critical, m.Name)
 		}
 	}
 }
 
 func (i *Inspection) readPayload(payload []byte) error {
-	members, err := parseObject(payload)
+	members, err := strictjson.Object(payload)
 	if err != nil {
 		return fmt.Errorf("the payload is %w", err)
 	}
@@ -85,13 +87,13 @@ func (i *Inspection) readPayload(payload []byte) error {
 	for _, m := range members {
 		if !claims.set(m) { // one of the few that have a type
 			if i.Malformed == "" {
-				i.Claim = m.name
+				i.Claim = m.Name
 			}
-			what := kindOf(m.value)
-			if unit := unitOf(m.value); unit != "" && slices.Contains([]string{"exp", "nbf", "iat"}, m.name) {
+			what := kindOf(m.Value)
+			if unit := unitOf(m.Value); unit != "" && slices.Contains([]string{"exp", "nbf", "iat"}, m.Name) {
 				what = "a number that seems to count " + unit
 			}
-			return fmt.Errorf("the claim %s is %s", m.name, what)
+			return fmt.Errorf("the claim %s is %s", m.Name, what)
 		}
 	}
 	i.Claims = claims

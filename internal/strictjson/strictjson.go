@@ -1,4 +1,5 @@
-package token
+// Package strictjson reads JSON texts strictly.
+package strictjson
 
 import (
 	"errors"
@@ -10,23 +11,23 @@ import (
 // maxDepth bounds how deep arrays and objects may nest inside a segment; a real token needs two or three.
 const maxDepth = 32
 
-// errNotStrict says that a text is not the one strict JSON object that was expected. Callers turn it into a public
+// ErrNotStrict says that a text is not the one strict JSON object that was expected. Callers turn it into a public
 // text of their own, so one error serves every way to be wrong.
-var errNotStrict = errors.New("not a strict JSON object")
+var ErrNotStrict = errors.New("not a strict JSON object")
 
-// member is one name and value of an object; value is the raw JSON text, without white space around it.
-type member struct {
-	name  string
-	value []byte
+// Member is one name and value of an object; Value is the raw JSON text, without white space around it.
+type Member struct {
+	Name  string
+	Value []byte
 }
 
-// parseObject reads data as exactly one JSON object (RFC 8259) and returns its members in order. It is stricter than
+// Object reads data as exactly one JSON object (RFC 8259) and returns its members in order. It is stricter than
 // encoding/json where a lax reader lets two programs see different things in one token (RFC 8725, section 2.6): no
 // name may occur twice at any level, however it is escaped; text is valid UTF-8 without lone surrogates; nesting is
 // bounded; nothing follows the object.
-func parseObject(data []byte) ([]member, error) {
+func Object(data []byte) ([]Member, error) {
 	if !utf8.Valid(data) {
-		return nil, errNotStrict
+		return nil, ErrNotStrict
 	}
 	s := scanner{data: data}
 	s.space()
@@ -36,7 +37,7 @@ func parseObject(data []byte) ([]member, error) {
 	}
 	s.space()
 	if s.pos != len(s.data) {
-		return nil, errNotStrict
+		return nil, ErrNotStrict
 	}
 	return members, nil
 }
@@ -76,11 +77,11 @@ func (s *scanner) take(c byte) bool {
 }
 
 // object reads an object; its members are collected only if keep is set, names are compared in any case.
-func (s *scanner) object(depth int, keep bool) ([]member, error) {
+func (s *scanner) object(depth int, keep bool) ([]Member, error) {
 	if depth > maxDepth || !s.take('{') {
-		return nil, errNotStrict
+		return nil, ErrNotStrict
 	}
-	var members []member
+	var members []Member
 	var seen names
 	s.space()
 	if s.take('}') {
@@ -93,11 +94,11 @@ func (s *scanner) object(depth int, keep bool) ([]member, error) {
 			return nil, err
 		}
 		if !seen.add(name) {
-			return nil, errNotStrict
+			return nil, ErrNotStrict
 		}
 		s.space()
 		if !s.take(':') {
-			return nil, errNotStrict
+			return nil, ErrNotStrict
 		}
 		s.space()
 		start := s.pos
@@ -105,14 +106,14 @@ func (s *scanner) object(depth int, keep bool) ([]member, error) {
 			return nil, err
 		}
 		if keep {
-			members = append(members, member{name, s.data[start:s.pos]})
+			members = append(members, Member{name, s.data[start:s.pos]})
 		}
 		s.space()
 		if s.take('}') {
 			return members, nil
 		}
 		if !s.take(',') {
-			return nil, errNotStrict
+			return nil, ErrNotStrict
 		}
 	}
 }
@@ -140,7 +141,7 @@ func (s *scanner) value(depth int) error {
 
 func (s *scanner) array(depth int) error {
 	if depth > maxDepth || !s.take('[') {
-		return errNotStrict
+		return ErrNotStrict
 	}
 	s.space()
 	if s.take(']') {
@@ -156,14 +157,14 @@ func (s *scanner) array(depth int) error {
 			return nil
 		}
 		if !s.take(',') {
-			return errNotStrict
+			return ErrNotStrict
 		}
 	}
 }
 
 func (s *scanner) literal(want string) error {
 	if len(s.data)-s.pos < len(want) || string(s.data[s.pos:s.pos+len(want)]) != want {
-		return errNotStrict
+		return ErrNotStrict
 	}
 	s.pos += len(want)
 	return nil
@@ -173,17 +174,17 @@ func (s *scanner) literal(want string) error {
 func (s *scanner) number() error {
 	s.take('-')
 	if !s.take('0') && s.digits() == 0 {
-		return errNotStrict
+		return ErrNotStrict
 	}
 	if s.take('.') && s.digits() == 0 {
-		return errNotStrict
+		return ErrNotStrict
 	}
 	if s.take('e') || s.take('E') {
 		if !s.take('+') {
 			s.take('-')
 		}
 		if s.digits() == 0 {
-			return errNotStrict
+			return ErrNotStrict
 		}
 	}
 	return nil
@@ -200,7 +201,7 @@ func (s *scanner) digits() int {
 // text reads a string and returns what it means, escapes resolved.
 func (s *scanner) text() (string, error) {
 	if !s.take('"') {
-		return "", errNotStrict
+		return "", ErrNotStrict
 	}
 	start := s.pos
 	for s.pos < len(s.data) {
@@ -211,12 +212,12 @@ func (s *scanner) text() (string, error) {
 		case c == '\\':
 			return s.escapedText(append([]byte(nil), s.data[start:s.pos]...))
 		case c < ' ':
-			return "", errNotStrict
+			return "", ErrNotStrict
 		default:
 			s.pos++
 		}
 	}
-	return "", errNotStrict
+	return "", ErrNotStrict
 }
 
 // escapedText goes on from the first backslash of a string; before holds what was read until there.
@@ -228,18 +229,18 @@ func (s *scanner) escapedText(before []byte) (string, error) {
 		case c == '"':
 			return string(before), nil
 		case c < ' ':
-			return "", errNotStrict
+			return "", ErrNotStrict
 		case c != '\\':
 			before = append(before, c)
 		default:
 			r, ok := s.escape()
 			if !ok {
-				return "", errNotStrict
+				return "", ErrNotStrict
 			}
 			before = utf8.AppendRune(before, r)
 		}
 	}
-	return "", errNotStrict
+	return "", ErrNotStrict
 }
 
 // escape reads what follows a backslash.
@@ -325,4 +326,30 @@ func (n *names) add(name string) bool {
 		}
 	}
 	return true
+}
+
+// String reads a value that must be a string.
+func String(raw []byte) (string, bool) {
+	s := scanner{data: raw}
+	text, err := s.text()
+	return text, err == nil
+}
+
+// Strings reads an array of strings.
+func Strings(raw []byte) ([]string, bool) {
+	s := scanner{data: raw, pos: 1}
+	var list []string
+	for {
+		s.space()
+		if s.take(']') {
+			return list, true
+		}
+		text, err := s.text()
+		if err != nil {
+			return nil, false
+		}
+		list = append(list, text)
+		s.space()
+		s.take(',')
+	}
 }
