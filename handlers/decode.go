@@ -3,22 +3,19 @@
 package handlers
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/url"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/internal/strictjson"
 	"github.com/latchkey-api/latchkey/store"
 )
 
@@ -56,19 +53,29 @@ func decodeOptionalBody(c *fiber.Ctx, into any) error {
 	return decodeBody(c, into)
 }
 
-// decodeJSON is decodeBody behind the headers.
+// maxDepth bounds how deep a body may nest. encoding/json has the same bound.
+const maxDepth = 10_000
+
+// decodeJSON is decodeBody without the headers. What strictjson refuses comes first, since encoding/json would keep the
+// last of two values and take a name in another case for the known one.
 func decodeJSON(body []byte, into any) error {
-	if !utf8.Valid(body) || !json.Valid(body) || loneSurrogate(body) {
+	members, err := strictjson.Object(body, maxDepth)
+	switch {
+	case errors.Is(err, strictjson.ErrNotObject):
+		return bodyField("must be an object", "object_type")
+	case errors.Is(err, strictjson.ErrSyntax):
 		return bodyField("not valid JSON", "json_invalid")
 	}
-	if bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
-		return bodyField("must be an object", "object_type")
-	}
 	known := jsonNames(reflect.TypeOf(into).Elem())
-	if err := checkNames(body, known); err != nil {
-		return err
+	for _, m := range members {
+		if !known[m.Name] {
+			return bodyField("unknown field", "extra_forbidden")
+		}
 	}
-	err := json.Unmarshal(body, into)
+	if err != nil { // a duplicate, behind the members
+		return bodyField("duplicate member", "json_invalid")
+	}
+	err = json.Unmarshal(body, into)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		kind := jsonType(wrong.Type.Kind())
 		return fault.InvalidFields(fault.Field{Loc: []string{inBody, wrong.Field}, Msg: "must be a " + kind, Type: strings.ReplaceAll(kind, " ", "_") + "_type"})
@@ -93,33 +100,6 @@ func jsonType(kind reflect.Kind) string {
 	}
 }
 
-// escape finds the escapes of a JSON text; group 1 is the number of one that is given by number.
-var escape = regexp.MustCompile(`\\(?:u([0-9A-Fa-f]{4})|.)`)
-
-// loneSurrogate says whether a string in a valid JSON text has half of a surrogate pair, which is no character;
-// encoding/json would put another in its place.
-func loneSurrogate(body []byte) bool {
-	var high rune
-	end := -1 // where the escape before ended
-	for _, at := range escape.FindAllSubmatchIndex(body, -1) {
-		var r rune
-		if at[2] >= 0 {
-			number, _ := strconv.ParseUint(string(body[at[2]:at[3]]), 16, 16)
-			r = rune(number)
-		}
-		switch pair := high != 0 && at[0] == end; {
-		case pair && utf16.DecodeRune(high, r) != utf8.RuneError:
-			high = 0
-		case high != 0 || r >= 0xdc00 && r <= 0xdfff:
-			return true
-		case utf16.IsSurrogate(r):
-			high = r
-		}
-		end = at[1]
-	}
-	return high != 0
-}
-
 func bodyField(msg, kind string) error {
 	return fault.InvalidFields(fault.Field{Loc: []string{inBody}, Msg: msg, Type: kind})
 }
@@ -134,51 +114,6 @@ func jsonNames(t reflect.Type) map[string]bool {
 		}
 	}
 	return names
-}
-
-// checkNames refuses what encoding/json lets pass: a name that occurs twice at any level, of which it would keep the
-// last, and a name in another case, which it would take for the known one. The body is valid JSON.
-func checkNames(body []byte, known map[string]bool) error {
-	type object struct {
-		seen   map[string]bool // nil for an array
-		isName bool
-	}
-	var open []object
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	for {
-		item, err := decoder.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return bodyField("not valid JSON", "json_invalid")
-		}
-		if delim, ok := item.(json.Delim); ok && (delim == '}' || delim == ']') {
-			open = open[:len(open)-1]
-			continue
-		}
-		if depth := len(open); depth > 0 && open[depth-1].seen != nil {
-			top := &open[depth-1]
-			top.isName = !top.isName
-			if name, ok := item.(string); ok && top.isName {
-				switch {
-				case top.seen[name]:
-					return bodyField("duplicate member", "json_invalid")
-				case depth == 1 && !known[name]:
-					return bodyField("unknown field", "extra_forbidden")
-				}
-				top.seen[name] = true
-				continue
-			}
-		}
-		switch item {
-		case json.Delim('{'):
-			open = append(open, object{seen: map[string]bool{}})
-		case json.Delim('['):
-			open = append(open, object{})
-		}
-	}
 }
 
 // pathParam is a path parameter, percent-decoded once. Escapes were checked at the edge.

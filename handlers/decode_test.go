@@ -34,6 +34,9 @@ func TestDecodeJSON(t *testing.T) {
 		object    = `[{"loc":["body"],"msg":"must be an object","type":"object_type"}]`
 		noText    = `[{"loc":["body","email"],"msg":"must be a string","type":"string_type"}]`
 	)
+	nested := func(levels int) string { // the object is the first level
+		return `{"email":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + "}"
+	}
 	tests := []struct{ name, body, want string }{
 		{"good", `{"username":"alice","email":"a@b"}`, ""},
 		{"white space around it", " \n{\"username\":\"alice\"}\t", ""},
@@ -53,6 +56,11 @@ func TestDecodeJSON(t *testing.T) {
 		{"halves apart", `{"email":"\ud83d \ude00"}`, invalid},
 		{"half a pair in a name", `{"\ud83d":1}`, invalid},
 		{"binary", "\x00\x01\x02", invalid},
+		{"NaN", `{"email":NaN}`, invalid},
+		{"Infinity", `{"email":-Infinity}`, invalid},
+		{"a number beyond every range", `{"email":1e999}`, noText},
+		{"as deep as allowed", nested(10_000), noText},
+		{"one level deeper", nested(10_001), invalid},
 		{"deeply nested", strings.Repeat(`[`, 60_000), invalid},
 		{"deeply nested and closed", strings.Repeat(`[`, 20_000) + strings.Repeat(`]`, 20_000), invalid},
 		{"nested", `{"email":[[[[]]]]}`, noText},
@@ -64,6 +72,14 @@ func TestDecodeJSON(t *testing.T) {
 		{"twice, once escaped", `{"username":"alice","\u0075sername":"bob"}`, duplicate},
 		{"twice further in", `{"email":{"a":1,"a":2}}`, duplicate},
 		{"twice in an array", `{"email":[{"a":1,"a":2}]}`, duplicate},
+		{"an unknown member, then one twice", `{"x":1,"username":"a","username":"b"}`, unknown},
+		{"a member twice, then an unknown one", `{"username":"a","username":"b","x":1}`, duplicate},
+		{"an unknown member twice", `{"x":1,"x":2}`, unknown},
+		{"an unknown member with a name twice in it", `{"x":{"a":1,"a":2}}`, unknown},
+		{"a member twice and of another type", `{"email":5,"email":5}`, duplicate},
+		{"a member twice, then cut off", `{"email":"a","email":"b"`, invalid},
+		{"an unknown member, then half a pair", `{"x":"\ud83d"}`, invalid},
+		{"an array with a member twice", `[{"a":1,"a":2}]`, object},
 		{"a value that is a known name", `{"username":"username","email":"email"}`, ""},
 		{"a number for a text", `{"email":5}`, noText},
 		{"an object for a text", `{"email":{}}`, noText},
@@ -75,6 +91,40 @@ func TestDecodeJSON(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var in RegisterAccount
+			if got := detail(t, decodeJSON([]byte(tt.body), &in)); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestDecodeJSONNumbers(t *testing.T) {
+	const (
+		noNumber = `[{"loc":["body","rate"],"msg":"must be a number","type":"number_type"}]`
+		noWhole  = `[{"loc":["body","burst"],"msg":"must be a whole number","type":"whole_number_type"}]`
+		invalid  = `[{"loc":["body"],"msg":"not valid JSON","type":"json_invalid"}]`
+	)
+	for _, tt := range []struct{ body, want string }{
+		{`{"rate":0.5,"burst":7}`, ""},
+		{`{"rate":1e308}`, ""},
+		{`{"rate":1e309}`, noNumber},
+		{`{"rate":"1"}`, noNumber},
+		{`{"rate":true}`, noNumber},
+		{`{"burst":9223372036854775807}`, ""},
+		{`{"burst":9223372036854775808}`, noWhole},
+		{`{"burst":1.5}`, noWhole},
+		{`{"burst":1e2}`, noWhole},
+		{`{"burst":"1","rate":"1"}`, noWhole},
+		{`{"rate":NaN}`, invalid},
+		{`{"rate":nan}`, invalid},
+		{`{"rate":Infinity}`, invalid},
+		{`{"rate":0x1}`, invalid},
+		{`{"rate":.5}`, invalid},
+		{`{"rate":+1}`, invalid},
+		{`{"rate":01}`, invalid},
+	} {
+		t.Run(tt.body, func(t *testing.T) {
+			var in CreateKey
 			if got := detail(t, decodeJSON([]byte(tt.body), &in)); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}

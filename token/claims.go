@@ -1,11 +1,11 @@
 package token
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -47,7 +47,7 @@ var (
 // UnmarshalJSON reads the payload; its error is fault.TokenMalformed. It runs before the signature check, on bytes that
 // anybody may have written.
 func (c *Claims) UnmarshalJSON(data []byte) error {
-	members, err := strictjson.Object(data)
+	members, err := readObject(data)
 	if err != nil {
 		return fault.Wrap(fault.TokenMalformed, err)
 	}
@@ -154,7 +154,7 @@ func (c *Claims) GetSubject() (string, error) { return "", nil }
 func (c *Claims) GetAudience() (jwt.ClaimStrings, error) { return nil, nil }
 
 // audienceValue reads a string or an array of strings (RFC 7519, section 4.1.3).
-func audienceValue(raw []byte) ([]string, bool) {
+func audienceValue(raw string) ([]string, bool) {
 	if raw[0] != '[' {
 		one, ok := strictjson.String(raw)
 		return []string{one}, ok
@@ -164,11 +164,11 @@ func audienceValue(raw []byte) ([]string, bool) {
 
 // dateValue reads a NumericDate (RFC 7519, section 2): seconds since 1970, not necessarily whole, within 0 and
 // maxNumericDate.
-func dateValue(raw []byte) (*jwt.NumericDate, bool) {
+func dateValue(raw string) (*jwt.NumericDate, bool) {
 	if raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
 		return nil, false
 	}
-	seconds, err := strconv.ParseFloat(string(raw), 64)
+	seconds, err := strconv.ParseFloat(raw, 64)
 	if err != nil || seconds < 0 || seconds > maxNumericDate {
 		return nil, false
 	}
@@ -178,19 +178,19 @@ func dateValue(raw []byte) (*jwt.NumericDate, bool) {
 
 // apiKeyValue reads the apiKey claim, which may have any type: what says nothing counts as absent, so that the caller
 // is told that the claim is missing, not that it is wrong.
-func apiKeyValue(raw []byte) (value string, present, ok bool) {
+func apiKeyValue(raw string) (value string, present, ok bool) {
 	switch raw[0] {
 	case '"':
 		value, ok = strictjson.String(raw)
 		return value, value != "", ok
 	case '[', '{':
-		return "", len(bytes.TrimSpace(raw[1:len(raw)-1])) > 0, true
+		return "", strings.TrimSpace(raw[1:len(raw)-1]) != "", true
 	case 'n', 'f':
 		return "", false, true
 	case 't':
 		return "", true, true
 	default:
-		number, err := strconv.ParseFloat(string(raw), 64)
+		number, err := strconv.ParseFloat(raw, 64)
 		return "", err != nil || number != 0, true
 	}
 }

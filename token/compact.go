@@ -4,6 +4,7 @@ package token
 
 import (
 	"encoding/base64"
+	"errors"
 	"strings"
 
 	"github.com/latchkey-api/latchkey/fault"
@@ -36,7 +37,7 @@ func CheckCompact(raw string) error {
 	if err != nil {
 		return fault.Wrap(fault.TokenMalformed, err)
 	}
-	if _, err := strictjson.Object(decoded); err != nil {
+	if _, err := readObject(decoded); err != nil {
 		return fault.Wrap(fault.TokenMalformed, err)
 	}
 	return nil
@@ -106,4 +107,19 @@ func beginsObject(segment string) bool {
 		segment = segment[n:]
 	}
 	return false
+}
+
+// maxDepth bounds how deep a segment may nest; a real token needs two or three levels.
+const maxDepth = 32
+
+// errNotStrict says no more than this, because Inspect shows it.
+var errNotStrict = errors.New("not a strict JSON object")
+
+// readObject reads a decoded segment.
+func readObject(segment []byte) ([]strictjson.Member, error) {
+	members, err := strictjson.Object(segment, maxDepth)
+	if err != nil {
+		return nil, errNotStrict
+	}
+	return members, nil
 }

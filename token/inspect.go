@@ -45,7 +45,7 @@ func Inspect(raw string) Inspection {
 	seen.note(err)
 
 	if header != nil {
-		members, err := strictjson.Object(header)
+		members, err := readObject(header)
 		if err != nil {
 			seen.note(fmt.Errorf("the header is %w", err))
 		}
@@ -79,7 +79,7 @@ func (i *Inspection) readHeader(members []strictjson.Member) {
 }
 
 func (i *Inspection) readPayload(payload []byte) error {
-	members, err := strictjson.Object(payload)
+	members, err := readObject(payload)
 	if err != nil {
 		return fmt.Errorf("the payload is %w", err)
 	}
@@ -101,7 +101,7 @@ func (i *Inspection) readPayload(payload []byte) error {
 }
 
 // kindOf says what a value is, without a part of it.
-func kindOf(value []byte) string {
+func kindOf(value string) string {
 	switch value[0] {
 	case '"':
 		return "a text"
@@ -119,8 +119,8 @@ func kindOf(value []byte) string {
 
 // unitOf names the unit in which a number is a time between 2001 and 2286, where it is smaller than a second; else "".
 // Seconds have ten digits then.
-func unitOf(value []byte) string {
-	number, err := strconv.ParseFloat(string(value), 64)
+func unitOf(value string) string {
+	number, err := strconv.ParseFloat(value, 64)
 	if err != nil {
 		return ""
 	}

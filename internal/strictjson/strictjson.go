@@ -1,133 +1,221 @@
-// Package strictjson reads JSON texts strictly.
+// Package strictjson reads one JSON object (RFC 8259) whose text has one meaning only. Where encoding/json is lax, two
+// programs may read different things in the same text (RFC 8725, section 2.6). This package refuses
+//
+//   - a name that occurs twice in one object, at any level, however it is escaped;
+//   - text that is not UTF-8, and half of a surrogate pair, which is no character;
+//   - arrays and objects that are nested deeper than the caller allows;
+//   - anything but white space behind the object.
+//
+// Names are compared exactly. The reader does not recurse: deep nesting costs a few bytes a level, and no stack.
 package strictjson
 
 import (
+	"bytes"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// maxDepth bounds how deep arrays and objects may nest inside a segment; a real token needs two or three.
-const maxDepth = 32
+// The refusals of Object.
+var (
+	// ErrSyntax is for a text that is not JSON, not UTF-8, or nested too deep. It goes before the other two.
+	ErrSyntax = errors.New("not strict JSON")
+	// ErrNotObject is for another JSON value than an object.
+	ErrNotObject = errors.New("not a JSON object")
+	// ErrDuplicate is for a name that occurs twice in one object.
+	ErrDuplicate = errors.New("a member occurs twice")
+)
 
-// ErrNotStrict says that a text is not the one strict JSON object that was expected. Callers turn it into a public
-// text of their own, so one error serves every way to be wrong.
-var ErrNotStrict = errors.New("not a strict JSON object")
-
-// Member is one name and value of an object; Value is the raw JSON text, without white space around it.
+// Member is a name, its escapes resolved, and its value as the text writes it, without white space around it.
 type Member struct {
-	Name  string
-	Value []byte
+	Name, Value string
 }
 
-// Object reads data as exactly one JSON object (RFC 8259) and returns its members in order. It is stricter than
-// encoding/json where a lax reader lets two programs see different things in one token (RFC 8725, section 2.6): no
-// name may occur twice at any level, however it is escaped; text is valid UTF-8 without lone surrogates; nesting is
-// bounded; nothing follows the object.
-func Object(data []byte) ([]Member, error) {
+// Object reads data as exactly one object and returns its members in order. maxDepth bounds how deep arrays and objects
+// may nest; the object itself is level 1. With ErrDuplicate come the members whose names stand before the second
+// occurrence, so that a caller can tell which of two problems is first in the text.
+func Object(data []byte, maxDepth int) ([]Member, error) {
 	if !utf8.Valid(data) {
-		return nil, ErrNotStrict
+		return nil, ErrSyntax
 	}
-	s := scanner{data: data}
+	names := min(bytes.Count(data, []byte{':'}), manyNames) // as many, or a few more
+	s := scanner{text: string(data), names: make([]string, 0, names), members: make([]Member, 0, names)}
 	s.space()
-	members, err := s.object(1, true)
-	if err != nil {
-		return nil, err
+	isObject := s.peek() == '{'
+	if !s.value(maxDepth) {
+		return nil, ErrSyntax
 	}
 	s.space()
-	if s.pos != len(s.data) {
-		return nil, ErrNotStrict
+	switch {
+	case s.pos != len(s.text):
+		return nil, ErrSyntax
+	case !isObject:
+		return nil, ErrNotObject
+	case s.duplicate:
+		return s.members, ErrDuplicate
+	default:
+		return s.members, nil
 	}
-	return members, nil
 }
 
-// scanner walks over one JSON text. Its methods leave pos behind what they read.
+// String reads the value of a Member that must be a string. What it returns keeps nothing else of the text in memory.
+func String(value string) (text string, ok bool) {
+	s := scanner{text: value}
+	inside, ok := s.quoted()
+	return strings.Clone(unescape(inside)), ok
+}
+
+// Strings reads the value of a Member that must be an array of strings.
+func Strings(value string) (list []string, ok bool) {
+	s := scanner{text: value}
+	if !s.take('[') {
+		return nil, false
+	}
+	for s.space(); !s.take(']'); s.space() {
+		inside, ok := s.quoted()
+		if !ok {
+			return nil, false
+		}
+		list = append(list, strings.Clone(unescape(inside)))
+		s.space()
+		s.take(',')
+	}
+	return list, true
+}
+
+// scanner walks over one JSON text. Its methods leave pos behind what they read, and say whether it was there.
 type scanner struct {
-	data []byte
+	text string
 	pos  int
+
+	open  []level  // the arrays and objects around pos
+	names []string // of the objects among them, the outermost first
+
+	members   []Member // of the outermost object, up to a duplicate
+	start     int      // where the value of the last member begins
+	duplicate bool
 }
 
-// peek is the next byte, or 0 at the end (a zero byte is never valid outside a string, nor raw inside one).
-func (s *scanner) peek() byte {
-	if s.pos < len(s.data) {
-		return s.data[s.pos]
-	}
-	return 0
+// level is an open array or object.
+type level struct {
+	end   byte // what closes it
+	names int  // where its names begin in scanner.names
+	// set has the names of an object with many. A list is faster for a few; the set keeps a hostile object with thousands
+	// of names from costing the square of their number.
+	set map[string]struct{}
 }
 
-func (s *scanner) space() {
-	for s.pos < len(s.data) {
-		switch s.data[s.pos] {
-		case ' ', '\t', '\n', '\r':
+// manyNames is how many names an object may have before they go into a set.
+const manyNames = 16
+
+// value moves over one value. Each turn reads a scalar or opens an array or object, then closes what ends there.
+func (s *scanner) value(maxDepth int) bool {
+	for {
+		switch c := s.peek(); c {
+		case '{', '[':
+			if len(s.open) == maxDepth {
+				return false
+			}
 			s.pos++
+			end := c + 2 // ASCII has '}' and ']' two places on
+			s.open = append(s.open, level{end: end, names: len(s.names)})
+			s.space()
+			if s.peek() != end {
+				if c == '{' && !s.name() {
+					return false
+				}
+				continue
+			}
 		default:
-			return
+			if !s.scalar(c) {
+				return false
+			}
+		}
+		if !s.next() {
+			return false
+		}
+		if len(s.open) == 0 {
+			return true
 		}
 	}
 }
 
-// take moves over c and says whether it was there.
-func (s *scanner) take(c byte) bool {
-	if s.peek() != c {
-		return false
+// next goes on from the end of a value to the next one, out of the arrays and objects that end here.
+func (s *scanner) next() bool {
+	for len(s.open) > 0 {
+		top := s.open[len(s.open)-1]
+		if len(s.open) == 1 && len(s.members) > 0 && !s.duplicate {
+			s.members[len(s.members)-1].Value = s.text[s.start:s.pos]
+		}
+		s.space()
+		if s.take(',') {
+			s.space()
+			return top.end == ']' || s.name()
+		}
+		if !s.take(top.end) {
+			return false
+		}
+		s.open = s.open[:len(s.open)-1]
+		s.names = s.names[:top.names]
 	}
-	s.pos++
 	return true
 }
 
-// object reads an object; its members are collected only if keep is set, names are compared in any case.
-func (s *scanner) object(depth int, keep bool) ([]Member, error) {
-	if depth > maxDepth || !s.take('{') {
-		return nil, ErrNotStrict
+// name moves over a name and its colon.
+func (s *scanner) name() bool {
+	inside, ok := s.quoted()
+	if !ok {
+		return false
 	}
-	var members []Member
-	var seen names
 	s.space()
-	if s.take('}') {
-		return members, nil
+	if !s.take(':') {
+		return false
 	}
-	for {
-		s.space()
-		name, err := s.text()
-		if err != nil {
-			return nil, err
-		}
-		if !seen.add(name) {
-			return nil, ErrNotStrict
-		}
-		s.space()
-		if !s.take(':') {
-			return nil, ErrNotStrict
-		}
-		s.space()
-		start := s.pos
-		if err := s.value(depth); err != nil {
-			return nil, err
-		}
-		if keep {
-			members = append(members, Member{name, s.data[start:s.pos]})
-		}
-		s.space()
-		if s.take('}') {
-			return members, nil
-		}
-		if !s.take(',') {
-			return nil, ErrNotStrict
-		}
+	s.space()
+	if s.duplicate {
+		return true
 	}
+	name := unescape(inside)
+	if !s.add(name) {
+		s.duplicate = true
+	} else if len(s.open) == 1 {
+		s.members = append(s.members, Member{Name: name})
+		s.start = s.pos
+	}
+	return true
 }
 
-func (s *scanner) value(depth int) error {
-	switch s.peek() {
-	case '{':
-		_, err := s.object(depth+1, false)
-		return err
-	case '[':
-		return s.array(depth + 1)
+// add says whether name is new in the innermost object.
+func (s *scanner) add(name string) bool {
+	top := &s.open[len(s.open)-1]
+	list := s.names[top.names:]
+	if len(list) < manyNames {
+		if slices.Contains(list, name) {
+			return false
+		}
+		s.names = append(s.names, name)
+		return true
+	}
+	if top.set == nil {
+		top.set = make(map[string]struct{}, 2*manyNames)
+		for _, known := range list {
+			top.set[known] = struct{}{}
+		}
+	}
+	before := len(top.set)
+	top.set[name] = struct{}{}
+	return len(top.set) > before
+}
+
+// scalar moves over a value that begins with c and is no array or object.
+func (s *scanner) scalar(c byte) bool {
+	switch c {
 	case '"':
-		_, err := s.text()
-		return err
+		_, ok := s.quoted()
+		return ok
 	case 't':
 		return s.literal("true")
 	case 'f':
@@ -139,111 +227,85 @@ func (s *scanner) value(depth int) error {
 	}
 }
 
-func (s *scanner) array(depth int) error {
-	if depth > maxDepth || !s.take('[') {
-		return ErrNotStrict
-	}
-	s.space()
-	if s.take(']') {
-		return nil
-	}
-	for {
-		s.space()
-		if err := s.value(depth); err != nil {
-			return err
-		}
-		s.space()
-		if s.take(']') {
-			return nil
-		}
-		if !s.take(',') {
-			return ErrNotStrict
-		}
-	}
-}
-
-func (s *scanner) literal(want string) error {
-	if len(s.data)-s.pos < len(want) || string(s.data[s.pos:s.pos+len(want)]) != want {
-		return ErrNotStrict
+func (s *scanner) literal(want string) bool {
+	if !strings.HasPrefix(s.text[s.pos:], want) {
+		return false
 	}
 	s.pos += len(want)
-	return nil
+	return true
 }
 
-// number reads a number as RFC 8259, section 6 spells it.
-func (s *scanner) number() error {
+// number moves over a number as RFC 8259, section 6 spells it.
+func (s *scanner) number() bool {
 	s.take('-')
-	if !s.take('0') && s.digits() == 0 {
-		return ErrNotStrict
+	if !s.take('0') && !s.digits() {
+		return false
 	}
-	if s.take('.') && s.digits() == 0 {
-		return ErrNotStrict
+	if s.take('.') && !s.digits() {
+		return false
 	}
 	if s.take('e') || s.take('E') {
 		if !s.take('+') {
 			s.take('-')
 		}
-		if s.digits() == 0 {
-			return ErrNotStrict
-		}
+		return s.digits()
 	}
-	return nil
+	return true
 }
 
-func (s *scanner) digits() int {
+func (s *scanner) digits() bool {
 	start := s.pos
 	for c := s.peek(); c >= '0' && c <= '9'; c = s.peek() {
 		s.pos++
 	}
-	return s.pos - start
+	return s.pos > start
 }
 
-// text reads a string and returns what it means, escapes resolved.
-func (s *scanner) text() (string, error) {
+// quoted moves over a string and returns what is between its quotes, escapes unresolved.
+func (s *scanner) quoted() (inside string, ok bool) {
 	if !s.take('"') {
-		return "", ErrNotStrict
+		return "", false
 	}
 	start := s.pos
-	for s.pos < len(s.data) {
-		switch c := s.data[s.pos]; {
-		case c == '"':
-			s.pos++
-			return string(s.data[start : s.pos-1]), nil
-		case c == '\\':
-			return s.escapedText(append([]byte(nil), s.data[start:s.pos]...))
-		case c < ' ':
-			return "", ErrNotStrict
-		default:
-			s.pos++
-		}
-	}
-	return "", ErrNotStrict
-}
-
-// escapedText goes on from the first backslash of a string; before holds what was read until there.
-func (s *scanner) escapedText(before []byte) (string, error) {
-	for s.pos < len(s.data) {
-		c := s.data[s.pos]
+	for s.pos < len(s.text) {
+		c := s.text[s.pos]
 		s.pos++
 		switch {
 		case c == '"':
-			return string(before), nil
+			return s.text[start : s.pos-1], true
 		case c < ' ':
-			return "", ErrNotStrict
-		case c != '\\':
-			before = append(before, c)
-		default:
-			r, ok := s.escape()
-			if !ok {
-				return "", ErrNotStrict
+			return "", false
+		case c == '\\':
+			if _, ok := s.escape(); !ok {
+				return "", false
 			}
-			before = utf8.AppendRune(before, r)
 		}
 	}
-	return "", ErrNotStrict
+	return "", false
 }
 
-// escape reads what follows a backslash.
+// unescape resolves the escapes of what quoted returned.
+func unescape(inside string) string {
+	at := strings.IndexByte(inside, '\\')
+	if at < 0 {
+		return inside
+	}
+	resolved := append(make([]byte, 0, len(inside)), inside[:at]...)
+	s := scanner{text: inside, pos: at}
+	for s.pos < len(s.text) {
+		c := s.text[s.pos]
+		s.pos++
+		if c != '\\' {
+			resolved = append(resolved, c)
+			continue
+		}
+		r, _ := s.escape()
+		resolved = utf8.AppendRune(resolved, r)
+	}
+	return string(resolved)
+}
+
+// escape reads what follows a backslash. Two surrogates that belong together are one character.
 func (s *scanner) escape() (rune, bool) {
 	c := s.peek()
 	s.pos++
@@ -277,79 +339,38 @@ func (s *scanner) escape() (rune, bool) {
 }
 
 func (s *scanner) hex4() (rune, bool) {
-	if len(s.data)-s.pos < 4 {
+	if len(s.text)-s.pos < 4 {
 		return 0, false
 	}
-	var r rune
-	for _, c := range s.data[s.pos : s.pos+4] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
+	number, err := strconv.ParseUint(s.text[s.pos:s.pos+4], 16, 16)
 	s.pos += 4
-	return r, true
+	return rune(number), err == nil
 }
 
-// names remembers the names of one object. Real objects have a handful, for which a list beats a map; the map keeps a
-// hostile one with hundreds of names from costing the square of their number.
-type names struct {
-	list []string
-	set  map[string]struct{}
-}
-
-// fewNames is how many names are searched one by one.
-const fewNames = 16
-
-// add says whether name is new.
-func (n *names) add(name string) bool {
-	if n.set != nil {
-		before := len(n.set)
-		n.set[name] = struct{}{}
-		return len(n.set) > before
+// peek is the next byte, or 0 at the end: no value begins with a zero byte, and no string has a raw one.
+func (s *scanner) peek() byte {
+	if s.pos < len(s.text) {
+		return s.text[s.pos]
 	}
-	if slices.Contains(n.list, name) {
+	return 0
+}
+
+// take moves over c and says whether it was there.
+func (s *scanner) take(c byte) bool {
+	if s.peek() != c {
 		return false
 	}
-	n.list = append(n.list, name)
-	if len(n.list) == fewNames {
-		n.set = make(map[string]struct{}, 2*fewNames)
-		for _, known := range n.list {
-			n.set[known] = struct{}{}
-		}
-	}
+	s.pos++
 	return true
 }
 
-// String reads a value that must be a string.
-func String(raw []byte) (string, bool) {
-	s := scanner{data: raw}
-	text, err := s.text()
-	return text, err == nil
-}
-
-// Strings reads an array of strings.
-func Strings(raw []byte) ([]string, bool) {
-	s := scanner{data: raw, pos: 1}
-	var list []string
-	for {
-		s.space()
-		if s.take(']') {
-			return list, true
+func (s *scanner) space() {
+	for s.pos < len(s.text) {
+		switch s.text[s.pos] {
+		case ' ', '\t', '\n', '\r':
+			s.pos++
+		default:
+			return
 		}
-		text, err := s.text()
-		if err != nil {
-			return nil, false
-		}
-		list = append(list, text)
-		s.space()
-		s.take(',')
 	}
 }
