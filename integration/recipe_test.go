@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestReadmeRecipe follows the README's recipe for a new resource in a copy of the module, and proves what came of it.
-func TestReadmeRecipe(t *testing.T) {
+// TestRecipe follows docs/extending.md for a new resource, in a copy of the module, and proves what came of it.
+func TestRecipe(t *testing.T) {
 	dir := t.TempDir()
 	copyModule(t, dir)
 	changes := recipe(t)
@@ -100,18 +100,18 @@ func copyModule(t *testing.T, to string) {
 // change is one place of the recipe: before becomes after. A file that is new has nothing before.
 type change struct{ path, before, after string }
 
-// recipe is the README's diff. A file begins with its path; @@ goes on at another place of the same file; a line with a
-// plus is new, and one with a blank is there.
+// recipe is the diff in docs/extending.md. A file begins with its path; @@ continues at another place of the same file. A
+// line with a plus is new; a line with a blank exists already.
 func recipe(t *testing.T) []change {
 	t.Helper()
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/extending.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, diff, found := strings.Cut(string(readme), "<!-- recipe: a test applies this diff -->\n```diff\n")
+	_, diff, found := strings.Cut(string(page), "<!-- recipe: a test applies this diff -->\n```diff\n")
 	diff, _, closed := strings.Cut(diff, "```\n")
 	if !found || !closed {
-		t.Fatal("the README has no recipe")
+		t.Fatal("docs/extending.md has no recipe")
 	}
 	var changes []change
 	for line := range strings.Lines(diff) {

@@ -146,21 +146,21 @@ func kill(t *testing.T, p *process) {
 	p.wait(t)
 }
 
-// checkRestoreInContainer does what the README says, in a shell, to a container that was killed.
+// checkRestoreInContainer does what docs/operators.md says, in a shell, to a container that was killed.
 func checkRestoreInContainer(t *testing.T, image string) {
 	for _, tool := range []string{"sh", "docker"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			unavailable(t, "the README's words on a restore were not tried: %v", err)
+			unavailable(t, "the restore of docs/operators.md was not tried: %v", err)
 		}
 	}
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/operators.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, script, found := strings.Cut(string(readme), "<!-- restore: a test runs this block -->\n```sh\n")
+	_, script, found := strings.Cut(string(page), "<!-- restore: a test runs this block -->\n```sh\n")
 	script, _, closed := strings.Cut(script, "```\n")
 	if !found || !closed {
-		t.Fatal("the README does not say how to restore")
+		t.Fatal("docs/operators.md does not say how to restore")
 	}
 	volume := "latchkey-" + freshName()
 	c := startContainerWith(t, image, freshSecrets(), containerSpec{host: mounted(volume, nil), volume: volume})
