@@ -79,7 +79,13 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	if a.keyring, err = newKeyring(config, a.store, logger); err != nil {
+	propagation := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "latchkey_revocation_propagation_seconds",
+		Help:    "Time from a key being disabled or revoked, by any process, to this instance hearing of it.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+	})
+	propagated := func(age time.Duration) { propagation.Observe(age.Seconds()) }
+	if a.keyring, err = newKeyring(config, a.store, logger, propagated); err != nil {
 		return nil, err
 	}
 	if err := a.someoneCanAuthenticate(ctx); err != nil {
@@ -92,12 +98,6 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 			return nil, fmt.Errorf("DEMO_DATA: %w", err)
 		}
 	}
-	propagation := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name:    "latchkey_revocation_propagation_seconds",
-		Help:    "Time from a key being disabled or revoked, by any process, to this instance hearing of it.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
-	})
-	a.keyring.Propagated = func(age time.Duration) { propagation.Observe(age.Seconds()) }
 	unusable := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "latchkey_keys_unusable",
 		Help: "hs256 keys that MASTER_KEY does not open, of the newest 10,000 that are neither revoked nor expired.",
@@ -216,8 +216,10 @@ func storeOptions(config configs.Config) store.Options {
 	return store.Options{URL: config.DatabaseURL.Reveal(), Environment: string(config.AppEnv)}
 }
 
-// newKeyring makes the keyring of a store. It neither reads nor writes yet.
-func newKeyring(config configs.Config, opened *store.Store, logger *slog.Logger) (*keys.Keyring, error) {
+// newKeyring makes the keyring of a store. It neither reads nor writes yet. propagated may be nil.
+func newKeyring(
+	config configs.Config, opened keys.Store, logger *slog.Logger, propagated func(time.Duration),
+) (*keys.Keyring, error) {
 	sealer, err := keys.NewSealer(masterKey(config.MasterKey), masterKey(config.MasterKeyPrevious))
 	if err != nil {
 		return nil, err
@@ -238,6 +240,7 @@ func newKeyring(config configs.Config, opened *store.Store, logger *slog.Logger)
 		Sealer:      sealer,
 		Logger:      logger,
 		Instance:    host + "-" + strings.ToLower(rand.Text()[:6]),
+		Propagated:  propagated,
 	}), nil
 }
 

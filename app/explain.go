@@ -187,11 +187,12 @@ func explain(ctx context.Context, config configs.Config, header string) (_ *expl
 			}
 		}
 	}
-	if x.keyring, err = newKeyring(config, x.store, slog.New(slog.DiscardHandler)); err != nil {
-		return nil, err
-	}
+	var opened keys.Store = x.store
 	if x.store == nil {
-		x.keyring.Store = unopened{why: x.storeErr}
+		opened = unopened{why: x.storeErr}
+	}
+	if x.keyring, err = newKeyring(config, opened, slog.New(slog.DiscardHandler), nil); err != nil {
+		return nil, err
 	}
 	principal, err := middleware.NewGuard(x.keyring, policy(config), 0).Judge(header)
 	return x.put(principal, err), nil

@@ -216,13 +216,17 @@ func states(t *testing.T, a *App, kind keystring.Kind) []sent {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sealer, err := keys.NewSealer(masterKey(a.config.MasterKey), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	foreign := keys.Record{
 		ID: other.ID(), Client: "acme", Kind: kind, Environment: keystring.Live, Scopes: []keys.Scope{keys.AccountsRead},
 		State: keys.Enabled, Hint: other.Hint(), CreatedAt: now,
 	}
 	if private, ok := other.PrivateKey(); ok {
 		foreign.Material, _ = private.Public().(ed25519.PublicKey)
-	} else if foreign.Material, err = a.keyring.Sealer.Seal(foreign.ID, kind, []byte(other.Reveal())); err != nil {
+	} else if foreign.Material, err = sealer.Seal(foreign.ID, kind, []byte(other.Reveal())); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.store.CreateKey(ctx, foreign, keys.Event{At: now, Actor: cliActor(), Action: "test", Count: 1}); err != nil {

@@ -77,7 +77,7 @@ func (r *command) withStore(how store.Options, sealed bool, do func(administrati
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
 	r.sayMigrations(opened.Migrations())
-	keyring, err := newKeyring(loaded.Config, opened, slog.New(slog.DiscardHandler))
+	keyring, err := newKeyring(loaded.Config, opened, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,11 @@ func (h hangsAtTheEnd) Leave(context.Context, string) error {
 func TestAStoreThatHangsDoesNotHoldTheStopUp(t *testing.T) {
 	var log bytes.Buffer
 	a := newApp(t, testConfig(t), &log)
-	hanging := hangsAtTheEnd{a.keyring.Store, make(chan struct{})}
-	a.keyring.Store = hanging
+	hanging := hangsAtTheEnd{a.store, make(chan struct{})}
+	var err error
+	if a.keyring, err = newKeyring(a.config, hanging, a.logger, nil); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { close(hanging.release) })
 	_, stop, done := running(t, a)
 	stop()

@@ -18,7 +18,7 @@ func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State
 	}
 	action := map[State]string{Enabled: ActionEnable, Disabled: ActionDisable, Revoked: ActionRevoke}[state]
 	event := Event{At: k.now(), Actor: by, Action: action, Target: id, Count: 1}
-	record, err := k.Store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
+	record, err := k.store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
 		if r.State == state {
 			return false, nil
 		}
@@ -41,7 +41,7 @@ func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State
 // Rewrap seals every hs256 key anew, under the current master key, after the master key was changed. It returns how many
 // it sealed. Keys that cannot be opened, or are a newer version's, are left as they are, and named in the error.
 func (k *Keyring) Rewrap(ctx context.Context, by Actor) (int, error) {
-	ids, err := k.Store.SealedKeys(ctx)
+	ids, err := k.store.SealedKeys(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -49,15 +49,15 @@ func (k *Keyring) Rewrap(ctx context.Context, by Actor) (int, error) {
 	var failed error
 	for _, id := range ids {
 		event := Event{At: k.now(), Actor: by, Action: ActionRewrap, Target: id, Count: 1}
-		record, err := k.Store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
+		record, err := k.store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
 			if err := r.served(); err != nil {
 				return false, err
 			}
-			text, err := k.Sealer.Open(r.ID, r.Kind, r.Material)
+			text, err := k.sealer.Open(r.ID, r.Kind, r.Material)
 			if err != nil {
 				return false, err
 			}
-			r.Material, err = k.Sealer.Seal(r.ID, r.Kind, text)
+			r.Material, err = k.sealer.Seal(r.ID, r.Kind, text)
 			return err == nil, err
 		})
 		newer, isNewer := errors.AsType[*NewerError](err)

@@ -32,7 +32,7 @@ func (k *Keyring) Confirm(ctx context.Context, version int64) (confirmed []Confi
 	ticker := time.NewTicker(confirmEvery)
 	defer ticker.Stop()
 	for {
-		instances, err := k.Store.Instances(ctx, liveFor+time.Since(began))
+		instances, err := k.store.Instances(ctx, liveFor+time.Since(began))
 		if err != nil && seen != nil && over(ctx) {
 			return confirmed, late, nil // the caller's time is over; what is known until now is the answer
 		}
@@ -46,7 +46,7 @@ func (k *Keyring) Confirm(ctx context.Context, version int64) (confirmed []Confi
 		for _, instance := range slices.Sorted(maps.Keys(instances)) {
 			switch {
 			case seen[instance]:
-			case instances[instance].Version >= version || instance == k.Instance && k.current():
+			case instances[instance].Version >= version || instance == k.instance && k.current():
 				seen[instance] = true
 				confirmed = append(confirmed, Confirmation{instance, time.Since(began)})
 			default:

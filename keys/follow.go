@@ -35,9 +35,9 @@ func (k *Keyring) follow(ctx context.Context) {
 		if ctx.Err() == nil && failing != (err != nil) {
 			failing = err != nil
 			if failing {
-				k.Logger.Error("the store cannot be asked for changes of keys", "error", err)
+				k.logger.Error("the store cannot be asked for changes of keys", "error", err)
 			} else {
-				k.Logger.Info("the store can be asked for changes of keys again")
+				k.logger.Info("the store can be asked for changes of keys again")
 			}
 		}
 		select {
@@ -68,7 +68,7 @@ func (k *Keyring) listen(ctx context.Context) {
 	pause := firstPause
 	for {
 		began := time.Now()
-		err := k.Store.Listen(ctx, func() { signal(k.woken) })
+		err := k.store.Listen(ctx, func() { signal(k.woken) })
 		if err == nil {
 			return
 		}
@@ -76,7 +76,7 @@ func (k *Keyring) listen(ctx context.Context) {
 			pause = firstPause
 		}
 		if pause == firstPause {
-			k.Logger.Warn("the store does not tell of changes; they are asked for instead", "error", err)
+			k.logger.Warn("the store does not tell of changes; they are asked for instead", "error", err)
 		}
 		// By chance, so that instances do not all come at once to a server that has just started.
 		timer := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // it need not be hard to guess
@@ -97,7 +97,7 @@ func (k *Keyring) Poll(ctx context.Context) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
 	since := k.version.Load()
-	changes, err := k.Store.KeyChanges(ctx, since, maxChanges)
+	changes, err := k.store.KeyChanges(ctx, since, maxChanges)
 	if err != nil {
 		return false, err
 	}
@@ -126,12 +126,12 @@ func (k *Keyring) hear(changed []Change) {
 		records[i] = change.Record
 	}
 	k.apply(records...)
-	if k.Propagated == nil {
+	if k.propagated == nil {
 		return
 	}
 	for _, change := range changed {
 		if change.State != Enabled && change.Age >= 0 {
-			k.Propagated(change.Age)
+			k.propagated(change.Age)
 		}
 	}
 }

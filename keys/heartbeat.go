@@ -31,7 +31,7 @@ func (k *Keyring) beat(ctx context.Context) error {
 	if version == unasked {
 		version = 0 // whoever asks who has seen a change waits for the first poll: what is said here outlasts it
 	}
-	fleet, err := k.Store.Beat(ctx, k.Instance, version, dividedFor)
+	fleet, err := k.store.Beat(ctx, k.instance, version, dividedFor)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (k *Keyring) beat(ctx context.Context) error {
 func (k *Keyring) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
-	if err := k.Store.Leave(ctx, k.Instance); err != nil {
-		k.Logger.Warn("this instance could not be signed off", "error", err)
+	if err := k.store.Leave(ctx, k.instance); err != nil {
+		k.logger.Warn("this instance could not be signed off", "error", err)
 	}
 }

@@ -63,7 +63,7 @@ func (k *Keyring) Create(ctx context.Context, by Actor, in Request) (Record, key
 		return Record{}, keystring.Key{}, err
 	}
 	event := Event{At: now, Actor: by, Action: ActionCreate, Target: record.ID, Count: 1}
-	record, err = k.Store.CreateKey(ctx, record, event)
+	record, err = k.store.CreateKey(ctx, record, event)
 	if err != nil {
 		return Record{}, keystring.Key{}, err
 	}
@@ -136,7 +136,7 @@ func bodyField(name, msg, kind string) fault.Field {
 
 // provide gives a record a new id, and the material of a new secret.
 func (k *Keyring) provide(r *Record) (keystring.Key, error) {
-	text, err := keystring.New(k.Environment, r.Kind)
+	text, err := keystring.New(k.environment, r.Kind)
 	if err != nil {
 		return keystring.Key{}, err
 	}
@@ -146,7 +146,7 @@ func (k *Keyring) provide(r *Record) (keystring.Key, error) {
 		r.Material = private.Public().(ed25519.PublicKey) //nolint:forcetypeassert // what the library promises
 		return text, nil
 	}
-	r.Material, err = k.Sealer.Seal(r.ID, r.Kind, []byte(text.Reveal()))
+	r.Material, err = k.sealer.Seal(r.ID, r.Kind, []byte(text.Reveal()))
 	return text, err
 }
 
@@ -164,7 +164,7 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 	}
 	now := k.now()
 	event := Event{At: now, Actor: by, Action: ActionRotate, Target: id, Count: 1}
-	old, successor, err := k.Store.RotateKey(ctx, id, event, func(old *Record) (Record, error) {
+	old, successor, err := k.store.RotateKey(ctx, id, event, func(old *Record) (Record, error) {
 		if old.State == Revoked || old.Expired(now) || old.RotatedTo != "" {
 			return Record{}, fault.New(fault.Conflict)
 		}
@@ -172,7 +172,7 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 			return Record{}, err
 		}
 		if old.Kind == keystring.HS256 {
-			if _, err := k.Sealer.Open(old.ID, old.Kind, old.Material); err != nil {
+			if _, err := k.sealer.Open(old.ID, old.Kind, old.Material); err != nil {
 				return Record{}, fault.InvalidFields(sealField(err))
 			}
 		}
@@ -204,4 +204,4 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 }
 
 // now is the wall clock as the store keeps it.
-func (k *Keyring) now() time.Time { return k.Now().UTC().Truncate(time.Microsecond) }
+func (k *Keyring) now() time.Time { return k.clock().UTC().Truncate(time.Microsecond) }

@@ -96,7 +96,7 @@ func (k *Keyring) newKey(record Record, before *Key) *Key {
 		}
 	case keystring.HS256:
 		key.algorithm = "HS256"
-		text, err := k.Sealer.Open(record.ID, record.Kind, record.Material)
+		text, err := k.sealer.Open(record.ID, record.Kind, record.Material)
 		if err != nil {
 			key.problem = fault.Wrap(fault.Unavailable, err)
 		}

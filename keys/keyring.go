@@ -49,7 +49,13 @@ type Options struct {
 // Keyring holds the keys that tokens are verified with, and makes and changes registered ones. What it holds follows
 // the store while Run runs; otherwise it asks the store at each request. It is safe for concurrent use.
 type Keyring struct {
-	Options
+	store       Store
+	environment keystring.Environment
+	sealer      *Sealer
+	logger      *slog.Logger
+	clock       func() time.Time // the wall clock
+	instance    string
+	propagated  func(time.Duration)
 
 	shared  *Key
 	most    int // maxKeys
@@ -90,7 +96,14 @@ func NewKeyring(o Options) *Keyring {
 		o.Now = time.Now
 	}
 	k := &Keyring{
-		Options: o,
+		store:       o.Store,
+		environment: o.Environment,
+		sealer:      o.Sealer,
+		logger:      o.Logger,
+		clock:       o.Now,
+		instance:    o.Instance,
+		propagated:  o.Propagated,
+
 		shared:  newSharedKey(o.Shared),
 		most:    maxKeys,
 		lookups: lookups{flights: map[string]*flight{}},
@@ -156,8 +169,8 @@ func (k *Keyring) Admit(key *Key) (Principal, error) {
 				return Principal{}, err
 			}
 		}
-		now := k.Now()
-		if key.record.State != Enabled || key.record.Expired(now) || key.record.Environment != k.Environment {
+		now := k.clock()
+		if key.record.State != Enabled || key.record.Expired(now) || key.record.Environment != k.environment {
 			return Principal{}, fault.New(fault.APITokenIncorrect)
 		}
 		k.notes.used(key, now)

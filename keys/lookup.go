@@ -144,7 +144,7 @@ func (k *Keyring) fill(batch []*flight) {
 		k.mu.RLock()
 		before := k.changes
 		k.mu.RUnlock()
-		records, err := k.Store.KeysByID(ctx, ids)
+		records, err := k.store.KeysByID(ctx, ids)
 		if err != nil {
 			for _, one := range batch {
 				one.err = fault.Wrap(fault.Unavailable, err)

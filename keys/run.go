@@ -49,9 +49,9 @@ func (k *Keyring) report(what string, err error) {
 	}
 	if err != nil {
 		if _, known := k.failing.LoadOrStore(what, true); !known {
-			k.Logger.Warn("could not write "+what, "error", err)
+			k.logger.Warn("could not write "+what, "error", err)
 		}
 	} else if _, failed := k.failing.LoadAndDelete(what); failed {
-		k.Logger.Info("can write " + what + " again")
+		k.logger.Info("can write " + what + " again")
 	}
 }

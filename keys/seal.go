@@ -95,10 +95,10 @@ const (
 // those in the store are sealed under, so that no other process could open a new one. Revoked keys do not count: whoever
 // has lost the master key revokes what was sealed under it, and begins anew. Other errors are the store's.
 func (k *Keyring) canSeal(ctx context.Context) error {
-	if k.Sealer == nil {
+	if k.sealer == nil {
 		return errNoMasterKey
 	}
-	newest, err := k.Store.SealedInUse(ctx, sealedTried)
+	newest, err := k.store.SealedInUse(ctx, sealedTried)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (k *Keyring) canSeal(ctx context.Context) error {
 		if record.served() != nil {
 			continue
 		}
-		if _, wrong = k.Sealer.Open(record.ID, record.Kind, record.Material); wrong == nil {
+		if _, wrong = k.sealer.Open(record.ID, record.Kind, record.Material); wrong == nil {
 			return nil
 		}
 	}
@@ -121,7 +121,7 @@ func (k *Keyring) Unusable() int { return int(k.unusable.Load()) }
 // countUnusable counts them anew, and says so where the number has changed.
 func (k *Keyring) countUnusable(ctx context.Context) {
 	if err := k.tryCountUnusable(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		k.Logger.Warn("the hs256 keys that MASTER_KEY does not open cannot be counted", "error", err)
+		k.logger.Warn("the hs256 keys that MASTER_KEY does not open cannot be counted", "error", err)
 	}
 }
 
@@ -132,33 +132,33 @@ func (k *Keyring) tryCountUnusable(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
-	newest, err := k.Store.SealedInUse(ctx, sealedCounted)
+	newest, err := k.store.SealedInUse(ctx, sealedCounted)
 	if err != nil {
 		return err
 	}
 	k.counted = version
 	var unusable, of int64
 	var why error
-	now := k.Now()
+	now := k.clock()
 	for _, record := range newest {
 		if record.served() != nil || record.Expired(now) {
 			continue
 		}
 		of++
-		if _, err := k.Sealer.Open(record.ID, record.Kind, record.Material); err != nil {
+		if _, err := k.sealer.Open(record.ID, record.Kind, record.Material); err != nil {
 			unusable, why = unusable+1, err
 		}
 	}
 	switch before := k.unusable.Swap(unusable); {
 	case unusable == before:
 	case errors.Is(why, errNoMasterKey):
-		k.Logger.Warn("MASTER_KEY is not set: hs256 keys in the store cannot be used, calls with them are answered 503",
+		k.logger.Warn("MASTER_KEY is not set: hs256 keys in the store cannot be used, calls with them are answered 503",
 			"keys", unusable, "of", of)
 	case unusable > 0:
-		k.Logger.Warn("MASTER_KEY does not open hs256 keys in the store, calls with them are answered 503: "+
+		k.logger.Warn("MASTER_KEY does not open hs256 keys in the store, calls with them are answered 503: "+
 			"set the one under which they were made, as MASTER_KEY or as MASTER_KEY_PREVIOUS", "keys", unusable, "of", of)
 	default:
-		k.Logger.Info("every hs256 key in the store can be used", "keys", of)
+		k.logger.Info("every hs256 key in the store can be used", "keys", of)
 	}
 	return nil
 }

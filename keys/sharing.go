@@ -57,11 +57,11 @@ func (k *Keyring) divides(ctx context.Context) {
 func (k *Keyring) Divide(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
-	live, err := k.Store.Instances(ctx, dividedFor)
+	live, err := k.store.Instances(ctx, dividedFor)
 	if err != nil {
 		return err
 	}
-	this, heard := live[k.Instance]
+	this, heard := live[k.instance]
 	if !heard {
 		// The beat of this instance does not get through, so it does not know of the others' either.
 		return nil
@@ -73,7 +73,7 @@ func (k *Keyring) Divide(ctx context.Context) error {
 		return nil
 	}
 	var next shares.Shares
-	err = k.Store.DivideLimits(ctx, k.Instance, dividedFor, func(live map[string]Instance) (string, bool) {
+	err = k.store.DivideLimits(ctx, k.instance, dividedFor, func(live map[string]Instance) (string, bool) {
 		own, others := k.fleet(live)
 		var told bool
 		next, told = shares.Divide(asked, own, others)
@@ -95,7 +95,7 @@ func (k *Keyring) Divide(ctx context.Context) error {
 // fleet takes over how many instances there are, and gives what this one and the others say.
 func (k *Keyring) fleet(live map[string]Instance) (own shares.Shares, others []shares.Shares) {
 	for id, instance := range live {
-		if id != k.Instance {
+		if id != k.instance {
 			others = append(others, shares.Parse(instance.Shares))
 		}
 	}

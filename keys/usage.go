@@ -83,7 +83,7 @@ func (n *notes) used(key *Key, now time.Time) {
 // caller is refused within a second becomes one row, with the target of the first; the time grows up to ten minutes while
 // it goes on.
 func (k *Keyring) Refused(actor Actor, target string) {
-	now := k.Now()
+	now := k.clock()
 	k.notes.mu.Lock()
 	defer k.notes.mu.Unlock()
 	if k.notes.refused == nil {
@@ -112,7 +112,7 @@ func (k *Keyring) flushUsed(ctx context.Context) error {
 		for _, id := range ids {
 			step[id] = touched[id]
 		}
-		return k.Store.TouchKeys(ctx, step)
+		return k.store.TouchKeys(ctx, step)
 	})
 	if len(left) > 0 {
 		k.notes.mu.Lock()
@@ -142,7 +142,7 @@ func (k *Keyring) flushRefused(ctx context.Context, all bool) error {
 		for i, noted := range step {
 			events[i] = noted.event
 		}
-		return k.Store.AppendEvents(ctx, events)
+		return k.store.AppendEvents(ctx, events)
 	})
 	if len(left) > 0 {
 		k.notes.mu.Lock()
@@ -177,7 +177,7 @@ func inSteps[N any](ctx context.Context, left []N, write func(context.Context, [
 // takeRefused gives what is to be written now, the oldest first. Where no more can be noted, spans that began in an
 // earlier second end early.
 func (k *Keyring) takeRefused(all bool) []notedEvent {
-	second := k.Now().Unix()
+	second := k.clock().Unix()
 	k.notes.mu.Lock()
 	defer k.notes.mu.Unlock()
 	full := len(k.notes.refused) >= maxNotes
@@ -232,5 +232,5 @@ func (k *Keyring) write(ctx context.Context, retention time.Duration) {
 func (k *Keyring) prune(ctx context.Context, retention time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, storeLimit)
 	defer cancel()
-	return k.Store.PruneEvents(ctx, k.Now().Add(-retention))
+	return k.store.PruneEvents(ctx, k.clock().Add(-retention))
 }
