@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"time"
 
@@ -23,15 +24,13 @@ const (
 	// All keys in one statement; see insertEvents.
 	selectKeysByID = `SELECT ` + keyColumns + ` FROM keys WHERE id IN (SELECT key FROM json_each($1))`
 
-	// The first row has no id: before the columns of a key it has the turn of the fleet, where the others have how long
-	// ago the change was, and in them the version, and as created_at the server's. One statement sees one moment on every
-	// engine.
-	selectKeyChanges = `SELECT (SELECT turn FROM fleet), '', '', '', '', '', 0, 0, '', '', '', '', '',
-		(SELECT began FROM store_clock), 0, 0, value, 0 FROM key_version
-		UNION ALL SELECT age, ` + keyColumns + ` FROM (
+	// One statement sees one moment on every engine. Every row has the state of the store, and beside it a key that has
+	// changed; without one there is a single row, whose columns of a key are NULL.
+	selectKeyChanges = `SELECT current.value, (SELECT turn FROM fleet), (SELECT began FROM store_clock), changed.*
+		FROM key_version AS current LEFT JOIN (
 			SELECT CASE changed_at WHEN 0 THEN -1 ELSE ` + clock + ` - changed_at END AS age, ` + keyColumns + `
 			FROM keys WHERE version > $1 ORDER BY version LIMIT $2
-		) AS changed`
+		) AS changed ON true`
 
 	selectSealedKeys = `SELECT id FROM keys WHERE kind = 'hs256' ORDER BY seq`
 
@@ -144,23 +143,17 @@ func (s *Store) KeyChanges(ctx context.Context, since int64, most int) (changes 
 			return err
 		}
 		defer rows.Close()
-		known := false
+		found := false
 		for rows.Next() {
-			var number int64
-			r, err := scanKey(rows, &number)
-			if err != nil {
+			found = true
+			if err := scanChanges(rows, &changes); err != nil {
 				return err
-			}
-			if r.ID == "" {
-				changes.Version, changes.Turn, changes.Began, known = r.Version, number, r.CreatedAt, true
-			} else {
-				changes.Keys = append(changes.Keys, keys.Change{Record: r, Age: time.Duration(number) * time.Microsecond})
 			}
 		}
 		if err := rows.Err(); err != nil {
 			return err
 		}
-		if !known {
+		if !found {
 			return fault.Wrap(fault.Internal, errNoVersion)
 		}
 		return nil
@@ -172,6 +165,40 @@ func (s *Store) KeyChanges(ctx context.Context, since int64, most int) (changes 
 		changes.Keys = nil
 	}
 	return changes, nil
+}
+
+// scanChanges reads one row of selectKeyChanges.
+func scanChanges(row scanner, changes *keys.Changes) error {
+	var began, age int64
+	r, err := scanKey(nullable{row}, &changes.Version, &changes.Turn, &began, &age)
+	if err != nil {
+		return err
+	}
+	changes.Began = fromMicros(began)
+	if r.ID != "" {
+		changes.Keys = append(changes.Keys, keys.Change{Record: r, Age: time.Duration(age) * time.Microsecond})
+	}
+	return nil
+}
+
+// nullable is a row that may have NULL in any column: what such a column would set keeps its value.
+type nullable struct{ row scanner }
+
+// Scan reads the row.
+func (n nullable) Scan(dest ...any) error {
+	pointers := make([]any, len(dest))
+	for i := range dest {
+		pointers[i] = reflect.New(reflect.TypeOf(dest[i])).Interface()
+	}
+	if err := n.row.Scan(pointers...); err != nil {
+		return err
+	}
+	for i := range dest {
+		if value := reflect.ValueOf(pointers[i]).Elem(); !value.IsNil() {
+			reflect.ValueOf(dest[i]).Elem().Set(value.Elem())
+		}
+	}
+	return nil
 }
 
 // SealedKeys lists the ids of all hs256 keys, the oldest first.
