@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,9 +20,6 @@ const (
 	maxNamed  = 5  // members of a list
 )
 
-// keyString finds key strings, also damaged ones: what is left of a secret is a secret.
-var keyString = regexp.MustCompile(`lk_(live|test)_([EH][0-9A-Za-z]{11})_[0-9A-Za-z]+`)
-
 // hide takes out of a text from a token what may not be printed, although the token says it.
 func (x *explainer) hide(text string) string {
 	c := x.config
@@ -32,7 +28,12 @@ func (x *explainer) hide(text string) string {
 			text = strings.ReplaceAll(text, secret.Reveal(), secret.String())
 		}
 	}
-	return keyString.ReplaceAllString(text, "lk_${1}_${2}_[redacted]")
+	return keystring.Redact(text, func(env keystring.Environment, id string) string {
+		if id == "" {
+			return "lk_" + string(env) + "_[redacted]"
+		}
+		return "lk_" + string(env) + "_" + id + "_[redacted]"
+	})
 }
 
 // quote makes a text from a token fit for a terminal: in quotes, escaped, and not too long.
@@ -47,7 +48,7 @@ func (x *explainer) quote(text string) string {
 func (x *explainer) malformed() finding {
 	c := x.config
 	switch {
-	case keyString.MatchString(x.raw):
+	case keystring.In(x.raw):
 		return finding{"there is a key string in it", "Send a token that is made with the key, never the key itself: LATCHKEY_KEY=... latchkey token makes one. Whoever saw the key can use it: rotate it with --grace 0s."}
 	case !c.APIKey.IsZero() && x.raw == c.APIKey.Reveal():
 		return finding{"it is API_KEY itself", "Send a token that has API_KEY as its apiKey claim: latchkey token prints one."}

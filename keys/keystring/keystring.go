@@ -23,9 +23,6 @@ import (
 	"strings"
 )
 
-// Pattern finds key strings in files, for secret scanners (RE2 syntax).
-const Pattern = `\blk_(live|test)_[EH][0-9A-Za-z]{11}_[0-9A-Za-z]{49}\b`
-
 // Length is the length of every key string.
 const Length = 70
 

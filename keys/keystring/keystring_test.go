@@ -238,3 +238,26 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestRedactTakesOutDamagedKeysToo(t *testing.T) {
+	whole := fresh(t, keystring.Live, keystring.Ed25519)
+	id, secret := whole.ID(), whole.Reveal()[21:]
+	replace := func(env keystring.Environment, id string) string { return "<" + string(env) + " " + id + ">" }
+	for text, want := range map[string]string{
+		"":                                  "",
+		"no key here: lk_prod_x":            "no key here: lk_prod_x",
+		whole.Reveal():                      "<live " + id + ">",
+		"a " + whole.Reveal() + " and more": "a <live " + id + "> and more",
+		"a short one lk_live_" + id + "_a":  "a short one <live " + id + ">",
+		"its id is damaged: lk_test_" + id[1:] + "_" + secret: "its id is damaged: <test >",
+		"only the beginning: lk_live_":                        "only the beginning: <live >",
+		"twice lk_live_lk_live_" + id + "_" + secret:          "twice <live >",
+	} {
+		if got := keystring.Redact(text, replace); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+		if found := keystring.In(text); found != (text != want) {
+			t.Errorf("%q has a key string in it: %v", text, found)
+		}
+	}
+}
