@@ -219,10 +219,10 @@ func TestSentence(t *testing.T) {
 		{fault.Wrap(fault.Internal, cause), "E1", "database is locked"},
 		{cause, "", "database is locked"},
 		{
-			fault.InvalidFields(fault.Field{Loc: []string{"body", "expires_at"}, Msg: "a"}, fault.Field{Loc: []string{"body", "scopes"}, Msg: "b"}), "",
+			&keys.InvalidError{Problems: []keys.Problem{{Field: "expires_at", Message: "a"}, {Field: "scopes", Message: "b"}}}, "",
 			"--expires: a\n--scope: b",
 		},
-		{fault.InvalidFields(fault.Field{Loc: []string{"body", "kind"}, Msg: "hs256 keys need"}), "H1", "hs256 keys need"},
+		{&keys.InvalidError{Problems: []keys.Problem{{Field: "kind", Message: "hs256 keys need"}}}, "H1", "hs256 keys need"},
 	} {
 		if got := sentence(tt.err, tt.id); got.Error() != tt.want {
 			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)

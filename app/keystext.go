@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -161,6 +160,13 @@ func checkID(id string) error {
 // sentence is err for the person at the terminal: what a fault says by itself is for programs. id is the key that it is
 // about, "" for none.
 func sentence(err error, id string) error {
+	if invalid, ok := errors.AsType[*keys.InvalidError](err); ok {
+		var problems []error
+		for _, problem := range invalid.Problems {
+			problems = append(problems, errors.New(flagOf(problem.Field, id)+problem.Message))
+		}
+		return errors.Join(problems...)
+	}
 	failure, ok := errors.AsType[*fault.Error](err)
 	if !ok {
 		return err
@@ -170,12 +176,6 @@ func sentence(err error, id string) error {
 	switch {
 	case isNewer:
 		return newer
-	case failure.Code == fault.Invalid && len(failure.Fields) > 0:
-		var problems []error
-		for _, field := range failure.Fields {
-			problems = append(problems, errors.New(flagOf(field, id)+field.Msg))
-		}
-		return errors.Join(problems...)
 	case failure.Code == fault.NotFound && id != "":
 		return fmt.Errorf("there is no key %s", id)
 	case failure.Code == fault.Unavailable:
@@ -187,23 +187,23 @@ func sentence(err error, id string) error {
 	}
 }
 
-// flagOf is the flag that a member of the request comes from, as the beginning of a sentence. What an existing key is,
-// which id names, comes from no flag but its grace.
-func flagOf(field fault.Field, id string) string {
-	switch member := field.Loc[len(field.Loc)-1]; {
-	case member == "scopes":
+// flagOf is the flag that sets a field, as the beginning of a sentence. A problem of an existing key, which id names, is
+// of no flag but --grace.
+func flagOf(field, id string) string {
+	switch {
+	case field == "scopes":
 		return "--scope: "
-	case member == "expires_at":
+	case field == "expires_at":
 		return "--expires: "
-	case id != "" && member != "grace":
+	case id != "" && field != "grace":
 		return ""
 	default:
-		return "--" + member + ": "
+		return "--" + field + ": "
 	}
 }
 
 // withoutKeys is text with every key string, whole or not, taken out: the parser of the command line repeats what it
 // does not understand.
 func withoutKeys(text string) string {
-	return regexp.MustCompile(`lk_(live|test)_\w*`).ReplaceAllString(text, "[a key]")
+	return keystring.Redact(text, func(keystring.Environment, string) string { return "[a key]" })
 }

@@ -189,10 +189,24 @@ func (k *Keys) Create(c *fiber.Ctx) error {
 	}
 	record, text, err := k.Keyring.Create(c.UserContext(), by, request)
 	if err != nil {
-		return err
+		return inTheBody(err)
 	}
 	c.Location("/service/keys/" + record.ID)
 	return c.Status(fiber.StatusCreated).JSON(NewKey{Key: KeyOf(record), Secret: text.Reveal()})
+}
+
+// inTheBody names, where the keyring finds a request invalid, the members of its body that are wrong. Other errors it
+// returns as they are.
+func inTheBody(err error) error {
+	invalid, ok := errors.AsType[*keys.InvalidError](err)
+	if !ok {
+		return err
+	}
+	var wrong fields
+	for _, problem := range invalid.Problems {
+		wrong.add(inBody, problem.Field, problem.Message, problem.Type)
+	}
+	return wrong.err()
 }
 
 // ByID answers one key, or fault.NotFound.
@@ -224,7 +238,7 @@ func (k *Keys) Rotate(c *fiber.Ctx) error {
 	}
 	old, record, text, err := k.Keyring.Rotate(c.UserContext(), by, pathParam(c, "id"), grace)
 	if err != nil {
-		return err
+		return inTheBody(err)
 	}
 	c.Location("/service/keys/" + record.ID)
 	return c.Status(fiber.StatusCreated).JSON(RotatedKey{Key: KeyOf(record), Secret: text.Reveal(), Replaces: KeyOf(old)})

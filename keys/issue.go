@@ -41,8 +41,8 @@ type Request struct {
 	ExpiresAt *time.Time
 }
 
-// Create makes a key. The key string that it returns is the only copy of the secret half. Its errors are fault.Invalid,
-// with the members of the request that are wrong, and those of the store.
+// Create makes a key. The key string that it returns is the only copy of the secret half. Its errors are
+// *InvalidError, and those of the store.
 func (k *Keyring) Create(ctx context.Context, by Actor, in Request) (Record, keystring.Key, error) {
 	now := k.now()
 	record, wrong := in.record(now)
@@ -50,13 +50,13 @@ func (k *Keyring) Create(ctx context.Context, by Actor, in Request) (Record, key
 		err := k.canSeal(ctx)
 		switch {
 		case errors.Is(err, errNoMasterKey), errors.Is(err, errWrongMasterKey):
-			wrong = append(wrong, sealField(err))
+			wrong = append(wrong, sealProblem(err))
 		case err != nil:
 			return Record{}, keystring.Key{}, err
 		}
 	}
 	if len(wrong) > 0 {
-		return Record{}, keystring.Key{}, fault.InvalidFields(wrong...)
+		return Record{}, keystring.Key{}, &InvalidError{wrong}
 	}
 	text, err := k.provide(&record)
 	if err != nil {
@@ -72,11 +72,11 @@ func (k *Keyring) Create(ctx context.Context, by Actor, in Request) (Record, key
 }
 
 // record is the key that the request describes, and what is wrong with it.
-func (in Request) record(now time.Time) (Record, []fault.Field) {
-	var wrong []fault.Field
-	refuse := func(bad bool, name, msg, kind string) {
+func (in Request) record(now time.Time) (Record, []Problem) {
+	var wrong []Problem
+	refuse := func(bad bool, field, message, kind string) {
 		if bad {
-			wrong = append(wrong, bodyField(name, msg, kind))
+			wrong = append(wrong, Problem{field, message, kind})
 		}
 	}
 	r := Record{Client: in.Client, Kind: keystring.Kind(in.Kind), State: Enabled, CreatedAt: now}
@@ -120,19 +120,15 @@ func (in Request) record(now time.Time) (Record, []fault.Field) {
 // unprintable characters have no place in a name: they change what a terminal or a page shows around it.
 func unprintable(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
 
-func sealField(err error) fault.Field {
+func sealProblem(err error) Problem {
 	msg := "MASTER_KEY is not the one that the other hs256 keys are sealed under"
 	if errors.Is(err, errNoMasterKey) {
 		msg = "hs256 keys need MASTER_KEY, which is not set"
 	}
-	return bodyField("kind", msg, "value_error")
+	return Problem{"kind", msg, "value_error"}
 }
 
 func allScopes() string { return strings.Join(EveryScope().Names(), ", ") }
-
-func bodyField(name, msg, kind string) fault.Field {
-	return fault.Field{Loc: []string{"body", name}, Msg: msg, Type: kind}
-}
 
 // provide gives a record a new id, and the material of a new secret.
 func (k *Keyring) provide(r *Record) (keystring.Key, error) {
@@ -152,7 +148,7 @@ func (k *Keyring) provide(r *Record) (keystring.Key, error) {
 
 // Rotate makes a successor of a key: for the same client, with the same scopes and limit, in the same state, and, if the
 // old one was made to expire, for as long. The old one goes on being accepted for grace, or until its own expiry if that
-// is sooner; without any grace it is revoked. Its errors are fault.Invalid for a grace outside of 0 to MaxGrace or an hs256 key without a master key,
+// is sooner; without any grace it is revoked. Its errors are *InvalidError for a grace outside of 0 to MaxGrace or an hs256 key without a master key,
 // fault.NotFound, and fault.Conflict for a key that is revoked, expired, or has a successor.
 func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Duration) (old, successor Record, _ keystring.Key, _ error) {
 	var text keystring.Key
@@ -160,7 +156,7 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 		return old, successor, text, fault.New(fault.NotFound)
 	}
 	if grace < 0 || grace > MaxGrace {
-		return old, successor, text, fault.InvalidFields(bodyField("grace", "must be from 0s to 720h", "duration_range"))
+		return old, successor, text, &InvalidError{[]Problem{{"grace", "must be from 0s to 720h", "duration_range"}}}
 	}
 	now := k.now()
 	event := Event{At: now, Actor: by, Action: ActionRotate, Target: id, Count: 1}
@@ -173,7 +169,7 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 		}
 		if old.Kind == keystring.HS256 {
 			if _, err := k.sealer.Open(old.ID, old.Kind, old.Material); err != nil {
-				return Record{}, fault.InvalidFields(sealField(err))
+				return Record{}, &InvalidError{[]Problem{sealProblem(err)}}
 			}
 		}
 		next := Record{

@@ -69,9 +69,9 @@ func TestWhatAKeyMayBe(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			record, text, err := ring.Create(t.Context(), cli(), tt.in)
 			var wrong []string
-			if f, ok := errors.AsType[*fault.Error](err); ok {
-				for _, field := range f.Fields {
-					wrong = append(wrong, field.Loc[1])
+			if invalid, ok := errors.AsType[*keys.InvalidError](err); ok && fault.CodeOf(err) == fault.Invalid {
+				for _, problem := range invalid.Problems {
+					wrong = append(wrong, problem.Field)
 				}
 			}
 			if got := strings.Join(wrong, " "); got != tt.want || (err == nil) != (tt.want == "") {
@@ -86,7 +86,7 @@ func TestWhatAKeyMayBe(t *testing.T) {
 		})
 	}
 	_, _, err := ring.Create(t.Context(), cli(), keys.Request{Client: "c", Scopes: []string{"x"}})
-	if f, ok := errors.AsType[*fault.Error](err); !ok || !strings.Contains(f.Fields[0].Msg, strings.Join(keys.EveryScope().Names(), ", ")) {
+	if invalid, ok := errors.AsType[*keys.InvalidError](err); !ok || !strings.Contains(invalid.Problems[0].Message, strings.Join(keys.EveryScope().Names(), ", ")) {
 		t.Errorf("who names an unknown scope is not told which there are: %v", err)
 	}
 }

@@ -129,8 +129,8 @@ func TestHS256KeysAreMadeUnderOneMasterKey(t *testing.T) {
 		_, _, createErr := other.Create(t.Context(), cli(), keys.Request{Client: "c", Scopes: []string{"accounts:read"}, Kind: "hs256"})
 		_, _, _, rotateErr := other.Rotate(t.Context(), cli(), sealed.ID, time.Hour)
 		for verb, err := range map[string]error{"create": createErr, "rotate": rotateErr} {
-			f, ok := errors.AsType[*fault.Error](err)
-			if !ok || f.Code != fault.Invalid || len(f.Fields) != 1 || !slices.Equal(f.Fields[0].Loc, []string{"body", "kind"}) || f.Fields[0].Msg != sentence {
+			invalid, ok := errors.AsType[*keys.InvalidError](err)
+			if !ok || len(invalid.Problems) != 1 || invalid.Problems[0] != (keys.Problem{Field: "kind", Message: sentence, Type: "value_error"}) {
 				t.Errorf("%s, where %s: %v", verb, sentence, err)
 			}
 		}
