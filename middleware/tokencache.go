@@ -79,14 +79,3 @@ func (t *tokenCache) find(c *fiber.Ctx) *verified {
 func digest(c *fiber.Ctx) [sha256.Size]byte {
 	return sha256.Sum256(utils.UnsafeBytes(bare(c.Get(fiber.HeaderAuthorization))))
 }
-
-// known is contrib/jwt's filter: it skips the parser for a token that was verified before, whose times still hold, and
-// whose key has not changed. Anything else goes the whole way, which finds out what is wrong.
-func (g *Guard) known(c *fiber.Ctx) bool {
-	held := g.cache.find(c)
-	if held == nil || held.key.Stale() || !g.policy.InTime(held.times) {
-		return false
-	}
-	c.Locals(knownKey{}, held)
-	return true
-}
