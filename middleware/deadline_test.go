@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 	"time"
 )
@@ -61,6 +62,13 @@ func TestAChildNeedsNoGoroutine(t *testing.T) {
 	}
 	if at, ok := ctx.Deadline(); !ok || at.IsZero() {
 		t.Error("no deadline")
+	}
+}
+
+func TestTheDeadlineEndsARequest(t *testing.T) {
+	app := service(t, io.Discard, func(o *Options) { o.RequestTimeout = 10 * time.Millisecond })
+	if answer, body := send(t, app, "GET", "/waits"); answer.StatusCode != 504 || body != `{"detail":"Gateway Timeout"}` {
+		t.Errorf("%d %s", answer.StatusCode, body)
 	}
 }
 

@@ -105,3 +105,11 @@ func TestInvalidNamesTheFields(t *testing.T) {
 		t.Errorf("got %s, want %s", body, want)
 	}
 }
+
+func TestServicesOwnFailuresAreNoRefusals(t *testing.T) {
+	for _, code := range fault.Codes() {
+		if got, want := refusal(code), StatusOf(code) < 500; got != want {
+			t.Errorf("%v: %v", code, got)
+		}
+	}
+}

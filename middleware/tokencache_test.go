@@ -1,48 +1,20 @@
 package middleware
 
 import (
+	"fmt"
+	"io"
 	"net/http"
+	"reflect"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
 	"github.com/latchkey-api/latchkey/keys"
-	"github.com/latchkey-api/latchkey/token"
 )
-
-// guarded is a service with one route behind a guard that knows the shared key; now is the clock of its policy.
-func guarded(t testing.TB, cacheSize int, now *time.Time) (*fiber.App, *Guard) {
-	t.Helper()
-	keyring := keys.NewKeyring(keys.Options{Shared: keys.SharedKey{Algorithm: "HS256", APIKey: "key", Secret: []byte("secret")}})
-	policy := token.NewPolicy(token.Rules{
-		Audience: "latchkey-api", RequireAudience: true, Leeway: 30 * time.Second, MaxLifetime: time.Hour,
-		Now: func() time.Time { return *now },
-	})
-	guard := NewGuard(keyring, policy, cacheSize)
-	t.Cleanup(guard.Close)
-	app := fiber.New(fiber.Config{DisableStartupMessage: true, ErrorHandler: ErrorHandler})
-	passed := func(c *fiber.Ctx) error { return c.SendString("passed") }
-	chain := append([]fiber.Handler{Route("/guarded", true)}, guard.Protect(keys.AccountsRead)...)
-	app.Get("/guarded", append(chain, passed)...)
-	app.Get("/open", passed)
-	return app, guard
-}
-
-func sharedToken(t testing.TB, at time.Time, scope *string) string {
-	t.Helper()
-	signing, err := token.HMAC("HS256", "", []byte("secret"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := token.Mint(signing, token.Grant{APIKey: "key", Audience: "latchkey-api", Now: at, TTL: 10 * time.Minute, BackDate: time.Second, Scope: scope})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
 
 func TestAHitIsHeldAgainstTheClock(t *testing.T) {
 	for _, size := range []int{0, 100} {
@@ -106,6 +78,108 @@ func TestOnlyAcceptedTokensAreRemembered(t *testing.T) {
 	}
 	if n := guard.cache.tokens.EstimatedSize(); n != 1 {
 		t.Errorf("%d tokens are remembered, want the one that was let through", n)
+	}
+}
+
+func TestWhatIsRememberedHasOneSize(t *testing.T) {
+	// Nothing but the key is behind a pointer, and that is there once for all its tokens.
+	pointers := []reflect.Type{reflect.TypeFor[*keys.Key](), reflect.TypeFor[*time.Location]()}
+	var sized func(at string, of reflect.Type)
+	sized = func(at string, of reflect.Type) {
+		switch kind := of.Kind(); {
+		case kind == reflect.Struct:
+			for field := range of.Fields() {
+				sized(at+"."+field.Name, field.Type)
+			}
+		case kind == reflect.Array:
+			sized(at+"[]", of.Elem())
+		case kind > reflect.Array && !slices.Contains(pointers, of):
+			t.Errorf("%s is a %v, of a size that a caller may choose", at, of)
+		}
+	}
+	sized("verified", reflect.TypeFor[verified]())
+
+	const tokens, most = 2000, 400
+	r := registered(t, io.Discard, tokens)
+	key := r.key(t)
+	handler := r.Handler()
+	held := func() uint64 {
+		var m runtime.MemStats
+		for range 2 { // the second ends what the first began
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	use := func(i int) {
+		if status := r.request(handler, "/whoami", r.tokenOf(t, key, manyAudiences(i))); status != http.StatusOK {
+			t.Fatalf("%d", status)
+		}
+	}
+	use(-1)
+	before := held()
+	for i := range tokens {
+		use(i)
+	}
+	r.guard.cache.tokens.CleanUp()
+	if each := (int64(held()) - int64(before)) / tokens; each > most {
+		t.Errorf("a remembered token takes %d bytes, at most %d are allowed", each, most)
+	}
+	if n := r.guard.cache.tokens.EstimatedSize(); n < tokens*9/10 {
+		t.Errorf("only %d tokens are remembered", n)
+	}
+	runtime.KeepAlive(r)
+}
+
+func TestWhatIsRefusedIsNotRemembered(t *testing.T) {
+	r := registered(t, io.Discard, 100)
+	rate, burst := 0.001, 1
+	limited := r.key(t, func(in *keys.Request) { in.Rate, in.Burst = &rate, &burst })
+	ended := r.key(t)
+	if _, err := r.ring.SetState(t.Context(), keys.Actor{Key: "cli"}, ended.ID(), keys.Revoked); err != nil {
+		t.Fatal(err)
+	}
+	remembered := 0
+	for i, try := range []struct {
+		name, path, token string
+		status            int
+		kept              bool
+	}{
+		{"accepted", "/whoami", r.tokenOf(t, limited, map[string]any{"jti": "1"}), 200, true},
+		{"over the limit", "/whoami", r.tokenOf(t, limited, map[string]any{"jti": "2"}), 429, false},
+		{"without the scope", "/admin", r.tokenOf(t, r.key(t), nil), 403, false},
+		{"of a revoked key", "/whoami", r.tokenOf(t, ended, nil), 401, false},
+		{"with another key's claim", "/whoami", r.tokenOf(t, r.key(t), map[string]any{"apiKey": ended.ID()}), 401, false},
+		{"without the claim", "/whoami", r.tokenOf(t, r.key(t), map[string]any{"apiKey": nil}), 401, false},
+		{"for another audience", "/whoami", r.tokenOf(t, r.key(t), map[string]any{"aud": "other"}), 401, false},
+		{"remembered, over the limit", "/whoami", r.tokenOf(t, limited, map[string]any{"jti": "1"}), 429, false},
+	} {
+		if try.kept {
+			remembered++
+		}
+		answer, _ := send(t, r.App, "GET", try.path, "Authorization", try.token)
+		if got := r.guard.cache.tokens.EstimatedSize(); answer.StatusCode != try.status || got != remembered {
+			t.Errorf("%d, %s: %d, %d tokens are remembered, want %d", i, try.name, answer.StatusCode, got, remembered)
+		}
+	}
+}
+
+func TestARememberedTokenIsAnsweredTheSame(t *testing.T) {
+	for _, size := range []int{0, 100} {
+		r := registered(t, io.Discard, size)
+		key := r.key(t)
+		for scope, names := range map[any]string{
+			nil: `"accounts:read","storyspaces:read"`, "accounts:read keys:admin what": `"accounts:read"`, "": "",
+		} {
+			raw := r.tokenOf(t, key, map[string]any{"scope": scope, "exp": r.now.Unix() + 60})
+			want := fmt.Sprintf(`{"key":%q,"client":"acme","scopes":[%s],"expires_at":%q}`,
+				key.ID(), names, time.Unix(r.now.Unix()+60, 0).UTC().Format(time.RFC3339))
+			for try := range 3 {
+				if answer, body := send(t, r.App, "GET", "/whoami", "Authorization", raw); answer.StatusCode != 200 || body != want {
+					t.Errorf("cache of %d, scope %v, try %d: %d %s, want %s", size, scope, try, answer.StatusCode, body, want)
+				}
+			}
+		}
 	}
 }
 
