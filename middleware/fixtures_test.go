@@ -29,7 +29,7 @@ import (
 )
 
 // service is the chain around a few routes that fail in every way.
-func service(t *testing.T, log io.Writer, change func(*Options)) *fiber.App {
+func service(t testing.TB, log io.Writer, change func(*Options)) *fiber.App {
 	t.Helper()
 	o := Options{
 		Logger:         slog.New(slog.NewJSONHandler(log, nil)),

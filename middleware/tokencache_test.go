@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/latchkey-api/latchkey/keys"
 )
 
@@ -180,38 +178,5 @@ func TestARememberedTokenIsAnsweredTheSame(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-// BenchmarkGuard prints what the guard costs, with and without the cache, as a ratio to the same route without it.
-func BenchmarkGuard(b *testing.B) {
-	now := time.Now()
-	raw := sharedToken(b, now, nil)
-	perRequest := map[string]float64{}
-	for _, run := range []struct {
-		name, path string
-		cache      int
-	}{{"open", "/open", 0}, {"remembered", "/guarded", 100}, {"verified", "/guarded", 0}} {
-		b.Run(run.name, func(b *testing.B) {
-			app, _ := guarded(b, run.cache, &now)
-			handler := app.Handler()
-			ctx := new(fasthttp.RequestCtx)
-			b.ReportAllocs()
-			for b.Loop() {
-				ctx.Request.Reset()
-				ctx.Response.Reset()
-				ctx.ResetUserValues()
-				ctx.Request.SetRequestURI(run.path)
-				ctx.Request.Header.Set("Authorization", raw)
-				handler(ctx)
-				if ctx.Response.StatusCode() != http.StatusOK {
-					b.Fatal(ctx.Response.StatusCode(), string(ctx.Response.Body()))
-				}
-			}
-			perRequest[run.name] = float64(b.Elapsed()) / float64(b.N)
-			if open := perRequest["open"]; open > 0 {
-				b.ReportMetric(perRequest[run.name]/open, "x-open")
-			}
-		})
 	}
 }
