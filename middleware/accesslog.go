@@ -39,12 +39,13 @@ func access(o Options) fiber.Handler {
 		took := time.Since(begin)
 
 		// The method is the route's: the request's own would let callers choose a label.
-		route, method, status := routeOf(c), c.Route().Method, c.Response().StatusCode()
+		r := requestOf(c.Context())
+		route, method, status := r.routeName(), c.Route().Method, c.Response().StatusCode()
 		if route == unrouted {
 			method = "other"
 		}
 		o.Metrics.observe(route, method, status, took)
-		key := callerKey(c)
+		key := r.keyID()
 		if failed != nil {
 			budget := failures
 			if refusal(failed.Code) {
@@ -64,7 +65,7 @@ func access(o Options) fiber.Handler {
 		}
 		attrs := [10]slog.Attr{
 			slog.String("request_id", RequestID(c)),
-			slog.String("method", methodOf(c)),
+			slog.String("method", methodOf(c, r)),
 			slog.String("route", route),
 			slog.Int("status", status),
 			slog.Float64("duration_ms", float64(took.Microseconds())/1000),
@@ -113,17 +114,9 @@ func levelOf(code fault.Code) slog.Level {
 	return slog.LevelError
 }
 
-// routeOf is the pattern of the route that answered.
-func routeOf(c *fiber.Ctx) string {
-	if name, ok := c.Locals(routeName{}).(string); ok {
-		return name
-	}
-	return unrouted
-}
-
 // methodOf is the request's method, "other" for one that the framework does not know.
-func methodOf(c *fiber.Ctx) string {
-	if c.Locals(oddMethod{}) != nil {
+func methodOf(c *fiber.Ctx, r *request) string {
+	if r.unknownMethod {
 		return "other"
 	}
 	return c.Method()

@@ -15,52 +15,47 @@ import (
 // after this sees the token. Whether the key is in force is asked at every request, also for a token that was verified
 // before.
 func (g *Guard) apiKey(c *fiber.Ctx) error {
-	held, remembered := c.Locals(knownKey{}).(*verified)
-	if !remembered {
-		var err error
-		if held, err = g.claimed(c); err != nil {
+	r := requestOf(c.Context())
+	if !r.cached {
+		if err := r.readClaims(c.Locals(tokenKey)); err != nil {
 			return err
 		}
 	}
-	principal, err := g.keyring.Admit(held.key)
+	principal, err := g.keyring.Admit(r.token.key)
 	if err != nil {
-		c.Locals(provenKey{}, held.key)
 		return err
 	}
-	if held.narrow {
-		principal.Scopes = principal.Scopes.Narrow(held.scopes)
+	if r.token.narrow {
+		principal.Scopes = principal.Scopes.Narrow(r.token.scopes)
 	}
-	principal.ExpiresAt = held.times.ExpiresAt()
-	c.Locals(keys.PrincipalKey{}, &principal)
+	principal.ExpiresAt = r.token.times.ExpiresAt()
+	r.principal = principal
+	c.Locals(keys.PrincipalKey{}, &r.principal)
 	return c.Next()
 }
 
-// claimed takes from the token that contrib/jwt has verified what the rest of the request needs, if its apiKey claim is
-// the key's own.
-func (g *Guard) claimed(c *fiber.Ctx) (*verified, error) {
-	parsed, ok := c.Locals(tokenKey).(*jwt.Token)
+// readClaims keeps what the rest of the request needs of the token that contrib/jwt left, if its apiKey claim is the
+// key's own.
+func (r *request) readClaims(left any) error {
+	parsed, ok := left.(*jwt.Token)
 	if !ok {
-		return nil, fault.Wrap(fault.Internal, errors.New("the apiKey check runs without a verified token"))
+		return fault.Wrap(fault.Internal, errors.New("the apiKey check runs without a verified token"))
 	}
 	said, ok := parsed.Claims.(*claims)
 	if !ok || said.key == nil {
-		return nil, fault.Wrap(fault.Internal, errors.New("the apiKey check runs on foreign claims"))
+		return fault.Wrap(fault.Internal, errors.New("the apiKey check runs on foreign claims"))
 	}
+	r.key = said.key
 	claim, present := said.APIKey()
 	if !present {
-		c.Locals(provenKey{}, said.key)
-		return nil, fault.New(fault.APITokenMissing)
+		return fault.New(fault.APITokenMissing)
 	}
 	if !said.key.Claims(claim) {
-		c.Locals(provenKey{}, said.key)
-		return nil, fault.New(fault.APITokenIncorrect)
+		return fault.New(fault.APITokenIncorrect)
 	}
-	held := &verified{key: said.key, times: said.Times()}
+	r.token = &verified{key: said.key, times: said.Times()}
 	if scope, present := said.Scope(); present {
-		held.scopes, held.narrow = keys.ParseScopes(scope), true
+		r.token.scopes, r.token.narrow = keys.ParseScopes(scope), true
 	}
-	if g.cache != nil {
-		c.Locals(freshKey{}, held)
-	}
-	return held, nil
+	return nil
 }

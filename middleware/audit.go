@@ -10,21 +10,6 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// provenKey is the key under which the guard leaves the key that verified a token which it then refused.
-type provenKey struct{}
-
-// callerKey is the id of the key whose signature the request bore, also where it was refused then; "" where none was
-// proven.
-func callerKey(c *fiber.Ctx) string {
-	if principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal); ok {
-		return principal.KeyID
-	}
-	if key, ok := c.Locals(provenKey{}).(*keys.Key); ok {
-		return key.ID()
-	}
-	return ""
-}
-
 // Audited stands before the guard of every route that serves the administration of keys. It tells the handler where the
 // request came from, and notes for the audit when a caller whose signature verified is refused. Anonymous refusals are a
 // metric and a log line only: who floods the service must not fill the store.
@@ -36,8 +21,9 @@ func (g *Guard) Audited(trusted []netip.Prefix) fiber.Handler {
 		if err == nil || !barred(asFault(err).Code) {
 			return err
 		}
-		if actor.Key = callerKey(c); actor.Key != "" {
-			g.keyring.Refused(actor, c.Route().Method+" "+routeOf(c))
+		r := requestOf(c.Context())
+		if actor.Key = r.keyID(); actor.Key != "" {
+			g.keyring.Refused(actor, c.Route().Method+" "+r.routeName())
 		}
 		return err
 	}

@@ -49,20 +49,17 @@ func Install(app *fiber.App, o Options) {
 	app.Use(framing, deadline(o.RequestTimeout))
 }
 
-// routeName is the key under which Route leaves the route's pattern for the access line.
-type routeName struct{}
-
 // Route is the first handler of every route. It says which route it is, refuses a body that was too large, now that the
 // route is known, and keeps the answers of guarded routes out of every cache, refusals included.
 func Route(pattern string, guarded bool) fiber.Handler {
-	var name any = pattern // boxed once, not at each request
 	return func(c *fiber.Ctx) error {
-		c.Locals(routeName{}, name)
+		r := requestOf(c.Context())
+		r.route = pattern
 		if guarded {
 			c.Set(fiber.HeaderCacheControl, "no-store")
 		}
-		if f := pendingFault(c); f != nil {
-			return f
+		if r.engineFault != nil {
+			return r.engineFault
 		}
 		return c.Next()
 	}

@@ -13,7 +13,8 @@ import (
 // allocations.
 func deadline(timeout time.Duration) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		ctx := &lazyContext{at: time.Now().Add(timeout)}
+		ctx := &requestOf(c.Context()).deadline
+		ctx.at = time.Now().Add(timeout)
 		c.SetUserContext(ctx)
 		defer ctx.stop()
 		return c.Next()

@@ -16,12 +16,6 @@ import (
 // handler runs.
 const ReadBufferSize = 16 << 10
 
-// oddMethod is the key under which a request says that its method is none that the framework knows.
-type oddMethod struct{}
-
-// edgeFault is the key under which a failure that the engine found before routing waits for the chain.
-type edgeFault struct{}
-
 // Edge puts the service's own rules around the engine of app: its errors go through the same chain as every request, so
 // that they have a request id, an access line and the error JSON; methods that the framework does not know are refused
 // like the ones it knows; and while draining says so, every answer asks the client to close the connection.
@@ -34,7 +28,7 @@ func Edge(app *fiber.App, draining func() bool) {
 		}
 		if !knownMethod(ctx.Request.Header.Method()) {
 			// No route takes TRACE either, and the framework answers an unknown method without the chain.
-			ctx.SetUserValue(oddMethod{}, true)
+			requestOf(ctx).unknownMethod = true
 			ctx.Request.Header.SetMethod(fiber.MethodTrace)
 		}
 		inner(ctx)
@@ -56,7 +50,7 @@ func Edge(app *fiber.App, draining func() bool) {
 		if noter, ok := ctx.Conn().(originNoter); ok && noter.Origin() != "" {
 			ctx.Request.Header.Set(fiber.HeaderOrigin, noter.Origin()) // the engine drops a header that it cannot read
 		}
-		ctx.SetUserValue(edgeFault{}, failed)
+		requestOf(ctx).engineFault = failed
 		handle(ctx)
 		giveAllBack(ctx)
 	}
@@ -106,10 +100,4 @@ func engineFault(err error) *fault.Error {
 		return fault.Wrap(fault.RequestTimeout, err)
 	}
 	return fault.Wrap(fault.BadRequest, err)
-}
-
-// pendingFault is what the engine found wrong with the request, nil in nearly every one.
-func pendingFault(c *fiber.Ctx) *fault.Error {
-	f, _ := c.Locals(edgeFault{}).(*fault.Error)
-	return f
 }

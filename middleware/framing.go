@@ -29,7 +29,7 @@ func framing(c *fiber.Ctx) error {
 // that is none: what such a path means would be guessed, by us and by a proxy before us, and not always alike. It is nil
 // for one whose body is too large: that was found behind a sound header, so it is refused after routing, by the route itself.
 func unreadable(c *fiber.Ctx) *fault.Error {
-	if f := pendingFault(c); f != nil && f.Code != fault.BodyTooLarge {
+	if f := requestOf(c.Context()).engineFault; f != nil && f.Code != fault.BodyTooLarge {
 		return f
 	}
 	if path := c.Path(); len(path) > 1 && strings.HasSuffix(path, "//") {

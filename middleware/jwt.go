@@ -103,7 +103,8 @@ func (g *Guard) known(c *fiber.Ctx) bool {
 	if held == nil || held.key.Stale() || !g.policy.InTime(held.times) {
 		return false
 	}
-	c.Locals(knownKey{}, held)
+	r := requestOf(c.Context())
+	r.token, r.key, r.cached = held, held.key, true
 	return true
 }
 
@@ -177,7 +178,7 @@ func refuse(c *fiber.Ctx, err error) error {
 		return fault.Wrap(fault.TokenMalformed, err)
 	}
 	if proven, ok := errors.AsType[*provenError](err); ok {
-		c.Locals(provenKey{}, proven.key)
+		requestOf(c.Context()).key = proven.key
 	}
 	return token.Refusal(err)
 }

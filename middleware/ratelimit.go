@@ -8,17 +8,12 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/latchkey-api/latchkey/fault"
-	"github.com/latchkey-api/latchkey/keys"
 )
 
 // rateLimit counts a request against the limit of the caller's key, and refuses it when there is nothing left. Keys with
 // a limit are told on every answer where they stand, in the fields of draft-ietf-httpapi-ratelimit-headers-10.
 func rateLimit(c *fiber.Ctx) error {
-	principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal)
-	if !ok {
-		return c.Next()
-	}
-	q := principal.Take()
+	q := requestOf(c.Context()).principal.Take()
 	if !q.Limited {
 		return c.Next()
 	}

@@ -10,8 +10,7 @@ import (
 // requireScope lets a request pass whose caller may do what scope names. It stands behind the guard.
 func requireScope(scope keys.Scope) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal)
-		if !ok || !principal.Scopes.Has(scope) {
+		if !requestOf(c.Context()).principal.Scopes.Has(scope) {
 			return fault.NeedScope(string(scope))
 		}
 		return c.Next()

@@ -30,13 +30,6 @@ type verified struct {
 	narrow bool
 }
 
-// knownKey is the key under which known leaves what was remembered of the token, freshKey that under which apiKey leaves
-// what can be remembered of one that it saw for the first time.
-type (
-	knownKey struct{}
-	freshKey struct{}
-)
-
 func newTokenCache(size int) *tokenCache {
 	if size <= 0 {
 		return nil
@@ -58,8 +51,9 @@ func (t *tokenCache) close() {
 // remember is the last step before a route's own handler: only a token of a request that passed everything is kept, so
 // that what is refused fills nothing. A token past its exp, which the leeway still lets through, is not kept.
 func (t *tokenCache) remember(c *fiber.Ctx) error {
-	if fresh, ok := c.Locals(freshKey{}).(*verified); ok && t != nil && time.Now().Before(fresh.times.ExpiresAt()) {
-		t.tokens.Set(digest(c), fresh)
+	r := requestOf(c.Context())
+	if t != nil && r.token != nil && !r.cached && time.Now().Before(r.token.times.ExpiresAt()) {
+		t.tokens.Set(digest(c), r.token)
 	}
 	return c.Next()
 }
