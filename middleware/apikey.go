@@ -10,10 +10,9 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// apiKey is the second half of the guard: a token that verified says only who made it. The apiKey claim must be the one
-// that belongs to the key that verified it, and that key be in force now; then the caller is a Principal, and nothing
-// after this sees the token. Whether the key is in force is asked at every request, also for a token that was verified
-// before.
+// apiKey is the second half of the guard. A verified token says only which key made it. Now the apiKey claim must name
+// that key, and the key must be in force. Then the caller is a Principal, and no later handler sees the token. Whether
+// the key is in force is checked for every request, also for a token from the cache.
 func (g *Guard) apiKey(c *fiber.Ctx) error {
 	r := requestOf(c.Context())
 	if !r.cached {
@@ -34,27 +33,27 @@ func (g *Guard) apiKey(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// readClaims keeps what the rest of the request needs of the token that contrib/jwt left, if its apiKey claim is the
-// key's own.
-func (r *request) readClaims(left any) error {
-	parsed, ok := left.(*jwt.Token)
+// readClaims takes from the token that contrib/jwt stored what the rest of the request needs, if the apiKey claim names
+// the key that verified it.
+func (r *request) readClaims(stored any) error {
+	parsed, ok := stored.(*jwt.Token)
 	if !ok {
-		return fault.Wrap(fault.Internal, errors.New("the apiKey check runs without a verified token"))
+		return fault.Wrap(fault.Internal, errors.New("the apiKey check was called without a verified token"))
 	}
-	said, ok := parsed.Claims.(*claims)
-	if !ok || said.key == nil {
-		return fault.Wrap(fault.Internal, errors.New("the apiKey check runs on foreign claims"))
+	own, ok := parsed.Claims.(*claims)
+	if !ok || own.key == nil {
+		return fault.Wrap(fault.Internal, errors.New("the apiKey check was called with claims of another type, or without a key"))
 	}
-	r.key = said.key
-	claim, present := said.APIKey()
+	r.key = own.key
+	claim, present := own.APIKey()
 	if !present {
 		return fault.New(fault.APITokenMissing)
 	}
-	if !said.key.Claims(claim) {
+	if !own.key.Claims(claim) {
 		return fault.New(fault.APITokenIncorrect)
 	}
-	r.token = &verified{key: said.key, times: said.Times()}
-	if scope, present := said.Scope(); present {
+	r.token = &verified{key: own.key, times: own.Times()}
+	if scope, present := own.Scope(); present {
 		r.token.scopes, r.token.narrow = keys.ParseScopes(scope), true
 	}
 	return nil
