@@ -21,6 +21,7 @@ func TestImportsAreFew(t *testing.T) {
 		"github.com/golang-jwt/jwt/v5",
 		"github.com/latchkey-api/latchkey/client",
 		"github.com/latchkey-api/latchkey/fault",
+		"github.com/latchkey-api/latchkey/internal/strictjson",
 		"github.com/latchkey-api/latchkey/keys/keystring",
 		"github.com/latchkey-api/latchkey/token",
 	}
