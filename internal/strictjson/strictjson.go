@@ -41,7 +41,7 @@ func Object(data []byte, maxDepth int) ([]Member, error) {
 	if !utf8.Valid(data) {
 		return nil, ErrSyntax
 	}
-	names := min(bytes.Count(data, []byte{':'}), manyNames) // as many, or a few more
+	names := min(bytes.Count(data, []byte{':'}), manyNames) // an upper bound for small texts
 	s := scanner{text: string(data), names: make([]string, 0, names), members: make([]Member, 0, names)}
 	s.space()
 	isObject := s.peek() == '{'
@@ -305,37 +305,33 @@ func unescape(inside string) string {
 	return string(resolved)
 }
 
-// escape reads what follows a backslash. Two surrogates that belong together are one character.
+// The escapes of one letter, and what they stand for.
+const (
+	letters    = `"\/bfnrt`
+	characters = "\"\\/\b\f\n\r\t"
+)
+
+// escape reads what follows a backslash. A surrogate pair is one character.
 func (s *scanner) escape() (rune, bool) {
 	c := s.peek()
 	s.pos++
-	switch c {
-	case '"', '\\', '/':
-		return rune(c), true
-	case 'b':
-		return '\b', true
-	case 'f':
-		return '\f', true
-	case 'n':
-		return '\n', true
-	case 'r':
-		return '\r', true
-	case 't':
-		return '\t', true
-	case 'u':
-		first, ok := s.hex4()
-		if !ok || !utf16.IsSurrogate(first) {
-			return first, ok
-		}
-		if !s.take('\\') || !s.take('u') {
+	if c != 'u' {
+		at := strings.IndexByte(letters, c)
+		if at < 0 {
 			return 0, false
 		}
-		second, ok := s.hex4()
-		r := utf16.DecodeRune(first, second)
-		return r, ok && r != utf8.RuneError
-	default:
+		return rune(characters[at]), true
+	}
+	first, ok := s.hex4()
+	if !ok || !utf16.IsSurrogate(first) {
+		return first, ok
+	}
+	if !s.take('\\') || !s.take('u') {
 		return 0, false
 	}
+	second, ok := s.hex4()
+	r := utf16.DecodeRune(first, second)
+	return r, ok && r != utf8.RuneError
 }
 
 func (s *scanner) hex4() (rune, bool) {
