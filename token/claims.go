@@ -101,12 +101,7 @@ func (c *Claims) APIKey() (value string, present bool) { return c.apiKey, c.hasA
 func (c *Claims) Scope() (value string, present bool) { return c.scope, c.hasScope }
 
 // ExpiresAt is the exp claim in UTC, the zero time where there is none.
-func (c *Claims) ExpiresAt() time.Time {
-	if c.expires == nil {
-		return time.Time{}
-	}
-	return c.expires.UTC()
-}
+func (c *Claims) ExpiresAt() time.Time { return timeOf(c.expires).UTC() }
 
 // Times are the three times of the claims, without the rest.
 func (c *Claims) Times() Times {

@@ -158,17 +158,7 @@ func (c *Claims) Audience() (audience []string, present bool) {
 }
 
 // IssuedAt is the iat claim in UTC, the zero time where there is none.
-func (c *Claims) IssuedAt() time.Time {
-	if c.issued == nil {
-		return time.Time{}
-	}
-	return c.issued.UTC()
-}
+func (c *Claims) IssuedAt() time.Time { return timeOf(c.issued).UTC() }
 
 // NotBefore is the nbf claim in UTC, the zero time where there is none.
-func (c *Claims) NotBefore() time.Time {
-	if c.notBefore == nil {
-		return time.Time{}
-	}
-	return c.notBefore.UTC()
-}
+func (c *Claims) NotBefore() time.Time { return timeOf(c.notBefore).UTC() }
