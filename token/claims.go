@@ -17,13 +17,16 @@ import (
 // maxNumericDate is 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
 const maxNumericDate = 253402300799
 
-// Claims is the payload of a token, read strictly: names are exact (encoding/json would take "EXP" for "exp" and let it
-// replace the real one), none occurs twice, and a claim of the wrong type is refused instead of converted. Unknown
-// claims are allowed and ignored (RFC 7519, section 4).
+// Claims is the payload of a token, read strictly:
 //
-// Nothing in a Claims may be believed before the signature is verified; Validate runs after that.
+//   - Names are exact. encoding/json would read "EXP" as "exp".
+//   - No name occurs twice.
+//   - A claim of the wrong type is refused, not converted.
+//   - Unknown claims are ignored (RFC 7519, section 4).
+//
+// Do not trust Claims before the signature is verified. Validate runs after that.
 type Claims struct {
-	// Issuer, Subject and ID are the iss, sub and jti claims, "" where absent. They are not checked, only read.
+	// Issuer, Subject and ID are the iss, sub and jti claims, "" if absent. Only their type is checked.
 	Issuer, Subject, ID string
 
 	apiKey    string
@@ -44,8 +47,8 @@ var (
 	_ json.Unmarshaler    = (*Claims)(nil)
 )
 
-// UnmarshalJSON reads the payload; its error is fault.TokenMalformed. It runs before the signature check, on bytes that
-// anybody may have written.
+// UnmarshalJSON reads the payload. It runs before the signature is verified, so anybody can have written data. Its error
+// is fault.TokenMalformed.
 func (c *Claims) UnmarshalJSON(data []byte) error {
 	members, err := readObject(data)
 	if err != nil {
@@ -63,7 +66,7 @@ func (c *Claims) UnmarshalJSON(data []byte) error {
 
 var errClaimType = errors.New("a claim has the wrong type or range")
 
-// set stores one claim and says whether its value has the type it must have.
+// set stores one claim. It reports whether the type and the range of the value are right.
 func (c *Claims) set(m strictjson.Member) (ok bool) {
 	switch m.Name {
 	case "apiKey":
@@ -92,22 +95,23 @@ func (c *Claims) set(m strictjson.Member) (ok bool) {
 	return ok
 }
 
-// APIKey is the apiKey claim. present is false for every value that says nothing (absent, null, "", false, 0, [], {});
-// any other value that is no string is present, and "", which equals no key.
+// APIKey returns the apiKey claim. It is not present if it is absent or an empty value: null, "", false, 0, [] or {}. Any
+// other value that is not a string is present, with the value "", which no key has.
 func (c *Claims) APIKey() (value string, present bool) { return c.apiKey, c.hasAPIKey }
 
-// Scope is the scope claim: names separated by spaces (RFC 8693, section 4.2). present tells an empty claim, which
-// grants nothing, from none.
+// Scope returns the scope claim: names separated by spaces (RFC 8693, section 4.2). An empty claim is present, and grants
+// nothing.
 func (c *Claims) Scope() (value string, present bool) { return c.scope, c.hasScope }
 
-// ExpiresAt is the exp claim in UTC, the zero time where there is none.
+// ExpiresAt returns the exp claim in UTC, the zero time if absent.
 func (c *Claims) ExpiresAt() time.Time { return timeOf(c.expires).UTC() }
 
-// Times are the three times of the claims, without the rest.
+// Times returns the exp, nbf and iat claims.
 func (c *Claims) Times() Times {
 	return Times{expires: timeOf(c.expires), notBefore: timeOf(c.notBefore), issued: timeOf(c.issued)}
 }
 
+// timeOf returns the zero time for an absent claim.
 func timeOf(date *jwt.NumericDate) time.Time {
 	if date == nil {
 		return time.Time{}
@@ -115,11 +119,11 @@ func timeOf(date *jwt.NumericDate) time.Time {
 	return date.Time
 }
 
-// Hold sets the policy that Validate holds the claims against. Without one, Validate refuses.
+// Hold sets the policy that Validate applies. Without a policy, Validate refuses the claims.
 func (c *Claims) Hold(p *Policy) { c.policy = p }
 
-// Validate is called by the parser after the signature was verified. It returns the first failure in the order that the
-// service documents, as a fault.
+// Validate applies the policy. The parser calls it after the signature is verified. Its error is the fault of the first
+// failed check, in the documented order.
 func (c *Claims) Validate() error {
 	if c.policy == nil {
 		return fault.Wrap(fault.Internal, errors.New("claims without a policy"))
@@ -127,25 +131,25 @@ func (c *Claims) Validate() error {
 	return c.policy.check(c)
 }
 
-// The getters of jwt.Claims tell the parser's own validator nothing: it is configured for nobody and would judge the
-// times without leeway. What is judged is judged in Validate.
+// The getters of jwt.Claims return nothing. The parser passes them to a validator of its own, which knows no leeway; with
+// nothing to check, that validator accepts. All checks are in Validate.
 
-// GetExpirationTime returns nothing; see Validate.
+// GetExpirationTime returns nothing; see above.
 func (c *Claims) GetExpirationTime() (*jwt.NumericDate, error) { return nil, nil }
 
-// GetIssuedAt returns nothing; see Validate.
+// GetIssuedAt returns nothing; see above.
 func (c *Claims) GetIssuedAt() (*jwt.NumericDate, error) { return nil, nil }
 
-// GetNotBefore returns nothing; see Validate.
+// GetNotBefore returns nothing; see above.
 func (c *Claims) GetNotBefore() (*jwt.NumericDate, error) { return nil, nil }
 
-// GetIssuer returns nothing; see Validate.
+// GetIssuer returns nothing; see above.
 func (c *Claims) GetIssuer() (string, error) { return "", nil }
 
-// GetSubject returns nothing; see Validate.
+// GetSubject returns nothing; see above.
 func (c *Claims) GetSubject() (string, error) { return "", nil }
 
-// GetAudience returns nothing; see Validate.
+// GetAudience returns nothing; see above.
 func (c *Claims) GetAudience() (jwt.ClaimStrings, error) { return nil, nil }
 
 // audienceValue reads a string or an array of strings (RFC 7519, section 4.1.3).
@@ -157,7 +161,7 @@ func audienceValue(raw string) ([]string, bool) {
 	return strictjson.Strings(raw)
 }
 
-// dateValue reads a NumericDate (RFC 7519, section 2): seconds since 1970, not necessarily whole, within 0 and
+// dateValue reads a NumericDate (RFC 7519, section 2): seconds since 1970, with or without a fraction, from 0 to
 // maxNumericDate.
 func dateValue(raw string) (*jwt.NumericDate, bool) {
 	if raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
@@ -171,8 +175,8 @@ func dateValue(raw string) (*jwt.NumericDate, bool) {
 	return &jwt.NumericDate{Time: time.Unix(int64(whole), int64(fraction*float64(time.Second)))}, true
 }
 
-// apiKeyValue reads the apiKey claim, which may have any type: what says nothing counts as absent, so that the caller
-// is told that the claim is missing, not that it is wrong.
+// apiKeyValue reads the apiKey claim, which may have any type. An empty value counts as absent, so that the caller learns
+// that the claim is missing, not that the key is wrong.
 func apiKeyValue(raw string) (value string, present, ok bool) {
 	switch raw[0] {
 	case '"':

@@ -1,5 +1,5 @@
-// Package token is the JSON Web Token (RFC 7519) as this service accepts and makes it: the compact form, strict claims,
-// the policy they are held against, minting. It knows no HTTP and no store.
+// Package token reads, checks and mints JSON Web Tokens (RFC 7519): the compact form, strict claims, and the policy that
+// the claims must meet. It knows no HTTP and no store.
 package token
 
 import (
@@ -11,14 +11,18 @@ import (
 	"github.com/latchkey-api/latchkey/internal/strictjson"
 )
 
-// MaxLength is the longest token that is looked at, in bytes. The service's own are below 400.
+// MaxLength is the length of the longest token that is read, in bytes. Tokens from Mint are shorter than 400.
 const MaxLength = 3 << 10
 
-// CheckCompact says whether raw has the form of a signed token (RFC 7515, section 3.1): not over MaxLength, three
-// non-empty segments of canonical base64url, of which the first is a strict JSON object and the second begins as one.
-// It runs before anything else reads the token, so it counts the dots before it splits, and it does what the Go
-// decoder does not: base64.RawURLEncoding skips line breaks and, unless told otherwise, takes many spellings for the
-// same bytes, which would give one token many digests.
+// CheckCompact checks the form of a signed token (RFC 7515, section 3.1) before anything else reads it:
+//
+//   - at most MaxLength bytes;
+//   - three segments, none empty, in canonical base64url;
+//   - the first segment is a strict JSON object;
+//   - the second segment begins like an object.
+//
+// It counts the dots before it splits: a hostile token has thousands. base64.RawURLEncoding alone is too lax: it skips
+// line breaks and ignores unused bits, so one token would have many spellings and many digests.
 //
 // The errors are fault.TokenTooLong and fault.TokenMalformed.
 func CheckCompact(raw string) error {
@@ -43,8 +47,8 @@ func CheckCompact(raw string) error {
 	return nil
 }
 
-// canonical says whether segment is a non-empty base64url text without padding (RFC 7515, section 2) whose unused last
-// bits are zero: the one spelling of its bytes.
+// canonical reports whether segment is base64url without padding (RFC 7515, section 2), is not empty, and has zeros as
+// its unused last bits. So no other segment means the same bytes.
 func canonical(segment string) bool {
 	if segment == "" {
 		return false
@@ -69,7 +73,7 @@ func canonical(segment string) bool {
 	}
 }
 
-// base64urlValue is the six bits that c stands for (RFC 4648, section 5).
+// base64urlValue returns the six bits that c stands for (RFC 4648, section 5).
 func base64urlValue(c byte) (byte, bool) {
 	switch {
 	case c >= 'A' && c <= 'Z':
@@ -87,8 +91,8 @@ func base64urlValue(c byte) (byte, bool) {
 	}
 }
 
-// beginsObject says whether the first byte of the decoded segment that is not white space opens an object. The parser
-// hands every payload to Claims.UnmarshalJSON but one: encoding/json answers a null itself, with claims left empty.
+// beginsObject reports whether the decoded segment begins with a brace, after white space. Claims.UnmarshalJSON would
+// refuse other payloads, but it never sees null: encoding/json reads that itself and leaves the claims empty.
 func beginsObject(segment string) bool {
 	var block [3]byte
 	for len(segment) > 0 {
@@ -109,10 +113,10 @@ func beginsObject(segment string) bool {
 	return false
 }
 
-// maxDepth bounds how deep a segment may nest; a real token needs two or three levels.
+// maxDepth is how deep a segment may nest. A real token needs two or three levels.
 const maxDepth = 32
 
-// errNotStrict says no more than this, because Inspect shows it.
+// errNotStrict is the only reason that Inspect shows.
 var errNotStrict = errors.New("not a strict JSON object")
 
 // readObject reads a decoded segment.

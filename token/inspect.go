@@ -11,25 +11,25 @@ import (
 	"github.com/latchkey-api/latchkey/internal/strictjson"
 )
 
-// Inspection is what a token says of itself, whether or not it is true. It is for telling whoever holds the token what
-// is wrong with it: nothing in it may be believed, and nothing may be decided by it.
+// Inspection is the content of a token whose signature is not verified. It is for explaining to a caller what is wrong.
+// Do not trust it, and decide nothing by it.
 type Inspection struct {
-	// Malformed says where the form is broken, "" where it is sound. It quotes single characters and nothing else.
+	// Malformed says where the form is broken, "" if it is not. It quotes at most one character of the token.
 	Malformed string
-	// Claim is the claim whose type or range is what Malformed says, "" where it is something else.
+	// Claim names the claim that Malformed is about, "" if it is about something else.
 	Claim string
-	// Algorithm is the alg of the header, "" where there is none or where it is no string.
+	// Algorithm is the alg of the header, "" if it is absent or not a string.
 	Algorithm string
-	// NamesKey says whether the header has a kid, and KeyID is that kid, "" where it is no string.
+	// NamesKey reports whether the header has a kid. KeyID is the kid, "" if it is not a string.
 	NamesKey bool
 	KeyID    string
-	// Critical are those of the header parameters crit and b64 that are there.
+	// Critical lists which of crit and b64 the header has.
 	Critical []string
-	// Claims is the payload, without claims where that could not be read.
+	// Claims is the payload, empty if it cannot be read.
 	Claims Claims
 }
 
-// Inspect reads as much of a token as can be read.
+// Inspect reads as much of a token as it can.
 func Inspect(raw string) Inspection {
 	var seen Inspection
 	segments := strings.SplitN(raw, ".", 4)
@@ -57,7 +57,7 @@ func Inspect(raw string) Inspection {
 	return seen
 }
 
-// note keeps the first thing that is wrong.
+// note keeps the first problem.
 func (i *Inspection) note(err error) {
 	if err != nil && i.Malformed == "" {
 		i.Malformed = err.Error()
@@ -85,7 +85,7 @@ func (i *Inspection) readPayload(payload []byte) error {
 	}
 	var claims Claims
 	for _, m := range members {
-		if !claims.set(m) { // one of the few that have a type
+		if !claims.set(m) {
 			if i.Malformed == "" {
 				i.Claim = m.Name
 			}
@@ -100,7 +100,7 @@ func (i *Inspection) readPayload(payload []byte) error {
 	return nil
 }
 
-// kindOf says what a value is, without a part of it.
+// kindOf names the type of a value.
 func kindOf(value string) string {
 	switch value[0] {
 	case '"':
@@ -117,8 +117,8 @@ func kindOf(value string) string {
 	return "a number"
 }
 
-// unitOf names the unit in which a number is a time between 2001 and 2286, where it is smaller than a second; else "".
-// Seconds have ten digits then.
+// unitOf returns "milliseconds", "microseconds" or "nanoseconds" if a number of them is a time from 2001 to 2286, when
+// seconds have ten digits; else "".
 func unitOf(value string) string {
 	number, err := strconv.ParseFloat(value, 64)
 	if err != nil {
@@ -135,13 +135,13 @@ func unitOf(value string) string {
 	return ""
 }
 
-// decode decodes a segment, or says why it is none.
+// decode decodes a segment. Its error says what is wrong with it.
 func decode(name, segment string) ([]byte, error) {
 	if segment == "" {
 		return nil, fmt.Errorf("the %s is empty", name)
 	}
 	for i, c := range segment {
-		// The first byte of a character that is not ASCII is none of the alphabet either.
+		// One byte is enough: the first byte of a character outside ASCII is not in the alphabet.
 		if _, ok := base64urlValue(segment[i]); !ok {
 			return nil, fmt.Errorf("the %s has %+q in it, which base64url has not", name, c)
 		}
@@ -152,13 +152,13 @@ func decode(name, segment string) ([]byte, error) {
 	return base64.RawURLEncoding.DecodeString(segment)
 }
 
-// Audience is the aud claim, nil without one; present tells an empty one from none.
+// Audience returns the aud claim. An empty claim is present.
 func (c *Claims) Audience() (audience []string, present bool) {
 	return slices.Clone(c.audience), c.hasAud
 }
 
-// IssuedAt is the iat claim in UTC, the zero time where there is none.
+// IssuedAt returns the iat claim in UTC, the zero time if absent.
 func (c *Claims) IssuedAt() time.Time { return timeOf(c.issued).UTC() }
 
-// NotBefore is the nbf claim in UTC, the zero time where there is none.
+// NotBefore returns the nbf claim in UTC, the zero time if absent.
 func (c *Claims) NotBefore() time.Time { return timeOf(c.notBefore).UTC() }

@@ -32,22 +32,22 @@ func EdDSA(keyID string, key ed25519.PrivateKey) Signing {
 	return Signing{KeyID: keyID, method: jwt.SigningMethodEdDSA, key: key}
 }
 
-// Grant is what a minted token says.
+// Grant is the content of a token to mint.
 type Grant struct {
 	// APIKey is the apiKey claim.
 	APIKey string
 	// Audience is the aud claim.
 	Audience string
-	// Scope is the scope claim, left out where nil.
+	// Scope is the scope claim; nil leaves it out.
 	Scope *string
-	// Now is the iat claim; exp is Now + TTL. Both are cut to whole seconds.
+	// Now is the iat claim, and Now + TTL is the exp claim, both in whole seconds.
 	Now time.Time
 	TTL time.Duration
-	// BackDate is how far before Now the nbf claim is, for a service whose clock is behind; 0 leaves nbf out.
+	// BackDate puts the nbf claim before Now, for a service whose clock is slow; 0 leaves nbf out.
 	BackDate time.Duration
 }
 
-// Mint makes a token.
+// Mint makes a signed token.
 func Mint(s Signing, g Grant) (string, error) {
 	claims := jwt.MapClaims{
 		"apiKey": g.APIKey,

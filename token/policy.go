@@ -10,21 +10,21 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// Rules is what a token must satisfy beyond its signature.
+// Rules are the conditions for a token whose signature is right.
 type Rules struct {
-	// Audience is this service's name; a token's aud claim must be it or contain it, exactly.
+	// Audience is the name of this service. The aud claim must equal or contain it, exactly.
 	Audience string
-	// RequireAudience refuses a token without aud. A present one must match in any case.
+	// RequireAudience refuses a token without aud. An aud that is present must always match.
 	RequireAudience bool
-	// Leeway is how far the clocks of caller and service may differ.
+	// Leeway is how much the clocks of the caller and the service may differ.
 	Leeway time.Duration
-	// MaxLifetime bounds exp - iat (exp - nbf in a token without iat).
+	// MaxLifetime is the maximum of exp - iat, or of exp - nbf in a token without iat.
 	MaxLifetime time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Policy is Rules made ready for use. It does not change and is safe for concurrent use.
+// Policy checks claims against Rules. It is safe for concurrent use.
 type Policy struct {
 	rules     Rules
 	validator *jwt.Validator
@@ -46,7 +46,7 @@ func NewPolicy(r Rules) *Policy {
 	}
 }
 
-// check returns the first failure in the documented order, whatever order the validator found them in.
+// check returns the first failure in the documented order. The validator may find them in another order.
 func (p *Policy) check(c *Claims) error {
 	err := p.validator.Validate(times{c})
 	switch {
@@ -73,29 +73,29 @@ func (p *Policy) check(c *Claims) error {
 	return nil
 }
 
-// Times are the exp, nbf and iat of a token. Their size does not depend on the token.
+// Times are the exp, nbf and iat claims of a token. Their size does not depend on the token, so a cache can keep many.
 type Times struct {
 	expires, notBefore, issued time.Time // zero where absent
 }
 
-// ExpiresAt is the exp claim in UTC, the zero time where there is none.
+// ExpiresAt returns the exp claim in UTC, the zero time if absent.
 func (t Times) ExpiresAt() time.Time { return t.expires.UTC() }
 
-// InTime says whether the times that the clock moves past still hold, with the leeway. It is for the times of claims that
-// were valid before, of which nothing else can have changed.
+// InTime reports whether a token is not expired and not early, with the leeway. It is for a token that was valid before:
+// of all checks, only these two can change with time.
 func (p *Policy) InTime(t Times) bool {
 	now, leeway := p.rules.Now(), p.rules.Leeway
 	begun := func(at time.Time) bool { return at.IsZero() || !now.Before(at.Add(-leeway)) }
 	return now.Before(t.expires.Add(leeway)) && begun(t.notBefore) && begun(t.issued)
 }
 
-// times shows the validator the three times of a Claims and nothing else. The audience is not its work: it takes an
-// empty aud for an absent one.
+// times gives the validator the three times of the claims and nothing else. It must not see the audience: it would treat
+// an empty aud as absent.
 type times struct{ *Claims }
 
 func (t times) GetExpirationTime() (*jwt.NumericDate, error) { return t.expires, nil }
 func (t times) GetIssuedAt() (*jwt.NumericDate, error)       { return t.issued, nil }
 func (t times) GetNotBefore() (*jwt.NumericDate, error)      { return t.notBefore, nil }
 
-// Validate hides the Validate of Claims, which would begin again from the start.
+// Validate hides Claims.Validate, which would call check again.
 func (t times) Validate() error { return nil }

@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// Refusal gives an error of the JWT parser its code. A fault that this package or the choice of the key put into it is
-// kept; the rest are the parser's own, in the order in which it checks.
+// Refusal turns an error of the JWT parser into a fault. It keeps a fault from this package or from the choice of the key.
+// The other errors are the parser's own, in the order of its checks.
 func Refusal(err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
