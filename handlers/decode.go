@@ -1,5 +1,5 @@
-// Package handlers is what the routes do, one file per resource: a request is read into a struct of its own, the store
-// is asked, and a struct of the answer is written. Handlers return faults; they never write an error themselves.
+// Package handlers has the handlers of the routes, one file per resource. A handler reads the request into a struct, asks
+// the store, and writes a struct as the answer. Handlers return faults; they never write an error themselves.
 package handlers
 
 import (
@@ -25,9 +25,8 @@ const (
 	inQuery = "query"
 )
 
-// decodeBody reads the body as one JSON object into the struct that into points to. Names are exact and known, none
-// occurs twice, nothing follows the object; a null counts as absent. The error is fault.UnsupportedMediaType or
-// fault.Invalid.
+// decodeBody reads the body, one strict JSON object, into the struct that into points to. A member that the struct does
+// not have is refused. null counts as absent. The error is fault.UnsupportedMediaType or fault.Invalid.
 func decodeBody(c *fiber.Ctx, into any) error {
 	mediaType, _, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType))
 	if err != nil || mediaType != fiber.MIMEApplicationJSON {
@@ -44,8 +43,8 @@ func decodeBody(c *fiber.Ctx, into any) error {
 	return decodeJSON(c.BodyRaw(), into)
 }
 
-// decodeOptionalBody is decodeBody for a body that may be left out. One that is empty is absent, whatever Content-Type
-// says: many clients send the header with every POST.
+// decodeOptionalBody is decodeBody for a body that may be absent. An empty body is absent whatever its Content-Type: many
+// clients send that header with every POST.
 func decodeOptionalBody(c *fiber.Ctx, into any) error {
 	if len(c.BodyRaw()) == 0 {
 		return nil
@@ -53,11 +52,11 @@ func decodeOptionalBody(c *fiber.Ctx, into any) error {
 	return decodeBody(c, into)
 }
 
-// maxDepth bounds how deep a body may nest. encoding/json has the same bound.
+// maxDepth is how deep a body may nest, the same as in encoding/json.
 const maxDepth = 10_000
 
-// decodeJSON is decodeBody without the headers. What strictjson refuses comes first, since encoding/json would keep the
-// last of two values and take a name in another case for the known one.
+// decodeJSON is decodeBody without the checks of the headers. strictjson reads the body before encoding/json does, which
+// would keep the last of two values, and accept a name in another case.
 func decodeJSON(body []byte, into any) error {
 	members, err := strictjson.Object(body, maxDepth)
 	switch {
@@ -72,7 +71,7 @@ func decodeJSON(body []byte, into any) error {
 			return bodyField("unknown field", "extra_forbidden")
 		}
 	}
-	if err != nil { // a duplicate, behind the members
+	if err != nil { // a duplicate, after these members
 		return bodyField("duplicate member", "json_invalid")
 	}
 	err = json.Unmarshal(body, into)
@@ -86,7 +85,7 @@ func decodeJSON(body []byte, into any) error {
 	return nil
 }
 
-// jsonType is what JSON calls the values that a kind of Go value is read from.
+// jsonType names the JSON type from which a kind of Go value is read.
 func jsonType(kind reflect.Kind) string {
 	switch kind {
 	case reflect.Slice:
@@ -104,7 +103,7 @@ func bodyField(msg, kind string) error {
 	return fault.InvalidFields(fault.Field{Loc: []string{inBody}, Msg: msg, Type: kind})
 }
 
-// jsonNames are the member names of a request struct.
+// jsonNames returns the names of the members that a request struct has.
 func jsonNames(t reflect.Type) map[string]bool {
 	names := map[string]bool{}
 	for field := range t.Fields() {
@@ -116,7 +115,7 @@ func jsonNames(t reflect.Type) map[string]bool {
 	return names
 }
 
-// pathParam is a path parameter, percent-decoded once. Escapes were checked at the edge.
+// pathParam returns a path parameter, percent-decoded once. A middleware has already refused invalid escapes.
 func pathParam(c *fiber.Ctx, name string) string {
 	value, err := url.PathUnescape(c.Params(name))
 	if err != nil {
@@ -125,14 +124,14 @@ func pathParam(c *fiber.Ctx, name string) string {
 	return value
 }
 
-// fields collects what is wrong with a request, so that the caller is told all of it at once.
+// fields collects the problems of a request, so that one answer names them all.
 type fields []fault.Field
 
 func (f *fields) add(in, name, msg, kind string) {
 	*f = append(*f, fault.Field{Loc: []string{in, name}, Msg: msg, Type: kind})
 }
 
-// err is nil where nothing was collected.
+// err returns nil if there is no problem.
 func (f *fields) err() error {
 	if len(*f) == 0 {
 		return nil
@@ -140,7 +139,7 @@ func (f *fields) err() error {
 	return fault.InvalidFields(*f...)
 }
 
-// query is a query value that must be there; an empty one counts as absent.
+// query reads a query value that is required. An empty value counts as absent.
 func (f *fields) query(c *fiber.Ctx, name string) string {
 	value := c.Query(name)
 	if value == "" {
@@ -149,7 +148,7 @@ func (f *fields) query(c *fiber.Ctx, name string) string {
 	return value
 }
 
-// boolean is a query value that is true or false; absent is false.
+// boolean reads a query value that is true or false; absent is false.
 func (f *fields) boolean(c *fiber.Ctx, name string) bool {
 	switch c.Query(name) {
 	case "true":
@@ -162,7 +161,7 @@ func (f *fields) boolean(c *fiber.Ctx, name string) bool {
 	}
 }
 
-// page reads which page of a list is asked for.
+// page reads the cursor and the page size of a list.
 func (f *fields) page(c *fiber.Ctx, list store.List) store.Page {
 	after, err := store.ParseCursor(list, c.Query("cursor"))
 	if err != nil {
@@ -184,19 +183,19 @@ func (f *fields) limit(c *fiber.Ctx) int {
 	return int(limit)
 }
 
-// required checks a member that must be there, with at most that many characters.
-func (f *fields) required(name, value string, most int) {
+// required checks a member that must not be empty, as optional does.
+func (f *fields) required(name, value string, maxLength int) {
 	if value == "" {
 		f.add(inBody, name, "field required", "missing")
 		return
 	}
-	f.optional(name, value, most)
+	f.optional(name, value, maxLength)
 }
 
-// optional checks a member's length in characters, and that it has no zero byte, which no store keeps.
-func (f *fields) optional(name, value string, most int) {
-	if utf8.RuneCountInString(value) > most {
-		f.add(inBody, name, "must have at most "+strconv.Itoa(most)+" characters", "string_too_long")
+// optional checks the length of a member in characters. It also refuses a zero byte, which PostgreSQL cannot store.
+func (f *fields) optional(name, value string, maxLength int) {
+	if utf8.RuneCountInString(value) > maxLength {
+		f.add(inBody, name, "must have at most "+strconv.Itoa(maxLength)+" characters", "string_too_long")
 	}
 	if strings.ContainsRune(value, 0) {
 		f.add(inBody, name, "must not contain a zero character", "string_pattern_mismatch")
@@ -209,11 +208,11 @@ const (
 	maxLimit     = 200
 )
 
-// maxName is the longest username or id.
+// maxName is the length of the longest username or id.
 const maxName = 64
 
-// plainName says whether s is 1..64 of [A-Za-z0-9._-], the alphabet of usernames and ids: it needs no escaping in a
-// path, whoever builds it.
+// plainName reports whether s is 1 to 64 of [A-Za-z0-9._-], the alphabet of usernames and ids. Such a name needs no
+// escaping in a path.
 func plainName(s string) bool {
 	if s == "" || len(s) > maxName {
 		return false

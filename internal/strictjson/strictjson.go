@@ -1,12 +1,12 @@
-// Package strictjson reads one JSON object (RFC 8259) whose text has one meaning only. Where encoding/json is lax, two
-// programs may read different things in the same text (RFC 8725, section 2.6). This package refuses
+// Package strictjson reads JSON objects (RFC 8259) that every program reads the same way. encoding/json is too lax for
+// that (RFC 8725, section 2.6). This package refuses
 //
-//   - a name that occurs twice in one object, at any level, however it is escaped;
-//   - text that is not UTF-8, and half of a surrogate pair, which is no character;
-//   - arrays and objects that are nested deeper than the caller allows;
-//   - anything but white space behind the object.
+//   - a name that occurs twice in one object, at any level, with or without escapes;
+//   - text that is not UTF-8, and half of a surrogate pair, which is not a character;
+//   - arrays and objects nested deeper than the caller allows;
+//   - anything but white space after the object.
 //
-// Names are compared exactly. The reader does not recurse: deep nesting costs a few bytes a level, and no stack.
+// Names are compared exactly. The reader does not recurse, so deep nesting cannot exhaust the stack.
 package strictjson
 
 import (
@@ -21,22 +21,22 @@ import (
 
 // The refusals of Object.
 var (
-	// ErrSyntax is for a text that is not JSON, not UTF-8, or nested too deep. It goes before the other two.
+	// ErrSyntax is for text that is not JSON, not UTF-8, or nested too deep. It wins over the other two.
 	ErrSyntax = errors.New("not strict JSON")
-	// ErrNotObject is for another JSON value than an object.
+	// ErrNotObject is for a JSON value that is not an object.
 	ErrNotObject = errors.New("not a JSON object")
 	// ErrDuplicate is for a name that occurs twice in one object.
 	ErrDuplicate = errors.New("a member occurs twice")
 )
 
-// Member is a name, its escapes resolved, and its value as the text writes it, without white space around it.
+// Member is a member of an object. Name has its escapes resolved. Value is JSON text without white space around it.
 type Member struct {
 	Name, Value string
 }
 
-// Object reads data as exactly one object and returns its members in order. maxDepth bounds how deep arrays and objects
-// may nest; the object itself is level 1. With ErrDuplicate come the members whose names stand before the second
-// occurrence, so that a caller can tell which of two problems is first in the text.
+// Object reads data as one object and returns its members in order. maxDepth is how deep arrays and objects may nest; the
+// object itself is level 1. With ErrDuplicate, Object returns the members up to the duplicate, the last perhaps without
+// its value. So a caller can tell whether another problem comes first.
 func Object(data []byte, maxDepth int) ([]Member, error) {
 	if !utf8.Valid(data) {
 		return nil, ErrSyntax
@@ -61,7 +61,8 @@ func Object(data []byte, maxDepth int) ([]Member, error) {
 	}
 }
 
-// String reads the value of a Member that must be a string. What it returns keeps nothing else of the text in memory.
+// String reads the value of a Member that must be a string. The result is a copy, so it does not keep the whole text in
+// memory.
 func String(value string) (text string, ok bool) {
 	s := scanner{text: value}
 	inside, ok := s.quoted()
@@ -86,32 +87,32 @@ func Strings(value string) (list []string, ok bool) {
 	return list, true
 }
 
-// scanner walks over one JSON text. Its methods leave pos behind what they read, and say whether it was there.
+// scanner reads one JSON text. Its methods move pos past what they read, and report whether it was there.
 type scanner struct {
 	text string
 	pos  int
 
-	open  []level  // the arrays and objects around pos
-	names []string // of the objects among them, the outermost first
+	open  []level  // the arrays and objects around pos, outermost first
+	names []string // the names read in them so far
 
-	members   []Member // of the outermost object, up to a duplicate
+	members   []Member // the result
 	start     int      // where the value of the last member begins
 	duplicate bool
 }
 
 // level is an open array or object.
 type level struct {
-	end   byte // what closes it
+	end   byte // the closing bracket
 	names int  // where its names begin in scanner.names
-	// set has the names of an object with many. A list is faster for a few; the set keeps a hostile object with thousands
-	// of names from costing the square of their number.
+	// set is for an object with many names. With a list, each name would be compared with all before it, and a hostile
+	// object has thousands.
 	set map[string]struct{}
 }
 
-// manyNames is how many names an object may have before they go into a set.
+// manyNames is the number of names for which a list is faster than a set.
 const manyNames = 16
 
-// value moves over one value. Each turn reads a scalar or opens an array or object, then closes what ends there.
+// value reads one value. Each round reads a scalar or a bracket that opens, then the brackets that close after it.
 func (s *scanner) value(maxDepth int) bool {
 	for {
 		switch c := s.peek(); c {
@@ -120,7 +121,7 @@ func (s *scanner) value(maxDepth int) bool {
 				return false
 			}
 			s.pos++
-			end := c + 2 // ASCII has '}' and ']' two places on
+			end := c + 2 // in ASCII, '}' and ']' come two places after '{' and '['
 			s.open = append(s.open, level{end: end, names: len(s.names)})
 			s.space()
 			if s.peek() != end {
@@ -143,7 +144,7 @@ func (s *scanner) value(maxDepth int) bool {
 	}
 }
 
-// next goes on from the end of a value to the next one, out of the arrays and objects that end here.
+// next moves from the end of a value to the next value, and leaves the arrays and objects that end in between.
 func (s *scanner) next() bool {
 	for len(s.open) > 0 {
 		top := s.open[len(s.open)-1]
@@ -164,7 +165,7 @@ func (s *scanner) next() bool {
 	return true
 }
 
-// name moves over a name and its colon.
+// name reads a name and its colon.
 func (s *scanner) name() bool {
 	inside, ok := s.quoted()
 	if !ok {
@@ -188,7 +189,7 @@ func (s *scanner) name() bool {
 	return true
 }
 
-// add says whether name is new in the innermost object.
+// add remembers a name of the innermost object. It reports whether the name is new.
 func (s *scanner) add(name string) bool {
 	top := &s.open[len(s.open)-1]
 	list := s.names[top.names:]
@@ -210,7 +211,7 @@ func (s *scanner) add(name string) bool {
 	return len(top.set) > before
 }
 
-// scalar moves over a value that begins with c and is no array or object.
+// scalar reads a value that begins with c and is neither array nor object.
 func (s *scanner) scalar(c byte) bool {
 	switch c {
 	case '"':
@@ -235,7 +236,7 @@ func (s *scanner) literal(want string) bool {
 	return true
 }
 
-// number moves over a number as RFC 8259, section 6 spells it.
+// number reads a number (RFC 8259, section 6). It does not limit the range.
 func (s *scanner) number() bool {
 	s.take('-')
 	if !s.take('0') && !s.digits() {
@@ -261,7 +262,7 @@ func (s *scanner) digits() bool {
 	return s.pos > start
 }
 
-// quoted moves over a string and returns what is between its quotes, escapes unresolved.
+// quoted reads a string and returns the text between its quotes, with its escapes.
 func (s *scanner) quoted() (inside string, ok bool) {
 	if !s.take('"') {
 		return "", false
@@ -284,7 +285,7 @@ func (s *scanner) quoted() (inside string, ok bool) {
 	return "", false
 }
 
-// unescape resolves the escapes of what quoted returned.
+// unescape resolves the escapes in a text from quoted.
 func unescape(inside string) string {
 	at := strings.IndexByte(inside, '\\')
 	if at < 0 {
@@ -343,7 +344,7 @@ func (s *scanner) hex4() (rune, bool) {
 	return rune(number), err == nil
 }
 
-// peek is the next byte, or 0 at the end: no value begins with a zero byte, and no string has a raw one.
+// peek returns the next byte, or 0 at the end. A zero byte is not valid anywhere in JSON.
 func (s *scanner) peek() byte {
 	if s.pos < len(s.text) {
 		return s.text[s.pos]
@@ -351,7 +352,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// take moves over c and says whether it was there.
+// take moves past c and reports whether it was there.
 func (s *scanner) take(c byte) bool {
 	if s.peek() != c {
 		return false
