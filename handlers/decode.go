@@ -167,20 +167,20 @@ func (f *fields) page(c *fiber.Ctx, list store.List) store.Page {
 	if err != nil {
 		f.add(inQuery, "cursor", "not a cursor of this list", "cursor_invalid")
 	}
-	return store.Page{Limit: f.limit(c), After: after}
+	return store.Page{Limit: f.pageSize(c), After: after}
 }
 
-// limit reads the limit of a list.
-func (f *fields) limit(c *fiber.Ctx) int {
+// pageSize reads the page size of a list; the query calls it limit.
+func (f *fields) pageSize(c *fiber.Ctx) int {
 	text := c.Query("limit")
 	if text == "" {
-		return defaultLimit
+		return defaultPageSize
 	}
-	limit, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || limit < 1 || limit > maxLimit {
-		f.add(inQuery, "limit", "must be a whole number from 1 to "+strconv.Itoa(maxLimit), "int_range")
+	size, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || size < 1 || size > maxPageSize {
+		f.add(inQuery, "limit", "must be a whole number from 1 to "+strconv.Itoa(maxPageSize), "int_range")
 	}
-	return int(limit)
+	return int(size)
 }
 
 // required checks a member that must not be empty, as optional does.
@@ -202,10 +202,10 @@ func (f *fields) optional(name, value string, maxLength int) {
 	}
 }
 
-// How many rows a list has.
+// How many rows a page of a list has.
 const (
-	defaultLimit = 50
-	maxLimit     = 200
+	defaultPageSize = 50
+	maxPageSize     = 200
 )
 
 // maxName is the length of the longest username or id.

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// detail is what a refusal of a body says, as callers read it.
+// detail returns the detail of a refusal, as callers read it.
 func detail(t *testing.T, err error) string {
 	t.Helper()
 	if err == nil {
@@ -132,7 +132,7 @@ func TestDecodeJSONNumbers(t *testing.T) {
 	}
 }
 
-func TestRegisterIsChecked(t *testing.T) {
+func TestRegisterAccountCheck(t *testing.T) {
 	good := RegisterAccount{Username: "alice"}
 	with := func(change func(*RegisterAccount)) RegisterAccount {
 		in := good
@@ -179,8 +179,8 @@ func TestRegisterIsChecked(t *testing.T) {
 	}
 }
 
-// FuzzDecodeJSON holds the decoder to encoding/json: what it accepts, that accepts too and reads alike, and no name of a
-// refusal comes from the body.
+// FuzzDecodeJSON compares the decoder with encoding/json: it must accept every body that the decoder accepts, and read the
+// same values. A refusal must name only members of the struct.
 func FuzzDecodeJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"username":"alice","email":"a@b"}`, `{"username":"a","username":"b"}`, `{"Username":"a"}`, `[]`, `null`, `{"email":{"a":[1]}}`,

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-func TestClaimsAreReadStrictly(t *testing.T) {
+func TestClaimsUnmarshal(t *testing.T) {
 	deep := func(n int) string { return `{"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }
 	many := func(last string) string {
 		var b strings.Builder
@@ -96,7 +96,7 @@ func TestClaimsAreReadStrictly(t *testing.T) {
 	}
 }
 
-func TestClaimsSayWhatThePayloadSaid(t *testing.T) {
+func TestClaimsValues(t *testing.T) {
 	var c token.Claims
 	payload := `{"apiKey":"k\u0065y","exp":1763900300.25,"iss":"i","sub":"s\n","jti":"\u00e9\ud83d\ude00","scope":"a b"}`
 	if err := json.Unmarshal([]byte(payload), &c); err != nil {
@@ -112,7 +112,7 @@ func TestClaimsSayWhatThePayloadSaid(t *testing.T) {
 	}
 }
 
-func TestAnAPIKeyThatSaysNothingIsMissing(t *testing.T) {
+func TestClaimsEmptyAPIKeyIsAbsent(t *testing.T) {
 	tests := []struct {
 		value   string
 		present bool
@@ -158,7 +158,7 @@ func TestAnAPIKeyThatSaysNothingIsMissing(t *testing.T) {
 	}
 }
 
-func TestARefusedPayloadLeavesNothingBehind(t *testing.T) {
+func TestClaimsKeepNothingOfARefusedPayload(t *testing.T) {
 	var c token.Claims
 	if err := c.UnmarshalJSON([]byte(`{"apiKey":"k","exp":1,"scope":"a","exp":"x"}`)); err == nil {
 		t.Fatal("accepted")
@@ -168,7 +168,7 @@ func TestARefusedPayloadLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// FuzzClaims holds the reader to encoding/json: it never accepts what that refuses, and where it accepts, both see the
+// FuzzClaims compares the reader with encoding/json: it must accept every payload that the reader accepts, and read the
 // same claims.
 func FuzzClaims(f *testing.F) {
 	for _, seed := range []string{

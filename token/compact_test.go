@@ -11,14 +11,14 @@ import (
 
 func b64(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
-// compact joins three segments, the first two of which are given in clear.
+// compact encodes a header and a payload, and joins them with a signature.
 func compact(header, payload string) string {
 	return b64(header) + "." + b64(payload) + "." + b64("any signature")
 }
 
 const hs256 = `{"alg":"HS256","typ":"JWT"}`
 
-// wantCode fails unless err has the code; "" stands for no error.
+// wantCode fails the test unless err has the code want, or is nil if wantErr is false.
 func wantCode(t *testing.T, err error, want fault.Code, wantErr bool) {
 	t.Helper()
 	if !wantErr {
@@ -94,8 +94,7 @@ func TestCheckCompact(t *testing.T) {
 	}
 }
 
-// FuzzCheckCompact holds every accepted token to what acceptance promises: Go's own decoder agrees that there is one
-// spelling only, and a changed character never leaves the same bytes behind.
+// FuzzCheckCompact checks with Go's strict decoder that no segment of an accepted token has a second spelling.
 func FuzzCheckCompact(f *testing.F) {
 	f.Add(compact(hs256, `{"exp":1}`))
 	f.Add(compact(`{"alg":"HS256","x":{"y":["\ud83d\ude00",1e5,-0.5,true,null]}}`, ` {}`))

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-func TestInspectReadsWithoutBelieving(t *testing.T) {
+func TestInspectVerifiesNothing(t *testing.T) {
 	seen := token.Inspect(b64(`{"alg":"HS512","kid":"E0123456789A","crit":[],"b64":false}`) + "." +
 		b64(`{"apiKey":"k","aud":["a","b"],"exp":30,"nbf":10,"iat":20}`) + "." + b64("no signature of anybody"))
 	audience, present := seen.Claims.Audience()
@@ -25,13 +25,13 @@ func TestInspectReadsWithoutBelieving(t *testing.T) {
 		}
 	}
 	if fault.CodeOf(seen.Claims.Validate()) != fault.Internal {
-		t.Error("what was only inspected is held against a policy")
+		t.Error("claims that were only inspected have a policy")
 	}
 
 	empty := token.Inspect(b64(`{}`) + "." + b64(`{}`) + "." + b64("s"))
 	_, present = empty.Claims.Audience()
 	if empty.Malformed != "" || empty.NamesKey || present || !empty.Claims.IssuedAt().IsZero() || !empty.Claims.NotBefore().IsZero() {
-		t.Errorf("a token that says nothing: %+v", empty)
+		t.Errorf("a token without members: %+v", empty)
 	}
 	odd := token.Inspect(b64(`{"alg":1,"kid":["x"]}`) + "." + b64(`{"aud":[]}`) + "." + b64("s"))
 	if audience, present := odd.Claims.Audience(); odd.Algorithm != "" || !odd.NamesKey || odd.KeyID != "" || !present || len(audience) != 0 {
@@ -39,7 +39,7 @@ func TestInspectReadsWithoutBelieving(t *testing.T) {
 	}
 }
 
-func TestInspectSaysWhereTheFormIsBroken(t *testing.T) {
+func TestInspectMalformed(t *testing.T) {
 	header, payload, signature := b64(`{"alg":"HS256"}`), b64(`{"exp":1}`), b64("signed")
 	join := func(parts ...string) string { return strings.Join(parts, ".") }
 	for _, tt := range []struct{ raw, want string }{
@@ -83,7 +83,7 @@ func TestInspectSaysWhereTheFormIsBroken(t *testing.T) {
 	}
 }
 
-// FuzzInspect holds what is said of the form against what is decided about it.
+// FuzzInspect checks that Inspect calls a token malformed if and only if the service refuses it as malformed.
 func FuzzInspect(f *testing.F) {
 	for _, payload := range []string{`{}`, `null`, ` {"exp":1}`, `{"exp":"1"}`, `{"a":1,"a":2}`, `[]`, ``, "{\"\xff\":1}"} {
 		f.Add(b64(`{"alg":"HS256"}`) + "." + b64(payload) + "." + b64("s"))

@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-// now is the time of every test; at is a number of seconds after it.
+// now is the time in every test. at returns a time some seconds later.
 var now = time.Unix(1_763_900_000, 0)
 
 func at(seconds int) int64 { return now.Unix() + int64(seconds) }
@@ -85,7 +85,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-func TestPolicyWithoutARequiredAudience(t *testing.T) {
+func TestPolicyOptionalAudience(t *testing.T) {
 	lax := rules()
 	lax.RequireAudience = false
 	payload := fmt.Sprintf(`{"exp":%d,"iat":%d`, at(300), at(0))
@@ -96,16 +96,16 @@ func TestPolicyWithoutARequiredAudience(t *testing.T) {
 	wantCode(t, judge(t, lax, payload+`,"aud":[]}`), fault.AudienceInvalid, true)
 }
 
-func TestClaimsWithoutAPolicyAreRefused(t *testing.T) {
+func TestClaimsWithoutPolicyAreRefused(t *testing.T) {
 	var c token.Claims
 	if err := c.Validate(); err == nil {
-		t.Error("claims that nobody judged were valid")
+		t.Error("claims without a policy are valid")
 	}
 }
 
-// TestThroughTheParser proves that the parser calls all of this: the getters tell its own validator nothing, and
-// Validate is found.
-func TestThroughTheParser(t *testing.T) {
+// TestParserCallsValidate shows that the parser of the library uses Claims as intended: its own validator finds nothing to
+// check, and it calls Validate.
+func TestParserCallsValidate(t *testing.T) {
 	secret := []byte("0123456789abcdef0123456789abcdef")
 	parse := func(raw string) error {
 		var c token.Claims
@@ -126,13 +126,13 @@ func TestThroughTheParser(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := token.CheckCompact(raw); err != nil {
-			t.Fatalf("our own token has no good form: %v", err)
+			t.Fatalf("CheckCompact refuses a token from Mint: %v", err)
 		}
 		return raw
 	}
 	grant := token.Grant{APIKey: "k", Audience: "latchkey-api", Now: now, TTL: time.Minute}
 	wantCode(t, parse(mint("HS256", secret, grant)), 0, false)
-	wantCode(t, parse(mint("HS512", secret, grant)), 0, false) // choosing the algorithm is the key's part
+	wantCode(t, parse(mint("HS512", secret, grant)), 0, false) // which algorithm a key allows is not checked here
 	wantCode(t, parse(mint("HS256", secret[1:], grant)), fault.SignatureInvalid, true)
 	wantCode(t, parse(compact(`{"alg":"none"}`, `{}`)), fault.KeyNotAcceptable, true)
 	wantCode(t, parse(compact(`{"alg":"HS1"}`, `{}`)), fault.KeyNotAcceptable, true)
