@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/latchkey-api/latchkey/configs"
+	"github.com/latchkey-api/latchkey/internal/listener"
 	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/keys/keystring"
 	"github.com/latchkey-api/latchkey/middleware"
@@ -49,7 +50,7 @@ type App struct {
 	fiber      *fiber.App
 	draining   atomic.Bool
 	// certificate is nil without TLS.
-	certificate *certificate
+	certificate *listener.Certificate
 }
 
 // New opens the store and builds everything on it. Its errors are sentences for the operator. The caller closes the App
@@ -57,7 +58,7 @@ type App struct {
 func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *App, err error) {
 	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
 	if config.TLSCertFile != "" {
-		if a.certificate, err = loadCertificate(config.TLSCertFile, config.TLSKeyFile, logger); err != nil {
+		if a.certificate, err = listener.LoadCertificate(config.TLSCertFile, config.TLSKeyFile, logger); err != nil {
 			return nil, err
 		}
 	}
@@ -190,7 +191,7 @@ func (a *App) Close() error {
 // ReadAgain reads the files again that may change while the service runs.
 func (a *App) ReadAgain() {
 	if a.certificate != nil {
-		a.certificate.readAgain()
+		a.certificate.ReadAgain()
 	}
 }
 
@@ -282,4 +283,13 @@ func texts(prefixes []netip.Prefix) []string {
 		list[i] = p.String()
 	}
 	return list
+}
+
+// maxConnections bounds the open connections; past it the engine answers 503 and closes.
+const maxConnections = 4096
+
+// concurrency leaves half of the descriptors this process may have to everything that is no connection: a listener that
+// runs out of them cannot even refuse.
+func concurrency() int {
+	return min(maxConnections, max(1, listener.Descriptors()/2))
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/latchkey-api/latchkey/configs"
+	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
 // testConfig is a development configuration on a store of its own.
@@ -162,17 +163,6 @@ func running(t *testing.T, a *App) (address string, stop func(), done <-chan err
 	return "", nil, nil
 }
 
-func dial(t *testing.T, address string) net.Conn {
-	t.Helper()
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	return conn
-}
-
 func TestAStopLetsWhatIsUnderWayEnd(t *testing.T) {
 	config := testConfig(t)
 	config.DrainDelay = 300 * time.Millisecond
@@ -180,23 +170,23 @@ func TestAStopLetsWhatIsUnderWayEnd(t *testing.T) {
 	address, stop, done := running(t, a)
 
 	// Half of a request is on its way when the stop comes, the rest follows after.
-	slow := dial(t, address)
+	slow := listenertest.Dial(t, address)
 	if _, err := io.WriteString(slow, "GET / HTTP/1.1\r\nHost: x\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	// A connection that was used before and is idle now must not hold the stop up.
-	idle := dial(t, address)
+	idle := listenertest.Dial(t, address)
 	answer := ask(t, idle, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
 	if answer.StatusCode != http.StatusOK || answer.Close {
 		t.Fatalf("before the stop: %d, close %v", answer.StatusCode, answer.Close)
 	}
 
 	stop()
-	for ask(t, dial(t, address), "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").StatusCode == http.StatusOK {
+	for ask(t, listenertest.Dial(t, address), "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").StatusCode == http.StatusOK {
 		// until the stop is seen; dial fails where the port closes before
 	}
 	for path, status := range map[string]int{"/livez": 200, "/readyz": 503} {
-		answer := ask(t, dial(t, address), "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		answer := ask(t, listenertest.Dial(t, address), "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
 		if answer.StatusCode != status || !answer.Close {
 			t.Errorf("%s while draining: %d, close %v", path, answer.StatusCode, answer.Close)
 		}
@@ -272,11 +262,11 @@ func TestWhoAsksNothingIsAnsweredNothing(t *testing.T) {
 	a := newApp(t, testConfig(t), &log)
 	a.fiber.Server().ReadTimeout = 10 * time.Millisecond
 	address, stop, done := running(t, a)
-	silent := dial(t, address)
+	silent := listenertest.Dial(t, address)
 	if got, err := io.ReadAll(silent); len(got) != 0 || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
-	half := dial(t, address)
+	half := listenertest.Dial(t, address)
 	if _, err := io.WriteString(half, "GET / HT"); err != nil {
 		t.Fatal(err)
 	}

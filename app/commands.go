@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	neturl "net/url"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
@@ -22,6 +20,7 @@ import (
 	"github.com/latchkey-api/latchkey/client"
 	"github.com/latchkey-api/latchkey/configs"
 	"github.com/latchkey-api/latchkey/handlers"
+	"github.com/latchkey-api/latchkey/internal/listener"
 	"github.com/latchkey-api/latchkey/store"
 	"github.com/latchkey-api/latchkey/token"
 )
@@ -249,11 +248,11 @@ func (h healthCmd) Run(r *command) error {
 			// This process asks itself, under an address that no certificate names.
 			transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
 		}
-		url = scheme + "://" + urlHost(c.Host, strconv.Itoa(c.Port)) + "/readyz"
+		url = scheme + "://" + listener.URLHost(c.Host, strconv.Itoa(c.Port)) + "/readyz"
 	}
 	request, err := http.NewRequestWithContext(r.ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return fmt.Errorf("--url: %w", bare(err))
+		return fmt.Errorf("--url: %w", listener.Reason(err))
 	}
 	response, err := client.Do(request)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -264,24 +263,13 @@ func (h healthCmd) Run(r *command) error {
 			"One that was started with --port=N is asked with health --port=N", url)
 	}
 	if err != nil {
-		return fmt.Errorf("%s cannot be asked: %w", url, bare(err))
+		return fmt.Errorf("%s cannot be asked: %w", url, listener.Reason(err))
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answered %s", url, response.Status)
 	}
 	_, err = fmt.Fprintln(r.stdout, "ready")
-	return err
-}
-
-// bare is the reason in an error of the network, without the call and the address around it, which a sentence names already.
-func bare(err error) error {
-	if around, ok := errors.AsType[*neturl.Error](err); ok {
-		err = around.Err
-	}
-	if around, ok := errors.AsType[*net.OpError](err); ok {
-		err = around.Err
-	}
 	return err
 }
 

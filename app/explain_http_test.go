@@ -20,6 +20,7 @@ import (
 	"github.com/latchkey-api/latchkey/configs"
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/handlers"
+	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/keys/keystring"
 	"github.com/latchkey-api/latchkey/middleware"
@@ -260,7 +261,7 @@ func call(t *testing.T, address, header string) (status int, answer answered) {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if strings.ContainsFunc(header, unicode.IsControl) && err != nil { // which no HTTP library sends
-		conn := dial(t, address)
+		conn := listenertest.Dial(t, address)
 		if _, err := io.WriteString(conn, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: "+header+"\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}

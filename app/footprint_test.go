@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
 // What a connection holds while nothing happens on it does not depend on what was asked on it before, whoever asked.
@@ -36,7 +38,7 @@ func TestAnIdleConnectionHoldsLittle(t *testing.T) {
 			address, stop, done := running(t, newApp(t, testConfig(t), io.Discard))
 			all := make([]net.Conn, connections)
 			for i := range all {
-				all[i] = dial(t, address)
+				all[i] = listenertest.Dial(t, address)
 				ask(t, all[i], guarded(""))
 			}
 			before := heldHeap()
@@ -69,7 +71,7 @@ func heldHeap() int64 {
 // A request is forgotten before its answer is written, but not that it was HEAD.
 func TestALargeHEADIsAnsweredWithoutABody(t *testing.T) {
 	address, _, _ := running(t, newApp(t, testConfig(t), io.Discard))
-	conn := dial(t, address)
+	conn := listenertest.Dial(t, address)
 	request := " / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("a", 10<<10) + "\r\n\r\n"
 	reader := bufio.NewReader(conn)
 	for _, method := range []string{"HEAD", "GET", "HEAD", "GET"} {

@@ -25,7 +25,7 @@ import (
 // descriptors from the API. With half of the descriptors for the API's connections, the store keeps its own.
 func opsConnections() int {
 	const most = 64
-	return min(most, max(1, descriptorLimit()/8))
+	return min(most, max(1, listener.Descriptors()/8))
 }
 
 // opsServer is the operations address: metrics, health, and profiles in development. It is plain net/http: nothing of a
@@ -40,7 +40,7 @@ func (a *App) serveOps(ctx context.Context) (*opsServer, error) {
 	if a.config.OpsAddr == "" {
 		return &opsServer{}, nil
 	}
-	inner, err := listen(ctx, "OPS_ADDR", a.config.OpsAddr, a.logger)
+	inner, err := listener.Listen(ctx, "OPS_ADDR", a.config.OpsAddr, a.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (a *App) serveOps(ctx context.Context) (*opsServer, error) {
 		}
 	}()
 	host, _, _ := net.SplitHostPort(a.config.OpsAddr)
-	return &opsServer{url: "http://" + reachable(host, inner.Addr()), server: server}, nil
+	return &opsServer{url: "http://" + listener.Reachable(host, inner.Addr()), server: server}, nil
 }
 
 func (o *opsServer) close() error {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/latchkey-api/latchkey/configs"
 	"github.com/latchkey-api/latchkey/internal/listener"
+	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
 func opsGet(a *App, method, path string) *httptest.ResponseRecorder {
@@ -95,7 +96,7 @@ func TestTheOperationsAddressReadsNoBody(t *testing.T) {
 		"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n",
 		"OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n",
 	} {
-		conn := dial(t, address)
+		conn := listenertest.Dial(t, address)
 		answer := ask(t, conn, head+strings.Repeat("x", 1000))
 		_, _ = io.Copy(io.Discard, answer.Body)
 		if answer.StatusCode != 200 && answer.StatusCode != 404 || !answer.Close {
@@ -171,12 +172,12 @@ func TestPagesAreMadeInTurn(t *testing.T) {
 // TestAnAnswerBeforeTheBodyIsSeen: the server ends what it sends before it closes, so that who is still sending a body reads
 // the answer, and is not reset.
 func TestAnAnswerBeforeTheBodyIsSeen(t *testing.T) {
-	inner, err := listen(t.Context(), "OPS_ADDR", "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	inner, err := listener.Listen(t.Context(), "OPS_ADDR", "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	places := listener.NewNewest(inner, 1)
-	client := dial(t, inner.Addr().String())
+	client := listenertest.Dial(t, inner.Addr().String())
 	server, err := places.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +202,7 @@ func TestAProbeGetsInWhateverOthersHold(t *testing.T) {
 		"idle after requests": "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			first := dial(t, address)
+			first := listenertest.Dial(t, address)
 			send := func(conn net.Conn) {
 				if _, err := io.WriteString(conn, begun); err != nil {
 					t.Fatal(err)
@@ -209,7 +210,7 @@ func TestAProbeGetsInWhateverOthersHold(t *testing.T) {
 			}
 			send(first)
 			for range 2 * opsConnections() {
-				send(dial(t, address))
+				send(listenertest.Dial(t, address))
 			}
 			// The first has no place any more: whatever it was told before, its connection ends.
 			if _, err := io.Copy(io.Discard, first); err != nil && !errors.Is(err, syscall.ECONNRESET) {
@@ -217,7 +218,7 @@ func TestAProbeGetsInWhateverOthersHold(t *testing.T) {
 			}
 			for range 3 {
 				began := time.Now()
-				if answer := ask(t, dial(t, address), "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"); answer.StatusCode != 200 {
+				if answer := ask(t, listenertest.Dial(t, address), "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"); answer.StatusCode != 200 {
 					t.Errorf("a probe: %d", answer.StatusCode)
 				}
 				if took := time.Since(began); took > readTimeout {
@@ -230,7 +231,7 @@ func TestAProbeGetsInWhateverOthersHold(t *testing.T) {
 
 // TestTheOperationsAddressEndsWhatTakesTooLong: nobody finishes a request in the time that one may take to be read.
 func TestTheOperationsAddressEndsWhatTakesTooLong(t *testing.T) {
-	conn := dial(t, opsRunning(t))
+	conn := listenertest.Dial(t, opsRunning(t))
 	if _, err := io.WriteString(conn, "GET /readyz HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
 		t.Fatal(err)
 	}

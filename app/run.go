@@ -8,6 +8,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/latchkey-api/latchkey/internal/listener"
 )
 
 // Run listens, serves until ctx ends, and drains. started is called once the service can be reached, with its URL. A
@@ -18,23 +20,23 @@ import (
 // most SHUTDOWN_TIMEOUT; the operations address answers to the end.
 func (a *App) Run(ctx context.Context, started func(url string)) error {
 	defer a.logMigrations() // where it does not come to the line with the addresses
-	public, err := listen(ctx, "HOST and PORT", net.JoinHostPort(a.config.Host, strconv.Itoa(a.config.Port)), a.logger)
+	public, err := listener.Listen(ctx, "HOST and PORT", net.JoinHostPort(a.config.Host, strconv.Itoa(a.config.Port)), a.logger)
 	if err != nil {
 		return stopped(ctx, err)
 	}
 	scheme, host := "http", a.config.Host
 	if a.certificate != nil {
-		settings := a.certificate.config()
-		public, scheme, host = tls.NewListener(public, settings), "https", certifiedHost(host, settings)
+		settings := a.certificate.Config()
+		public, scheme, host = tls.NewListener(public, settings), "https", listener.CertifiedHost(host, settings)
 	}
 	if len(a.config.CORSOrigins) > 0 {
-		public = originListener{public}
+		public = listener.NewOrigin(public)
 	}
 	ops, err := a.serveOps(ctx)
 	if err != nil {
 		return errors.Join(stopped(ctx, err), public.Close())
 	}
-	url := scheme + "://" + reachable(host, public.Addr())
+	url := scheme + "://" + listener.Reachable(host, public.Addr())
 	a.logger.Info("serving", "url", url, "ops_url", ops.url, "environment", string(a.config.AppEnv), "version", versionText())
 	a.logMigrations()
 	if a.config.OTLPEndpoint != "" {

@@ -6,117 +6,18 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
-
-// needsIgnoreNew ends a test on systems where a stop may reset who connects in the last moment.
-func needsIgnoreNew(t *testing.T) {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("NOT TESTED: only Linux can ignore new clients and keep those who are connected")
-	}
-}
-
-func TestAListenerEndsWhenNobodyWaits(t *testing.T) {
-	needsIgnoreNew(t)
-	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
-		t.Run(address, func(t *testing.T) {
-			l, err := listen(t.Context(), "HOST", address, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Skipf("NOT TESTED: %v", err)
-			}
-			dial(t, l.Addr().String())
-			if _, err := l.Accept(); err != nil {
-				t.Fatal(err)
-			}
-			const waiting = 20
-			for range waiting {
-				dial(t, l.Addr().String())
-			}
-			if err := l.Close(); err != nil {
-				t.Fatal(err)
-			}
-			late := net.Dialer{Timeout: 300 * time.Millisecond} // less than the second after which a client tries again
-			if conn, err := late.DialContext(t.Context(), "tcp", l.Addr().String()); err == nil {
-				_ = conn.Close()
-				t.Error("a client connected after the end had begun")
-			}
-			for i := range waiting {
-				if _, err := l.Accept(); err != nil {
-					t.Fatalf("%d of %d who were connected are accepted: %v", i, waiting, err)
-				}
-			}
-			if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("with nobody left: %v", err)
-			}
-			if _, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
-				t.Errorf("the port is still open: %v", err)
-			}
-		})
-	}
-}
-
-// TestAListenerWaitsForHandshakes closes a listener while Accept waits: a client may be connecting, so it waits on.
-func TestAListenerWaitsForHandshakes(t *testing.T) {
-	needsIgnoreNew(t)
-	l, err := listen(t.Context(), "HOST", "127.0.0.1:0", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted := make(chan error)
-	go func() {
-		var err error
-		for err == nil {
-			_, err = l.Accept()
-			accepted <- err
-		}
-	}()
-	dial(t, l.Addr().String())
-	if err := <-accepted; err != nil {
-		t.Fatal(err)
-	}
-	runtime.Gosched() // the next Accept begins to wait
-	began := time.Now()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-accepted; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("with nobody left: %v", err)
-	}
-	if took := time.Since(began); took < lastCall {
-		t.Errorf("ended after %s, want %s at least", took, lastCall)
-	}
-}
-
-func TestAListenerThatNobodyAcceptsFromEndsAtOnce(t *testing.T) {
-	l, err := listen(t.Context(), "HOST", "127.0.0.1:0", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if again, err := listen(t.Context(), "HOST", l.Addr().String(), slog.New(slog.DiscardHandler)); err != nil {
-		t.Error(err)
-	} else {
-		_ = again.Close()
-	}
-	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Error(err)
-	}
-}
 
 // clientsOf counts what became of the connections of clients who open one for each request, for as long as they can.
 type clientsOf struct {
@@ -174,9 +75,9 @@ func (c *clientsOf) ask(conn net.Conn) error {
 // TestAStopAnswersWhoIsConnected stops the service while clients go on connecting to it: whoever got a connection gets
 // an answer, and the others are refused.
 func TestAStopAnswersWhoIsConnected(t *testing.T) {
-	needsIgnoreNew(t)
+	listenertest.NeedsIgnoreNew(t)
 	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
-	writePair(t, certFile, keyFile, "latchkey.test", time.Now())
+	listenertest.WritePair(t, certFile, keyFile, "latchkey.test", time.Now())
 	for _, tt := range []struct {
 		name  string
 		stops int
@@ -219,7 +120,7 @@ func stopUnderLoad(t *testing.T, a *App, settings *tls.Config) *clientsOf {
 	case <-ctx.Done():
 		t.Error("the service did not come to answer clients")
 	}
-	silent := dial(t, clients.address) // says nothing until the port is closed
+	silent := listenertest.Dial(t, clients.address) // says nothing until the port is closed
 	stop()
 	for refused := false; !refused && ctx.Err() == nil; {
 		brief := net.Dialer{Timeout: 50 * time.Millisecond} // who is ignored would try again only in a second

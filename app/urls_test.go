@@ -7,12 +7,13 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
 // TestTheURLsInTheLogCanBeCalled calls what the first line of the log says, just as it stands there.
@@ -45,7 +46,7 @@ func TestTheURLsInTheLogCanBeCalled(t *testing.T) {
 			if tt.certifies != "" {
 				dir := t.TempDir()
 				config.TLSCertFile, config.TLSKeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-				writePair(t, config.TLSCertFile, config.TLSKeyFile, tt.certifies, time.Now())
+				listenertest.WritePair(t, config.TLSCertFile, config.TLSKeyFile, tt.certifies, time.Now())
 				text, _ := os.ReadFile(config.TLSCertFile)
 				roots := x509.NewCertPool()
 				roots.AppendCertsFromPEM(text)
@@ -104,17 +105,5 @@ func TestTheURLsInTheLogCanBeCalled(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-}
-
-func TestHowAURLNamesAHost(t *testing.T) {
-	for host, want := range map[string]string{
-		"": "127.0.0.1:80", "0.0.0.0": "127.0.0.1:80", "::": "[::1]:80", "::%eth0": "[::1]:80", "0:0:0:0:0:0:0:0": "[::1]:80",
-		"192.0.2.1": "192.0.2.1:80", "fe80::1%eth0": "[fe80::1%25eth0]:80", "2001:db8::1": "[2001:db8::1]:80", "api.example.org": "api.example.org:80",
-	} {
-		got := urlHost(host, "80")
-		if u, err := url.Parse("http://" + got + "/readyz"); got != want || err != nil || u.Port() != "80" {
-			t.Errorf("%q: %s, want %s: %v", host, got, want, err)
-		}
 	}
 }

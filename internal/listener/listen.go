@@ -1,4 +1,4 @@
-package app
+package listener
 
 import (
 	"context"
@@ -13,17 +13,8 @@ import (
 	"time"
 )
 
-// maxConnections bounds the open connections; past it the engine answers 503 and closes.
-const maxConnections = 4096
-
-// concurrency leaves half of the descriptors this process may have to everything that is no connection: a listener that
-// runs out of them cannot even refuse.
-func concurrency() int {
-	return min(maxConnections, max(1, descriptorLimit()/2))
-}
-
-// listen opens a TCP listener that survives a flood of connections. setting names the setting in the error.
-func listen(ctx context.Context, setting, address string, logger *slog.Logger) (net.Listener, error) {
+// Listen opens a TCP listener that survives a flood of connections. setting names the setting in the error.
+func Listen(ctx context.Context, setting, address string, logger *slog.Logger) (net.Listener, error) {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false) // ignoreNew would not reach the listener inside of one
 	inner, err := config.Listen(ctx, "tcp", address)
@@ -34,7 +25,7 @@ func listen(ctx context.Context, setting, address string, logger *slog.Logger) (
 		return nil, fmt.Errorf("%s: %s is no address of this machine", setting, address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w", setting, address, bare(err))
+		return nil, fmt.Errorf("%s: cannot listen on %s: %w", setting, address, Reason(err))
 	}
 	return &patientListener{Listener: inner, logger: logger, closed: make(chan struct{})}, nil
 }

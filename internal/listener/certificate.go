@@ -1,4 +1,4 @@
-package app
+package listener
 
 import (
 	"crypto/sha256"
@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// certificate is the TLS certificate in two files. It is read again when what they hold changes, so that renewing it needs
+// Certificate is the TLS certificate in two files. It is read again when what they hold changes, so that renewing it needs
 // no restart. The time of a file says nothing: a copy keeps it, and a mounted secret gets it from elsewhere.
-type certificate struct {
+type Certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
 	current           atomic.Pointer[tls.Certificate]
@@ -27,21 +27,22 @@ type certificate struct {
 // look is how often a handshake looks at the files, at most.
 const look = time.Second
 
-func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+// LoadCertificate reads the two files. Its error names the settings TLS_CERT_FILE and TLS_KEY_FILE.
+func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, logger: logger}
 	if _, err := c.load(true); err != nil {
 		return nil, fmt.Errorf("TLS_CERT_FILE, TLS_KEY_FILE: %w", err)
 	}
 	return c, nil
 }
 
-// config serves the certificate.
-func (c *certificate) config() *tls.Config {
+// Config serves the certificate.
+func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
 }
 
 // get is the certificate of a handshake. One handshake at a time looks at the files; the others do not wait for it.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c.mu.TryLock() {
 		if now := time.Now(); now.Sub(c.looked) >= look {
 			c.looked = now
@@ -52,15 +53,15 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.current.Load(), nil
 }
 
-// readAgain reads the files now, and says what came of it though nothing changed.
-func (c *certificate) readAgain() {
+// ReadAgain reads the files now, and says what came of it though nothing changed.
+func (c *Certificate) ReadAgain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reload(true)
 }
 
 // reload takes a new pair, and leaves the old one in place where it cannot be used, which it says once.
-func (c *certificate) reload(anyway bool) {
+func (c *Certificate) reload(anyway bool) {
 	switch changed, err := c.load(anyway); {
 	case err != nil && changed:
 		c.logger.Error("the new TLS certificate cannot be used; the old one stays", "error", err.Error())
@@ -71,7 +72,7 @@ func (c *certificate) reload(anyway bool) {
 
 // load reads the files, and takes what they hold if it is something else than before, or anyway. A file that cannot be
 // read holds nothing.
-func (c *certificate) load(anyway bool) (changed bool, err error) {
+func (c *Certificate) load(anyway bool) (changed bool, err error) {
 	var texts [2][]byte
 	var held [2][sha256.Size]byte
 	for i, file := range []string{c.certFile, c.keyFile} {

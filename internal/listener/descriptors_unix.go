@@ -1,14 +1,14 @@
 //go:build unix
 
-package app
+package listener
 
 import (
 	"math"
 	"syscall"
 )
 
-// descriptorLimit is how many files and connections this process may have open.
-func descriptorLimit() int {
+// Descriptors is how many files and connections this process may have open.
+func Descriptors() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return math.MaxInt

@@ -1,6 +1,6 @@
 //go:build unix
 
-package app
+package listener
 
 import (
 	"path/filepath"
@@ -18,7 +18,7 @@ func TestNoCertificateIsReadFromAPipe(t *testing.T) {
 	}
 	read := make(chan error, 1)
 	go func() {
-		_, err := loadCertificate(pipe, pipe, nil)
+		_, err := LoadCertificate(pipe, pipe, nil)
 		read <- err
 	}()
 	select {

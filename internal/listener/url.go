@@ -1,24 +1,26 @@
-package app
+package listener
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 )
 
-// reachable is an address under which a listener can be called from this machine, as URLs have it. host is the one it was
+// Reachable is an address under which a listener can be called from this machine, as URLs have it. host is the one it was
 // asked to listen on: of a listener on every address, the system tells only that.
-func reachable(host string, listening net.Addr) string {
+func Reachable(host string, listening net.Addr) string {
 	_, port, err := net.SplitHostPort(listening.String())
 	if err != nil {
 		return listening.String()
 	}
-	return urlHost(host, port)
+	return URLHost(host, port)
 }
 
-// urlHost is how a URL names the server that listens on host.
-func urlHost(host, port string) string {
+// URLHost is how a URL names the server that listens on host.
+func URLHost(host, port string) string {
 	// In a URL the sign of a zone is escaped (RFC 6874).
 	return net.JoinHostPort(strings.ReplaceAll(orLoopback(host), "%", "%25"), port)
 }
@@ -36,9 +38,9 @@ func orLoopback(host string) string {
 	}
 }
 
-// certifiedHost is host, or localhost where that leads here, too, and the certificate is for that name alone: whoever
+// CertifiedHost is host, or localhost where that leads here, too, and the certificate is for that name alone: whoever
 // trusts the certificate can then call the URL as it is printed.
-func certifiedHost(host string, settings *tls.Config) string {
+func CertifiedHost(host string, settings *tls.Config) string {
 	here := orLoopback(host)
 	address, err := netip.ParseAddr(here)
 	if err != nil || !address.IsLoopback() {
@@ -50,4 +52,16 @@ func certifiedHost(host string, settings *tls.Config) string {
 		return host
 	}
 	return "localhost"
+}
+
+// Reason is the cause in an error of the network, without the call and the address around it, for sentences that name
+// both.
+func Reason(err error) error {
+	if around, ok := errors.AsType[*url.Error](err); ok {
+		err = around.Err
+	}
+	if around, ok := errors.AsType[*net.OpError](err); ok {
+		err = around.Err
+	}
+	return err
 }

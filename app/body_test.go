@@ -10,56 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
-
-// twoWay is a connection of net.Pipe with an end for each direction, as TCP has it.
-type twoWay struct{ net.Conn }
-
-func (twoWay) CloseWrite() error { return nil }
-
-func TestClosingWaitsForWhoStillSends(t *testing.T) {
-	tests := []struct {
-		name   string
-		linger time.Duration
-		pause  time.Duration // between two pieces of what the client sends
-		piece  int
-		want   time.Duration // at which the connection is closed
-	}{
-		{"slowly, for ever", 30 * time.Second, 4 * time.Second, 1, 30 * time.Second},
-		{"not any more", 30 * time.Second, time.Hour, 0, lingerPause},
-		{"too slowly", 30 * time.Second, lingerPause + time.Second, 1, lingerPause},
-		{"as fast as can be", 30 * time.Second, 0, 1 << 20, 0},
-		{"for a short time", time.Second, 100 * time.Millisecond, 1, time.Second},
-		{"not asked to wait", 0, time.Second, 1, 0},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				client, server := net.Pipe()
-				conn := &lingeringConn{Conn: twoWay{server}}
-				conn.Linger(tt.linger)
-				ended := make(chan struct{})
-				go func() {
-					defer close(ended)
-					for err := error(nil); err == nil; time.Sleep(tt.pause) {
-						_, err = client.Write(make([]byte, tt.piece))
-					}
-				}()
-				began := time.Now()
-				if err := conn.Close(); err != nil {
-					t.Error(err)
-				}
-				if took := time.Since(began); took != tt.want {
-					t.Errorf("closed after %v, want %v", took, tt.want)
-				}
-				_ = client.Close()
-				<-ended
-			})
-		})
-	}
-}
 
 // TestASlowBodyIsRefused: a client that needs a while to send a body that is too large reads why it is refused.
 func TestASlowBodyIsRefused(t *testing.T) {
@@ -72,11 +26,11 @@ func TestASlowBodyIsRefused(t *testing.T) {
 				if secure {
 					dir := t.TempDir()
 					config.TLSCertFile, config.TLSKeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-					writePair(t, config.TLSCertFile, config.TLSKeyFile, "latchkey.example", time.Now())
+					listenertest.WritePair(t, config.TLSCertFile, config.TLSKeyFile, "latchkey.example", time.Now())
 				}
 				address, stop, done := running(t, newApp(t, config, io.Discard))
 				address = address[strings.LastIndexByte(address, '/')+1:]
-				conn := dial(t, address)
+				conn := listenertest.Dial(t, address)
 				if secure {
 					conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 				}

@@ -1,55 +1,21 @@
-package app
+package listener
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-)
 
-// writePair writes a new self-signed certificate with the given name.
-func writePair(t *testing.T, certFile, keyFile, name string, changed time.Time) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(changed.Unix()), DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(file, changed, changed); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
+	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
+)
 
 // servedBy has the certificate of dir and what it logs.
 type servedBy struct {
-	*certificate
+	*Certificate
 
 	t   *testing.T
 	log *bytes.Buffer
@@ -58,7 +24,7 @@ type servedBy struct {
 func serveFrom(t *testing.T, dir string) *servedBy {
 	t.Helper()
 	log := &bytes.Buffer{}
-	c, err := loadCertificate(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), slog.New(slog.NewTextHandler(log, nil)))
+	c, err := LoadCertificate(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,17 +57,17 @@ func (s *servedBy) logged(text string, times int) {
 func TestARenewedCertificateIsToldByItsContent(t *testing.T) {
 	dir, same := t.TempDir(), time.Now().Add(-time.Hour)
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	writePair(t, certFile, keyFile, "first", same)
+	listenertest.WritePair(t, certFile, keyFile, "first", same)
 	s := serveFrom(t, dir)
 	s.serves("first")
 	s.logged("TLS certificate", 0)
 
-	writePair(t, certFile, keyFile, "second", same)
+	listenertest.WritePair(t, certFile, keyFile, "second", same)
 	s.serves("second")
 	s.serves("second")
 	s.logged("was read again", 1)
 
-	writePair(t, certFile, keyFile, "older", same.Add(-time.Hour))
+	listenertest.WritePair(t, certFile, keyFile, "older", same.Add(-time.Hour))
 	s.serves("older")
 	if err := os.Chtimes(certFile, time.Now(), time.Now()); err != nil {
 		t.Fatal(err)
@@ -113,10 +79,10 @@ func TestARenewedCertificateIsToldByItsContent(t *testing.T) {
 func TestACertificateThatCannotBeUsedLeavesTheOld(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	if _, err := loadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "TLS_CERT_FILE") {
+	if _, err := LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "TLS_CERT_FILE") {
 		t.Errorf("files that are not there: %v", err)
 	}
-	writePair(t, certFile, keyFile, "first", time.Now())
+	listenertest.WritePair(t, certFile, keyFile, "first", time.Now())
 	s := serveFrom(t, dir)
 	for i, spoil := range []func() error{
 		func() error { return os.WriteFile(certFile, []byte("half a file"), 0o600) },
@@ -129,18 +95,18 @@ func TestACertificateThatCannotBeUsedLeavesTheOld(t *testing.T) {
 		s.serves("first")
 		s.logged("the old one stays", i+1)
 	}
-	s.readAgain() // who asks is told again
+	s.ReadAgain() // who asks is told again
 	s.logged("the old one stays", 3)
-	writePair(t, certFile, keyFile, "second", time.Now())
+	listenertest.WritePair(t, certFile, keyFile, "second", time.Now())
 	s.serves("second")
-	s.readAgain()
+	s.ReadAgain()
 	s.logged("was read again", 2)
 }
 
 // TestAHandshakeDoesNotWaitForFiles: they may lie on a file system that hangs.
 func TestAHandshakeDoesNotWaitForFiles(t *testing.T) {
 	dir := t.TempDir()
-	writePair(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), "first", time.Now())
+	listenertest.WritePair(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), "first", time.Now())
 	s := serveFrom(t, dir)
 	s.mu.Lock() // as another handshake that looks at the files
 	defer s.mu.Unlock()

@@ -1,4 +1,4 @@
-package app
+package listener
 
 import (
 	"bytes"
@@ -9,6 +9,9 @@ import (
 // originListener gives connections that note the Origin of each request, for the answer to one that the engine cannot
 // read: it drops the header, and without the Origin a browser would not show its page what was wrong.
 type originListener struct{ net.Listener }
+
+// NewOrigin is inner, whose connections note the Origin of each request: they have a method Origin() string.
+func NewOrigin(inner net.Listener) net.Listener { return originListener{inner} }
 
 func (l originListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
