@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
@@ -159,6 +160,15 @@ func (f *fields) boolean(c *fiber.Ctx, name string) bool {
 		f.add(inQuery, name, "must be true or false", "bool_parsing")
 		return false
 	}
+}
+
+// timestamp reads a time (RFC 3339).
+func (f *fields) timestamp(in, name, text string) time.Time {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		f.add(in, name, "must be a time such as 2027-01-31T12:00:00Z", "datetime_parsing")
+	}
+	return at
 }
 
 // page reads the cursor and the page size of a list.

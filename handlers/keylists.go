@@ -83,10 +83,7 @@ func (k *Keys) Audit(c *fiber.Ctx) error {
 	filter := store.AuditFilter{Key: c.Query("key")}
 	since := c.Query("since")
 	if since != "" {
-		var err error
-		if filter.Since, err = time.Parse(time.RFC3339, since); err != nil {
-			wrong.add(inQuery, "since", "must be a time such as 2027-01-31T12:00:00Z", "datetime_parsing")
-		}
+		filter.Since = wrong.timestamp(inQuery, "since", since)
 	}
 	page := wrong.page(c, store.ListAudit)
 	if err := wrong.err(); err != nil {

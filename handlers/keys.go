@@ -179,11 +179,10 @@ func (k *Keys) Create(c *fiber.Ctx) error {
 	}
 	request := keys.Request{Client: in.Client, Scopes: texts(in.Scopes), Kind: in.Kind, Rate: in.Rate, Burst: in.Burst}
 	if in.ExpiresAt != nil {
-		at, err := time.Parse(time.RFC3339, *in.ExpiresAt)
-		if err != nil {
-			var wrong fields
-			wrong.add(inBody, "expires_at", "must be a time such as 2027-01-31T12:00:00Z", "datetime_parsing")
-			return wrong.err()
+		var wrong fields
+		at := wrong.timestamp(inBody, "expires_at", *in.ExpiresAt)
+		if err := wrong.err(); err != nil {
+			return err
 		}
 		request.ExpiresAt = &at
 	}
