@@ -224,15 +224,6 @@ const maxName = 64
 // plainName reports whether s is 1 to 64 of [A-Za-z0-9._-], the alphabet of usernames and ids. Such a name needs no
 // escaping in a path.
 func plainName(s string) bool {
-	if s == "" || len(s) > maxName {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	return s != "" && len(s) <= maxName && strings.Trim(s, alphabet) == ""
 }
