@@ -92,7 +92,7 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 	if err := a.someoneCanAuthenticate(ctx); err != nil {
 		return nil, err
 	}
-	a.guard = middleware.NewGuard(a.keyring, policy(config), config.TokenCacheSize)
+	a.guard = middleware.NewGuard(a.keyring, token.NewPolicy(rules(config)), config.TokenCacheSize)
 	if config.DemoData {
 		// A full disk keeps nobody from starting.
 		if err := a.store.InsertDemo(ctx); err != nil && !a.store.DiskFull() {
@@ -259,13 +259,13 @@ func masterKey(s configs.Secret) []byte {
 	return key
 }
 
-func policy(config configs.Config) *token.Policy {
-	return token.NewPolicy(token.Rules{
+func rules(config configs.Config) token.Rules {
+	return token.Rules{
 		Audience:        config.JWTAudience,
 		RequireAudience: config.JWTRequireAudience,
 		Leeway:          config.JWTLeeway,
 		MaxLifetime:     config.JWTMaxLifetime,
-	})
+	}
 }
 
 // newLogger writes to w what the settings ask for.

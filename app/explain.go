@@ -12,8 +12,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-
 	"github.com/latchkey-api/latchkey/configs"
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/handlers"
@@ -52,14 +50,14 @@ func (e explainCmd) Run(r *command) error {
 	if err != nil {
 		return err
 	}
-	explained, err := explain(r.ctx, loaded.Config, header)
+	explained, err := explainHeader(r.ctx, loaded.Config, header)
 	if err != nil {
 		return err
 	}
 	if e.JSON {
 		err = r.printJSON(explained)
 	} else {
-		err = explained.print(r.stdout)
+		err = printExplanation(r.stdout, explained)
 	}
 	if err == nil && !explained.Accepted {
 		err = errRefused
@@ -80,48 +78,20 @@ func (e explainCmd) header(r *command, stdin *os.File) (string, error) {
 		var err error
 		// All of it, but no more than it takes to see that it is too long.
 		text, err = r.input("the token", func() (string, error) {
-			all, err := io.ReadAll(io.LimitReader(stdin, 2*middleware.ReadBufferSize))
+			all, err := io.ReadAll(io.LimitReader(stdin, MaxHeader))
 			return string(all), err
 		})
 		if err != nil {
 			return "", err
 		}
 	}
-	if name, value, found := strings.Cut(text, ":"); found && strings.EqualFold(strings.TrimSpace(name), fiber.HeaderAuthorization) {
+	if name, value, found := strings.Cut(text, ":"); found && strings.EqualFold(strings.TrimSpace(name), "Authorization") {
 		text = value
 	}
 	return strings.TrimSpace(text), nil
 }
 
-// explanation is what the command prints.
-type explanation struct {
-	Accepted bool    `json:"accepted"`
-	Checks   []check `json:"checks"`
-	// Status and Detail are the service's answer to a token that is refused, absent where it cannot be known here.
-	Status int    `json:"status,omitempty"`
-	Detail string `json:"detail,omitempty"`
-	Remedy string `json:"remedy,omitempty"`
-	// Caller is there for a token that is accepted.
-	Caller *explainedCaller `json:"caller,omitempty"`
-	Notes  []string         `json:"notes,omitempty"`
-}
-
-// check is one that was reached; the last one may have failed.
-type check struct {
-	Check   string `json:"check"`
-	OK      bool   `json:"ok"`
-	Finding string `json:"finding"`
-}
-
-// explainedCaller is who the service takes the caller for, and the limit of the key, 0 for none.
-type explainedCaller struct {
-	handlers.Caller
-
-	Rate  float64 `json:"rate,omitempty"`
-	Burst int     `json:"burst,omitempty"`
-}
-
-func (e *explanation) print(w io.Writer) error {
+func printExplanation(w io.Writer, e *Explanation) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range e.Checks {
 		result := "ok"
@@ -152,59 +122,37 @@ func (e *explanation) print(w io.Writer) error {
 	return table.Flush()
 }
 
-// explainer finds words for what the guard decides. It decides nothing itself.
-type explainer struct {
-	config  configs.Config
-	keyring *keys.Keyring
-	// store is there for a token that names a registered key, unless storeErr says why it is not.
-	store    *store.Store
-	storeErr error
-	// raw is the token, and said what it says of itself.
-	raw  string
-	said token.Inspection
-	now  time.Time
-	// record is the registered key that the token names, and successor what it was rotated to; nil without one.
-	record, successor *keys.Record
-}
-
-// explain asks a guard like that of the service about header, and finds words for its answer. The store is opened only
-// for a token that names a registered key; beyond what opening it does, nothing is written.
-func explain(ctx context.Context, config configs.Config, header string) (_ *explanation, err error) {
-	raw := header
-	if scheme, rest, found := strings.Cut(header, " "); found && strings.EqualFold(scheme, "Bearer") {
-		raw = strings.TrimLeft(rest, " ")
+// explainHeader explains header as the service with these settings sees it. It opens the store only for a token that
+// names a registered key, and only to read.
+func explainHeader(ctx context.Context, config configs.Config, header string) (_ *Explanation, err error) {
+	service := Service{
+		Rules:             rules(config),
+		Environment:       keyEnvironment(config.AppEnv),
+		APIKey:            config.APIKey.Reveal(),
+		HasPreviousSecret: !config.JWTSecretKeyPrevious.IsZero(),
 	}
-	x := &explainer{config: config, raw: raw, said: token.Inspect(raw), now: time.Now()}
-	if keystring.IsID(x.said.KeyID) {
+	for _, secret := range []configs.Secret{
+		config.APIKey, config.JWTSecretKey, config.JWTSecretKeyPrevious, config.MasterKey, config.MasterKeyPrevious,
+	} {
+		service.Secrets = append(service.Secrets, secret.Reveal())
+	}
+	var reading keys.Store = unopened{}
+	if RegisteredKey(header) != "" {
 		options := storeOptions(config)
 		options.Reading = true
-		x.store, x.storeErr = store.Open(ctx, options)
-		if x.store != nil {
-			defer func() { err = errors.Join(err, x.store.Close()) }()
-			x.record = x.read(ctx, x.said.KeyID)
-			if x.record != nil && x.record.RotatedTo != "" {
-				x.successor = x.read(ctx, x.record.RotatedTo)
-			}
+		opened, refused := store.Open(ctx, options)
+		if refused != nil {
+			service.StoreError, reading = refused, unopened{why: refused}
+		} else {
+			defer func() { err = errors.Join(err, opened.Close()) }()
+			service.ReadKey = func(id string) (keys.Record, error) { return opened.Key(ctx, id) }
+			reading = opened
 		}
 	}
-	var opened keys.Store = x.store
-	if x.store == nil {
-		opened = unopened{why: x.storeErr}
-	}
-	if x.keyring, err = newKeyring(config, opened, slog.New(slog.DiscardHandler), nil); err != nil {
+	if service.Keyring, err = newKeyring(config, reading, slog.New(slog.DiscardHandler), nil); err != nil {
 		return nil, err
 	}
-	principal, err := middleware.NewGuard(x.keyring, policy(config), 0).Judge(header)
-	return x.put(principal, err), nil
-}
-
-// read reads a key, nil where it cannot be read: the guard says why.
-func (x *explainer) read(ctx context.Context, id string) *keys.Record {
-	record, err := x.store.Key(ctx, id)
-	if err != nil {
-		return nil
-	}
-	return &record
+	return service.Explain(header), nil
 }
 
 // unopened stands for a store that could not be opened.
@@ -219,13 +167,115 @@ func (u unopened) KeysByID(context.Context, []string) ([]keys.Record, error) {
 	return nil, fault.Wrap(fault.Unavailable, u.why)
 }
 
+// MaxHeader is more than the service reads of a request's header: a longer token is refused for its length, whatever
+// follows.
+const MaxHeader = 2 * middleware.ReadBufferSize
+
+// Service is the service that is asked about: what it judges with, and what is explained from.
+type Service struct {
+	Keyring     *keys.Keyring
+	Rules       token.Rules
+	Environment keystring.Environment
+	// APIKey is the apiKey claim of the shared key; empty without a shared key.
+	APIKey string
+	// HasPreviousSecret is true while the shared key has two secrets.
+	HasPreviousSecret bool
+	// Secrets are not printed, even where a token contains them. Empty ones are ignored.
+	Secrets []string
+	// ReadKey reads a registered key. It may be nil for a token that names none, and when there is a StoreError.
+	ReadKey func(id string) (keys.Record, error)
+	// StoreError is the reason why the store cannot be read, nil when it can.
+	StoreError error
+}
+
+// RegisteredKey is the id of the registered key that the token in header names; empty when it names none. Only such a
+// token needs the store.
+func RegisteredKey(header string) string {
+	if said := token.Inspect(bare(header)); keystring.IsID(said.KeyID) {
+		return said.KeyID
+	}
+	return ""
+}
+
+// bare is the token in the value of an Authorization header.
+func bare(header string) string {
+	if scheme, rest, found := strings.Cut(header, " "); found && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimLeft(rest, " ")
+	}
+	return header
+}
+
+// Explain runs the guard of the service on header, and finds words for its answer. It writes nothing.
+func (s Service) Explain(header string) *Explanation {
+	raw := bare(header)
+	x := &explainer{Service: s, raw: raw, said: token.Inspect(raw), now: time.Now()}
+	if id := x.said.KeyID; keystring.IsID(id) && s.ReadKey != nil {
+		x.record = x.read(id)
+		if x.record != nil && x.record.RotatedTo != "" {
+			x.successor = x.read(x.record.RotatedTo)
+		}
+	}
+	return x.put(middleware.NewGuard(s.Keyring, token.NewPolicy(s.Rules), 0).Judge(header))
+}
+
+// Explanation is what the command prints.
+type Explanation struct {
+	Accepted bool    `json:"accepted"`
+	Checks   []Check `json:"checks"`
+	// Status and Detail are the service's answer to a token that is refused, absent where it cannot be known here.
+	Status int    `json:"status,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+	// Caller is there for a token that is accepted.
+	Caller *Caller  `json:"caller,omitempty"`
+	Notes  []string `json:"notes,omitempty"`
+}
+
+// Check is one that was reached; the last one may have failed.
+type Check struct {
+	Check   string `json:"check"`
+	OK      bool   `json:"ok"`
+	Finding string `json:"finding"`
+}
+
+// Caller is who the service takes the caller for, and the limit of the key, 0 for none.
+type Caller struct {
+	Key       string   `json:"key"`
+	Client    string   `json:"client"`
+	Scopes    []string `json:"scopes"`
+	ExpiresAt string   `json:"expires_at"`
+	Rate      float64  `json:"rate,omitempty"`
+	Burst     int      `json:"burst,omitempty"`
+}
+
+// explainer finds words for what the guard decides. It decides nothing itself.
+type explainer struct {
+	Service
+
+	// raw is the token, and said what it says of itself.
+	raw  string
+	said token.Inspection
+	now  time.Time
+	// record is the registered key that the token names, and successor what it was rotated to; nil without one.
+	record, successor *keys.Record
+}
+
+// read reads a key, nil where it cannot be read: the guard says why.
+func (x *explainer) read(id string) *keys.Record {
+	record, err := x.ReadKey(id)
+	if err != nil {
+		return nil
+	}
+	return &record
+}
+
 // put finds the words for a verdict.
-func (x *explainer) put(principal *keys.Principal, refused error) *explanation {
-	e := &explanation{Accepted: refused == nil}
+func (x *explainer) put(principal *keys.Principal, refused error) *Explanation {
+	e := &Explanation{Accepted: refused == nil}
 	code := fault.CodeOf(refused)
 	for _, s := range steps() {
 		if refused == nil || s.code != failing(code) {
-			e.Checks = append(e.Checks, check{s.name, true, s.passed(x)})
+			e.Checks = append(e.Checks, Check{s.name, true, s.passed(x)})
 			continue
 		}
 		found := x.trouble(refused)
@@ -236,15 +286,15 @@ func (x *explainer) put(principal *keys.Principal, refused error) *explanation {
 		if e.Remedy == "" {
 			e.Remedy = s.remedy
 		}
-		e.Checks = append(e.Checks, check{s.name, false, found.what})
-		if x.storeErr == nil || code != fault.Unavailable {
+		e.Checks = append(e.Checks, Check{s.name, false, found.what})
+		if x.StoreError == nil || code != fault.Unavailable {
 			e.Status, e.Detail = middleware.StatusOf(code), code.Text()
 		}
 		return e
 	}
-	e.Caller = &explainedCaller{Caller: handlers.Caller{
+	e.Caller = &Caller{
 		Key: principal.KeyID, Client: principal.Client, Scopes: principal.Scopes.Names(), ExpiresAt: timeText(principal.ExpiresAt),
-	}}
+	}
 	if x.record != nil {
 		e.Caller.Rate, e.Caller.Burst = x.record.Rate, x.record.Burst
 	}

@@ -112,9 +112,9 @@ func (x *explainer) trouble(err error) finding {
 		return finding{what: x.length()}
 	case code == fault.BadRequest:
 		return finding{what: "there is a line break or another control character in it, which no header can have"}
-	case x.storeErr != nil:
+	case x.StoreError != nil:
 		return finding{
-			"it names the registered key " + x.said.KeyID + ", and to check that, the store is needed: " + x.storeErr.Error(),
+			"it names the registered key " + x.said.KeyID + ", and to check that, the store is needed: " + x.StoreError.Error(),
 			"Run this where the service runs, with its settings: DATABASE_URL and APP_ENV say which store it has.",
 		}
 	}
@@ -134,9 +134,9 @@ func (x *explainer) trouble(err error) finding {
 // key is the key that the guard takes for the token.
 func (x *explainer) key() (*keys.Key, error) {
 	if x.said.NamesKey {
-		return x.keyring.Find(x.said.KeyID)
+		return x.Keyring.Find(x.said.KeyID)
 	}
-	return x.keyring.Shared()
+	return x.Keyring.Shared()
 }
 
 // keyName names the key of a token whose key was found.
@@ -158,7 +158,7 @@ func (x *explainer) expiry() string {
 	case at.After(x.now):
 		return "expires in " + span(at.Sub(x.now))
 	default:
-		return "expired " + x.ago(at) + ", within the leeway of " + span(x.config.JWTLeeway)
+		return "expired " + x.ago(at) + ", within the leeway of " + span(x.Rules.Leeway)
 	}
 }
 
@@ -167,7 +167,7 @@ func (x *explainer) begin() string {
 	if at := claims.IssuedAt(); !at.IsZero() && !at.After(x.now) {
 		return "made " + x.ago(at)
 	}
-	return fmt.Sprintf("neither iat nor nbf is more than %s ahead", span(x.config.JWTLeeway))
+	return fmt.Sprintf("neither iat nor nbf is more than %s ahead", span(x.Rules.Leeway))
 }
 
 func (x *explainer) audience() string {
@@ -185,7 +185,7 @@ func (x *explainer) audience() string {
 	case len(list) > maxNamed:
 		text += ", ..."
 	}
-	return text + ", this service is " + strconv.Quote(x.config.JWTAudience)
+	return text + ", this service is " + strconv.Quote(x.Rules.Audience)
 }
 
 func (x *explainer) lifetime() string {
@@ -194,7 +194,7 @@ func (x *explainer) lifetime() string {
 	if begin.IsZero() {
 		name, begin = "nbf", claims.NotBefore()
 	}
-	return fmt.Sprintf("exp is %s after %s, at most %s", span(claims.ExpiresAt().Sub(begin)), name, span(x.config.JWTMaxLifetime))
+	return fmt.Sprintf("exp is %s after %s, at most %s", span(claims.ExpiresAt().Sub(begin)), name, span(x.Rules.MaxLifetime))
 }
 
 // force names what is in force of a token that is accepted.
@@ -210,7 +210,7 @@ func (x *explainer) ago(at time.Time) string { return span(x.now.Sub(at)) + " ag
 
 // clock gives what was compared, so that a clock that is wrong is seen.
 func (x *explainer) clock(claim string, at time.Time) string {
-	return fmt.Sprintf(": %s is %s, the clock here is %s, the leeway %s", claim, timeText(at), timeText(x.now), span(x.config.JWTLeeway))
+	return fmt.Sprintf(": %s is %s, the clock here is %s, the leeway %s", claim, timeText(at), timeText(x.now), span(x.Rules.Leeway))
 }
 
 // span is a duration to one unit, the largest of which there are at least two.

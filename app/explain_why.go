@@ -8,7 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/latchkey-api/latchkey/configs"
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/keys/keystring"
@@ -22,10 +21,9 @@ const (
 
 // hide takes out of a text from a token what may not be printed, although the token says it.
 func (x *explainer) hide(text string) string {
-	c := x.config
-	for _, secret := range []configs.Secret{c.APIKey, c.JWTSecretKey, c.JWTSecretKeyPrevious, c.MasterKey, c.MasterKeyPrevious} {
-		if !secret.IsZero() {
-			text = strings.ReplaceAll(text, secret.Reveal(), secret.String())
+	for _, secret := range x.Secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "[redacted]")
 		}
 	}
 	return keystring.Redact(text, func(env keystring.Environment, id string) string {
@@ -46,11 +44,10 @@ func (x *explainer) quote(text string) string {
 }
 
 func (x *explainer) malformed() finding {
-	c := x.config
 	switch {
 	case keystring.In(x.raw):
 		return finding{"there is a key string in it", "Send a token that is made with the key, never the key itself: LATCHKEY_KEY=... latchkey token makes one. Whoever saw the key can use it: rotate it with --grace 0s."}
-	case !c.APIKey.IsZero() && x.raw == c.APIKey.Reveal():
+	case x.APIKey != "" && x.raw == x.APIKey:
 		return finding{"it is API_KEY itself", "Send a token that has API_KEY as its apiKey claim: latchkey token prints one."}
 	case strings.ContainsAny(x.raw, " \t"):
 		return finding{"there is a space in it", `Send the header "Authorization: Bearer <token>", with one token and no other scheme.`}
@@ -118,7 +115,7 @@ func (x *explainer) unacceptable() finding {
 func (x *explainer) forged() finding {
 	if !x.said.NamesKey {
 		what := "not made with this service's JWT_SECRET_KEY"
-		if !x.config.JWTSecretKeyPrevious.IsZero() {
+		if x.HasPreviousSecret {
 			what += ", nor with JWT_SECRET_KEY_PREVIOUS"
 		}
 		return finding{what, "Sign with JWT_SECRET_KEY just as it is written: not decoded, and without a line break at its end."}
@@ -155,7 +152,7 @@ func (x *explainer) expired() finding {
 }
 
 func (x *explainer) early() finding {
-	ahead := func(at time.Time) bool { return !at.IsZero() && at.Sub(x.now) > x.config.JWTLeeway }
+	ahead := func(at time.Time) bool { return !at.IsZero() && at.Sub(x.now) > x.Rules.Leeway }
 	claims := &x.said.Claims
 	if at := claims.IssuedAt(); ahead(at) {
 		return finding{
@@ -175,7 +172,7 @@ func (x *explainer) missing() finding {
 	case claims.IssuedAt().IsZero() && claims.NotBefore().IsZero():
 		return finding{what: "there is neither iat nor nbf"}
 	default:
-		return finding{"there is no aud", "Put this service's name into aud: " + strconv.Quote(x.config.JWTAudience) + "."}
+		return finding{"there is no aud", "Put this service's name into aud: " + strconv.Quote(x.Rules.Audience) + "."}
 	}
 }
 
@@ -206,7 +203,7 @@ func (x *explainer) incorrect() finding {
 		return finding{"key expired " + x.ago(r.ExpiresAt) + ", at " + timeText(r.ExpiresAt), "Use another key: latchkey keys create makes one."}
 	default:
 		return finding{
-			fmt.Sprintf("key made for %q, this service takes those for %q", r.Environment, keyEnvironment(x.config.AppEnv)),
+			fmt.Sprintf("key made for %q, this service takes those for %q", r.Environment, x.Environment),
 			"Use a key that was made in this environment; APP_ENV says which one it is.",
 		}
 	}
