@@ -29,9 +29,9 @@ func mayImport() map[string][]string {
 		// client and keys/keystring are for the command line.
 		"app": {
 			"configs", "handlers", "middleware", "store", "keys", "access", "token", "fault", "internal/listener",
-			"internal/logqueue", "client", "keys/keystring",
+			"internal/logqueue", "client", "keys/keystring", "explain",
 		},
-		"explain": {"middleware", "keys", "access", "token", "fault"},
+		"explain": {"middleware", "keys", "keys/keystring", "access", "token", "fault"},
 		// Siblings: neither imports the other.
 		"handlers":   {"store", "keys", "access", "fault", "internal/strictjson"},
 		"middleware": {"keys", "access", "token", "fault"},

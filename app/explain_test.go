@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -14,10 +13,9 @@ import (
 	"unicode"
 
 	"github.com/latchkey-api/latchkey/configs"
-	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/explain"
 	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/keys/keystring"
-	"github.com/latchkey-api/latchkey/middleware"
 )
 
 // pipe makes text the standard input of the test.
@@ -103,7 +101,7 @@ func TestExplainOfARefusal(t *testing.T) {
 		t.Errorf("exit code %d, said %q, printed\n%s", code, stderr, stdout)
 	}
 	code, stdout, _ = run(t, "explain", "--json", "--jwt-audience=another", good)
-	var got Explanation
+	var got explain.Explanation
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 1 || got.Accepted || got.Status != 401 || len(got.Checks) != 9 {
 		t.Errorf("exit code %d, %v\n%s", code, err, stdout)
 	}
@@ -148,7 +146,7 @@ func TestExplainOfAKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	explained := func(claims object) *Explanation {
+	explained := func(claims object) *explain.Explanation {
 		got, err := explainHeader(t.Context(), config, keySigner(text).token(t, nil, claims))
 		if err != nil {
 			t.Fatal(err)
@@ -242,39 +240,5 @@ func TestExplainPrintsNoSecret(t *testing.T) {
 	}
 	if outputs < 300 {
 		t.Errorf("only %d outputs were read", outputs)
-	}
-}
-
-func TestEveryRefusalHasAStepAndARemedy(t *testing.T) {
-	var want, got []fault.Code
-	for _, code := range fault.Codes() { // which are in the order of the checks
-		if middleware.StatusOf(code) == http.StatusUnauthorized {
-			want = append(want, code)
-		}
-	}
-	for _, s := range steps() {
-		got = append(got, s.code)
-		if !strings.HasSuffix(s.remedy, ".") || s.name == "" || s.passed == nil || s.failed == nil {
-			t.Errorf("%v has no remedy, or lacks something else: %+v", s.code, s)
-		}
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("the steps are\n%v\nand the refusals\n%v", got, want)
-	}
-	for _, code := range fault.Codes() {
-		if !slices.Contains(got, failing(code)) {
-			t.Errorf("%v shows at no step", code)
-		}
-	}
-}
-
-func TestSpan(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0 s", 40*time.Second + 600*time.Millisecond: "41 s", 119 * time.Second: "119 s", 2 * time.Minute: "2 min", 119 * time.Minute: "119 min",
-		2 * time.Hour: "2 h", 47 * time.Hour: "47 h", 48 * time.Hour: "2 d", 80 * time.Hour: "3 d", -5 * time.Second: "-5 s",
-	} {
-		if got := span(d); got != want {
-			t.Errorf("%s is %q, want %q", d, got, want)
-		}
 	}
 }
