@@ -1,12 +1,12 @@
 package integration
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // keyObject is a key as the service answers it.
@@ -129,14 +129,6 @@ func (tg *target) holder(scope string) (credential, bool) {
 	return credential{}, false
 }
 
-// needs is the scope that an operation needs, as its own refusal says it; "" for none.
-func (tg *target) needs(t *testing.T, op operation) string {
-	t.Helper()
-	c := op.mustRequest(t)
-	c.token = tg.secrets.scoped("")
-	return neededScope(tg.do(t, c))
-}
-
 // administer sends a request as the administrator. An empty body is none.
 func (tg *target) administer(t *testing.T, method, path, body string) answer {
 	t.Helper()
@@ -145,26 +137,6 @@ func (tg *target) administer(t *testing.T, method, path, body string) answer {
 		c.body, c.header = body, map[string]string{"Content-Type": "application/json"}
 	}
 	return tg.do(t, c)
-}
-
-// provided make what an operation's path names where its documented example need not exist: the value of the path's
-// parameter, for every operation whose path begins so.
-var provided = map[string]func(*testing.T, *target) string{
-	"/service/keys/{id}": func(t *testing.T, tg *target) string {
-		key, _ := tg.issue(t, request{})
-		return key.id
-	},
-}
-
-// request is a valid request for an operation that finds what it asks for.
-func (tg *target) request(t *testing.T, op operation) call {
-	t.Helper()
-	for path, provide := range provided {
-		if strings.HasPrefix(op.path, path) && tg.administered() {
-			op.path = path[:strings.IndexByte(path, '{')] + provide(t, tg) + op.path[len(path):]
-		}
-	}
-	return op.mustRequest(t)
 }
 
 // issuedKey is a key that was made now: as its holder has it, and as the service answers it.
@@ -232,34 +204,57 @@ func (tg *target) barred(t *testing.T, token string) {
 		`Bearer realm="latchkey", error="invalid_token", error_description="Incorrect API token"`)
 }
 
-// latchkey runs the program as an operator would, beside the service and with its settings, and demands that it succeeds.
-func (tg *target) latchkey(t *testing.T, args ...string) string {
+// retired are keys that were accepted once and are not any more, by what became of them. They are made once a target.
+func (tg *target) retired(t *testing.T) map[string]clientKey {
 	t.Helper()
-	stdout, stderr, code := tg.run(t, args...)
-	if code != 0 {
-		t.Fatalf("latchkey %s: exit code %d: %s", strings.Join(args, " "), code, stderr)
+	if tg.over != nil {
+		return tg.over
 	}
-	return stdout
+	tg.over = map[string]clientKey{}
+	// Long enough to be used once on a slow machine.
+	expires := time.Now().Add(2 * time.Second).Format(time.RFC3339Nano)
+	for _, kind := range tg.kinds() {
+		for state, body := range map[string]request{
+			"expired": {"expires_at": expires}, "revoked": {}, "disabled": {}, "rotated without grace": {},
+		} {
+			body["kind"] = kind
+			key, _ := tg.issue(t, body)
+			tg.passes(t, key)
+			tg.over[kind+" "+state] = key
+		}
+		tg.change(t, tg.over[kind+" revoked"], "revoke")
+		tg.change(t, tg.over[kind+" disabled"], "disable")
+		path := "/service/keys/" + tg.over[kind+" rotated without grace"].id + "/rotate"
+		tg.administer(t, http.MethodPost, path, `{"grace":"0s"}`).is(t, http.StatusCreated, "")
+	}
+	for name, key := range tg.over {
+		token := key.token()
+		eventually(t, startLimit, "a key is "+name, func() bool {
+			return tg.do(t, call{path: "/service/whoami", token: token}).status == http.StatusUnauthorized
+		})
+	}
+	return tg.over
 }
 
-// run is latchkey for callers that expect it to fail. What it prints of secrets is remembered.
-func (tg *target) run(t *testing.T, args ...string) (stdout, stderr string, code int) {
+// expects demands that the token is accepted, or refused with this decoding text.
+func (tg *target) expects(t *testing.T, token, text string) {
 	t.Helper()
-	stdout, stderr, code = tg.cli(t, args...)
-	for _, text := range keyString.FindAllString(stdout+" "+stderr, -1) {
-		tg.rememberKey(t, text)
+	a := tg.do(t, call{path: "/service/account/stevenm", token: token})
+	if text == "" {
+		a.is(t, http.StatusOK, "")
+		return
 	}
-	if keyString.MatchString(stderr) {
-		t.Errorf("latchkey %s: a key string on stderr", args[0])
-	}
-	return stdout, stderr, code
+	a.is(t, http.StatusUnauthorized, `{"detail":"`+decodingError+text+`"}`)
 }
 
-// latchkeyJSON runs the program and reads what it prints as JSON.
-func (tg *target) latchkeyJSON(t *testing.T, into any, args ...string) {
+// decodingError starts the text of a refusal of the token itself.
+const decodingError = "Error decoding token: "
+
+// everyKind runs a check for each kind of registered key.
+func (tg *target) everyKind(t *testing.T, check func(t *testing.T, tg *target, kind string)) {
 	t.Helper()
-	text := tg.latchkey(t, args...)
-	if err := json.Unmarshal([]byte(text), into); err != nil {
-		t.Fatalf("latchkey %s: not the JSON expected: %v", strings.Join(args, " "), err)
+	tg.needsAdmin(t)
+	for _, kind := range tg.kinds() {
+		t.Run(kind, func(t *testing.T) { check(t, tg, kind) })
 	}
 }

@@ -262,3 +262,19 @@ func (a answer) decode(t *testing.T, v any) {
 		t.Fatalf("%s: %d, the body is not the JSON expected: %v: %s", a.call, a.status, err, a.body)
 	}
 }
+
+// post is a call with a JSON body.
+func post(path, body string) call {
+	return call{
+		method: http.MethodPost, path: path, body: body,
+		header: map[string]string{"Content-Type": "application/json"},
+	}
+}
+
+// notStored demands the header that keeps answers of guarded routes out of caches.
+func notStored(t *testing.T, a answer) {
+	t.Helper()
+	if got := a.header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("%s: %d with Cache-Control %q, want no-store", a.call, a.status, got)
+	}
+}

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -72,13 +73,6 @@ func checkStops(t *testing.T, c *running) {
 	}
 }
 
-// mounted puts the named volume at /data.
-func mounted(name string, options *mount.VolumeOptions) func(*container.HostConfig) {
-	return func(hc *container.HostConfig) {
-		hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeVolume, Source: name, Target: "/data", VolumeOptions: options})
-	}
-}
-
 // checkVolume: an account outlives its container, on the same volume.
 func checkVolume(t *testing.T, image string) {
 	s, volume := freshSecrets(), "latchkey-"+freshName()
@@ -120,4 +114,23 @@ func checkForeignVolume(t *testing.T, image string) {
 	if strings.Contains(printed, s.apiKey) || strings.Contains(printed, s.secretKey) {
 		t.Errorf("a secret is printed: %s", printed)
 	}
+}
+
+// TestContainer builds the image and proves it as a container.
+func TestContainer(t *testing.T) {
+	if os.Getenv("LATCHKEY_URL") != "" {
+		t.Skip("LATCHKEY_URL is set: TestDeployment takes the place of the container")
+	}
+	engine := connectEngine(t)
+	image := containerImage(t, engine)
+
+	main := startContainer(t, image, nil)
+	t.Run("contract", main.keepsContract)
+	t.Run("becomes healthy", func(t *testing.T) { checkHealthy(t, main) })
+	t.Run("stops with exit code 0", func(t *testing.T) { checkStops(t, main) })
+	t.Run("image", func(t *testing.T) { checkImage(t, engine, image) })
+	t.Run("contract on PostgreSQL", func(t *testing.T) { checkContainerOnPostgres(t, image) })
+	t.Run("a restart keeps accounts", func(t *testing.T) { checkVolume(t, image) })
+	t.Run("backup and restore", func(t *testing.T) { checkRestoreInContainer(t, image) })
+	t.Run("a volume of another user", func(t *testing.T) { checkForeignVolume(t, image) })
 }

@@ -35,27 +35,6 @@ var designed = map[string]string{
 // designedScopes are what the design names of the closed set.
 var designedScopes = []string{"accounts:read", "accounts:write", "keys:admin", "storyspaces:read", "storyspaces:write"}
 
-// everyScope is the closed set, as the documentation of a new key has it.
-func (tg *target) everyScope(t *testing.T) []string {
-	t.Helper()
-	for _, op := range tg.openapi(t).operations {
-		if op.name() != "POST /service/keys" || op.RequestBody == nil {
-			continue
-		}
-		items := op.RequestBody.Content["application/json"].Schema.Properties["scopes"].Items
-		if items == nil {
-			break
-		}
-		var every []string
-		for _, name := range items.Enum {
-			every = append(every, fmt.Sprint(name))
-		}
-		return every
-	}
-	t.Fatal("the documentation of POST /service/keys does not list the scopes")
-	return nil
-}
-
 // checkDocumentation: /openapi.json says all that a caller's developer must know.
 func checkDocumentation(t *testing.T, tg *target) {
 	doc := tg.openapi(t)
@@ -112,9 +91,6 @@ func checkDocumentation(t *testing.T, tg *target) {
 		t.Error("304 with a body")
 	}
 }
-
-// plainPath leaves out what the two spellings of a path differ in.
-func plainPath(name string) string { return strings.TrimSuffix(name, "/") }
 
 // checkBearerScheme: there is a bearer scheme, and it says that a bare token is accepted, too.
 func checkBearerScheme(t *testing.T, doc document) {
@@ -200,23 +176,5 @@ func checkExample(t *testing.T, where string, m media) {
 	}
 	if err != nil {
 		t.Errorf("%s: %v", where, err)
-	}
-}
-
-// fitsDocumentation demands that the answer's status is documented for op and its body is as documented.
-func (a answer) fitsDocumentation(t *testing.T, op operation) {
-	t.Helper()
-	if !op.documents(a.status) {
-		t.Errorf("%s: answers %d, which is not documented: %s", op.name(), a.status, a.body)
-		return
-	}
-	m, ok := op.Responses[fmt.Sprint(a.status)].Content["application/json"]
-	if !ok {
-		return
-	}
-	var value any
-	a.decode(t, &value)
-	if err := m.Schema.check("body", value); err != nil {
-		t.Errorf("%s: %d is not as documented: %v: %s", op.name(), a.status, err, a.body)
 	}
 }

@@ -65,14 +65,6 @@ func acceptedTokens(tg *target, holder credential) map[string]string {
 	return tokens
 }
 
-// notStored demands the header that keeps answers of guarded routes out of caches.
-func notStored(t *testing.T, a answer) {
-	t.Helper()
-	if got := a.header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("%s: %d with Cache-Control %q, want no-store", a.call, a.status, got)
-	}
-}
-
 // checkScopes: a token narrowed to the needed scope passes, one narrowed to all others is told which one it lacks. The
 // shared key may not administrate keys, whatever its tokens claim.
 func checkScopes(t *testing.T, tg *target) {
@@ -127,11 +119,4 @@ func checkScopes(t *testing.T, tg *target) {
 			notStored(t, a)
 		}
 	}
-}
-
-// neededScope is the scope that a 403 names, or "".
-func neededScope(a answer) string {
-	_, rest, _ := strings.Cut(a.header.Get("WWW-Authenticate"), `scope="`)
-	scope, _, _ := strings.Cut(rest, `"`)
-	return scope
 }

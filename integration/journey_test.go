@@ -10,15 +10,6 @@ import (
 	"time"
 )
 
-// everyKind runs a check for each kind of registered key.
-func (tg *target) everyKind(t *testing.T, check func(t *testing.T, tg *target, kind string)) {
-	t.Helper()
-	tg.needsAdmin(t)
-	for _, kind := range tg.kinds() {
-		t.Run(kind, func(t *testing.T) { check(t, tg, kind) })
-	}
-}
-
 // checkJourney: a client's key from the day it is issued to the day an operator revokes it from another process.
 func checkJourney(t *testing.T, tg *target) {
 	tg.everyKind(t, func(t *testing.T, tg *target, kind string) {

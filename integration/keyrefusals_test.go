@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"math/big"
 	"net/http"
 	"slices"
@@ -31,15 +30,6 @@ func wrongKid(c credential) []refusal {
 		rows = append(rows, refusal{name: "kid " + kid, token: c.sign(c.headerWith(kid), good)})
 	}
 	return rows
-}
-
-// unknownID has the form of an id, and is none.
-func unknownID(kind string) string {
-	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(62), big.NewInt(11), nil))
-	if err != nil {
-		panic(err) // never happens, says crypto/rand
-	}
-	return kind + base62(n, 11)
 }
 
 // registeredRefusals are the rows that only registered keys have. Each is of a token that key, or somebody who knows what
@@ -133,38 +123,6 @@ func hs256Refusals(t *testing.T, tg *target, key clientKey) []refusal {
 	return append(rows, all(decodingError+"signature verification failed", wrong)...)
 }
 
-// retired are keys that were accepted once and are not any more, by what became of them. They are made once a target.
-func (tg *target) retired(t *testing.T) map[string]clientKey {
-	t.Helper()
-	if tg.over != nil {
-		return tg.over
-	}
-	tg.over = map[string]clientKey{}
-	// Long enough to be used once on a slow machine.
-	expires := time.Now().Add(2 * time.Second).Format(time.RFC3339Nano)
-	for _, kind := range tg.kinds() {
-		for state, body := range map[string]request{
-			"expired": {"expires_at": expires}, "revoked": {}, "disabled": {}, "rotated without grace": {},
-		} {
-			body["kind"] = kind
-			key, _ := tg.issue(t, body)
-			tg.passes(t, key)
-			tg.over[kind+" "+state] = key
-		}
-		tg.change(t, tg.over[kind+" revoked"], "revoke")
-		tg.change(t, tg.over[kind+" disabled"], "disable")
-		path := "/service/keys/" + tg.over[kind+" rotated without grace"].id + "/rotate"
-		tg.administer(t, http.MethodPost, path, `{"grace":"0s"}`).is(t, http.StatusCreated, "")
-	}
-	for name, key := range tg.over {
-		token := key.token()
-		eventually(t, startLimit, "a key is "+name, func() bool {
-			return tg.do(t, call{path: "/service/whoami", token: token}).status == http.StatusUnauthorized
-		})
-	}
-	return tg.over
-}
-
 // retiredRefusals: that a key is not in force any more is told behind a good signature only, and after everything else.
 func retiredRefusals(retired map[string]clientKey) []refusal {
 	rows, now := []refusal{}, time.Now().Unix()
@@ -209,20 +167,4 @@ func checkOtherKeys(t *testing.T, tg *target) {
 	tg.expects(t, signed(h.header, h.good().json(), tg.secrets.secretKey), signature)
 	tg.expects(t, signed(e.headerWith(`"`+h.id+`"`), h.good().json(), tg.secrets.secretKey), unacceptable)
 	tg.expects(t, signed(h.headerWith(`"`+e.id+`"`), e.good().json(), tg.secrets.secretKey), unacceptable)
-}
-
-// kid is the id that the credential's header names, "" for none.
-func (c credential) kid() string {
-	var header struct {
-		Kid string `json:"kid"`
-	}
-	if err := json.Unmarshal([]byte(c.header), &header); err != nil {
-		panic(err) // the headers here are JSON
-	}
-	return header.Kid
-}
-
-// headerWith is the credential's header with another kid, given as JSON.
-func (c credential) headerWith(kid string) string {
-	return "{" + algorithm.FindString(c.header) + `,"kid":` + kid + `,"typ":"JWT"}`
 }

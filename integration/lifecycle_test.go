@@ -111,14 +111,6 @@ func checkSignals(t *testing.T, bin string) {
 	}
 }
 
-// needSignals ends a test on systems that cannot ask a program to end.
-func needSignals(t *testing.T) {
-	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("NOT TESTED: Windows has no SIGTERM")
-	}
-}
-
 // checkDrain: between the signal and the end, load balancers see that they should go elsewhere, and nobody is cut off.
 func checkDrain(t *testing.T, bin string) {
 	needSignals(t)

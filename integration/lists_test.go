@@ -1,15 +1,11 @@
 package integration
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
 )
-
-var nextLink = regexp.MustCompile(`^<([^>]+)>; rel="next"$`)
 
 // checkLists: a list comes in pages that together are the whole, in one order, and takes no nonsense.
 func checkLists(t *testing.T, tg *target) {
@@ -55,26 +51,4 @@ func checkLists(t *testing.T, tg *target) {
 	for _, wrong := range []string{"x", "1", "-1", "%00", "'--", cursor + "x", cursor[1:], "AAAA", "e30", strings.Repeat("a", 3000)} {
 		tg.do(t, call{path: path + "&cursor=" + wrong, token: tg.secrets.token()}).invalid(t, "query cursor")
 	}
-}
-
-// following is the path of the next page, or "" on the last.
-func following(t *testing.T, tg *target, a answer) string {
-	t.Helper()
-	link := a.header.Get("Link")
-	if link == "" {
-		return ""
-	}
-	found := nextLink.FindStringSubmatch(link)
-	if found == nil {
-		t.Fatalf("%s: Link %q", a.call, link)
-	}
-	return strings.TrimPrefix(found[1], tg.url)
-}
-
-// listed is the list that the answer is.
-func listed(t *testing.T, a answer) []json.RawMessage {
-	t.Helper()
-	var items []json.RawMessage
-	a.decode(t, &items)
-	return items
 }

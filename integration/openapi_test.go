@@ -271,3 +271,103 @@ func (op operation) mustRequest(t *testing.T) call {
 	}
 	return c
 }
+
+// needs is the scope that an operation needs, as its own refusal says it; "" for none.
+func (tg *target) needs(t *testing.T, op operation) string {
+	t.Helper()
+	c := op.mustRequest(t)
+	c.token = tg.secrets.scoped("")
+	return neededScope(tg.do(t, c))
+}
+
+// provided make what an operation's path names where its documented example need not exist: the value of the path's
+// parameter, for every operation whose path begins so.
+var provided = map[string]func(*testing.T, *target) string{
+	"/service/keys/{id}": func(t *testing.T, tg *target) string {
+		key, _ := tg.issue(t, request{})
+		return key.id
+	},
+}
+
+// request is a valid request for an operation that finds what it asks for.
+func (tg *target) request(t *testing.T, op operation) call {
+	t.Helper()
+	for path, provide := range provided {
+		if strings.HasPrefix(op.path, path) && tg.administered() {
+			op.path = path[:strings.IndexByte(path, '{')] + provide(t, tg) + op.path[len(path):]
+		}
+	}
+	return op.mustRequest(t)
+}
+
+// everyScope is the closed set, as the documentation of a new key has it.
+func (tg *target) everyScope(t *testing.T) []string {
+	t.Helper()
+	for _, op := range tg.openapi(t).operations {
+		if op.name() != "POST /service/keys" || op.RequestBody == nil {
+			continue
+		}
+		items := op.RequestBody.Content["application/json"].Schema.Properties["scopes"].Items
+		if items == nil {
+			break
+		}
+		var every []string
+		for _, name := range items.Enum {
+			every = append(every, fmt.Sprint(name))
+		}
+		return every
+	}
+	t.Fatal("the documentation of POST /service/keys does not list the scopes")
+	return nil
+}
+
+// plainPath leaves out what the two spellings of a path differ in.
+func plainPath(name string) string { return strings.TrimSuffix(name, "/") }
+
+// fitsDocumentation demands that the answer's status is documented for op and its body is as documented.
+func (a answer) fitsDocumentation(t *testing.T, op operation) {
+	t.Helper()
+	if !op.documents(a.status) {
+		t.Errorf("%s: answers %d, which is not documented: %s", op.name(), a.status, a.body)
+		return
+	}
+	m, ok := op.Responses[fmt.Sprint(a.status)].Content["application/json"]
+	if !ok {
+		return
+	}
+	var value any
+	a.decode(t, &value)
+	if err := m.Schema.check("body", value); err != nil {
+		t.Errorf("%s: %d is not as documented: %v: %s", op.name(), a.status, err, a.body)
+	}
+}
+
+// methods are the methods that the documentation gives a concrete path, through all its templates, sorted.
+func (d document) methods(path string) []string {
+	methods := []string{}
+	for _, op := range d.operations {
+		if matches(op.path, path) && !slices.Contains(methods, op.method) {
+			methods = append(methods, op.method)
+			if op.method == http.MethodGet {
+				methods = append(methods, http.MethodHead)
+			}
+		}
+	}
+	slices.Sort(methods)
+	return methods
+}
+
+// matches says whether path is of the template's form; a trailing slash changes nothing.
+func matches(template, path string) bool {
+	want, got := strings.Split(plainPath(template), "/"), strings.Split(plainPath(path), "/")
+	return slices.EqualFunc(want, got, func(w, g string) bool {
+		return w == g || strings.HasPrefix(w, "{") && g != ""
+	})
+}
+
+// neededScope is the scope that a 403 names, or "".
+func neededScope(a answer) string {
+	_, rest, _ := strings.Cut(a.header.Get("WWW-Authenticate"), `scope="`)
+	scope, _, _ := strings.Cut(rest, `"`)
+	return scope
+}

@@ -2,49 +2,12 @@ package integration
 
 import (
 	"encoding/json"
-	"io"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
-
-// accessLine is the part of a log line that tells of a request.
-type accessLine map[string]any
-
-// accessLines are the lines of the log that have the request id.
-func accessLines(log, id string) []accessLine {
-	found := []accessLine{}
-	for line := range strings.Lines(log) {
-		var fields accessLine
-		if strings.Contains(line, id) && json.Unmarshal([]byte(line), &fields) == nil {
-			found = append(found, fields)
-		}
-	}
-	return found
-}
-
-// has says whether one of the line's values, at any depth, prints as want.
-func (l accessLine) has(want string) bool { return holds(map[string]any(l), want) }
-
-func holds(value any, want string) bool {
-	switch value := value.(type) {
-	case string:
-		return value == want
-	case float64:
-		return strconv.FormatFloat(value, 'f', -1, 64) == want
-	case map[string]any:
-		for _, member := range value {
-			if holds(member, want) {
-				return true
-			}
-		}
-	}
-	return false
-}
 
 // checkAccessLog: one line a request, in JSON, with what an operator asks for.
 func checkAccessLog(t *testing.T, tg *target) {
@@ -140,43 +103,6 @@ func checkFilesKeepSecrets(t *testing.T, tg *target) {
 			t.Errorf("%s has %q at byte %d", name, secret, at)
 		}
 	}
-}
-
-// sample is one line of the Prometheus text format.
-var sample = regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\S+)`)
-
-// opsPage reads a page of the operations port, which answers in its own way: none of the checks of do hold there.
-func (tg *target) opsPage(t *testing.T, path string) string {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tg.opsURL+path, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := httpClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s on the operations port: %d %s, %v", path, resp.StatusCode, text, err)
-	}
-	return string(text)
-}
-
-// sum adds up the samples whose name ends in suffix and whose labels hold all the given texts.
-func sum(metrics, suffix string, labels ...string) float64 {
-	total := 0.0
-	for _, found := range sample.FindAllStringSubmatch(metrics, -1) {
-		fits := strings.HasSuffix(found[1], suffix)
-		for _, label := range labels {
-			fits = fits && strings.Contains(found[2], label)
-		}
-		if value, err := strconv.ParseFloat(found[3], 64); fits && err == nil {
-			total += value
-		}
-	}
-	return total
 }
 
 // checkMetrics: an operator sees requests, durations and refusals on the operations port, a caller does not, and no text

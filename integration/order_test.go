@@ -91,14 +91,6 @@ func checkResourceOrder(t *testing.T, tg *target) {
 	}
 }
 
-// post is a call with a JSON body.
-func post(path, body string) call {
-	return call{
-		method: http.MethodPost, path: path, body: body,
-		header: map[string]string{"Content-Type": "application/json"},
-	}
-}
-
 // checkGuardOrder: a token that fails several checks is told the first of them. Each row is wrong in the way its text
 // says and in the way of the row after it, so that the rows together fix the whole order.
 func checkGuardOrder(t *testing.T, tg *target) {

@@ -3,16 +3,12 @@ package integration
 import (
 	"crypto/sha512"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
-
-// decodingError starts the text of a refusal of the token itself.
-const decodingError = "Error decoding token: "
 
 // refusal is one row: the Authorization lines of a request, and the 401 text they get.
 type refusal struct {
@@ -230,9 +226,6 @@ func wrongHeader(c credential) []refusal {
 	}
 	return rows
 }
-
-// algorithm finds the member alg in the text of a header.
-var algorithm = regexp.MustCompile(`"alg":"[^"]*"`)
 
 func wrongSignature(c credential) []refusal {
 	part := strings.Split(c.token(), ".")

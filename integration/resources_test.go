@@ -21,14 +21,6 @@ func checkOpenRoutes(t *testing.T, tg *target) {
 	}
 }
 
-// whoami is the answer of /service/whoami.
-type whoami struct {
-	Key       string   `json:"key"`
-	Client    string   `json:"client"`
-	Scopes    []string `json:"scopes"`
-	ExpiresAt string   `json:"expires_at"`
-}
-
 // checkWhoami: a caller sees as whom it is known, until when, and what its token may do after narrowing.
 func checkWhoami(t *testing.T, tg *target) {
 	every := tg.everyScope(t)
@@ -60,16 +52,6 @@ func checkWhoami(t *testing.T, tg *target) {
 			t.Errorf("%s: scopes %s, want %q", tt.name, a.body, tt.scopes)
 		}
 	}
-}
-
-// account is an account as the service answers it.
-type account struct {
-	ID        string `json:"id"`
-	Username  string `json:"username"`
-	Email     string `json:"email,omitempty"`
-	FirstName string `json:"first_name,omitempty"`
-	LastName  string `json:"last_name,omitempty"`
-	AvatarURL string `json:"avatar_url,omitempty"`
 }
 
 // checkAccounts: the demo rows, and an account from registering to being found in each way there is.
@@ -118,46 +100,6 @@ func checkAccounts(t *testing.T, tg *target) {
 		}
 	}
 	tg.do(t, call{path: "/service/account/" + other, token: tg.secrets.token()}).says(t, http.StatusNotFound)
-}
-
-// register registers an account and follows its Location to the same account.
-func register(t *testing.T, tg *target, want account) account {
-	t.Helper()
-	members := map[string]string{}
-	remarshal(t, want, &members)
-	if want.ID == "" {
-		delete(members, "id")
-	}
-	body, err := json.Marshal(members)
-	if err != nil {
-		t.Fatal(err)
-	}
-	created := create(t, tg, "/service/account/register", string(body))
-	var got account
-	created.decode(t, &got)
-	byID := tg.do(t, call{path: "/service/account/?account_id=" + got.ID, token: tg.secrets.token()})
-	byID.is(t, http.StatusOK, created.body)
-	byName := tg.do(t, call{path: "/service/account/" + got.Username, token: tg.secrets.token()})
-	byName.is(t, http.StatusOK, created.body)
-	return got
-}
-
-// create posts body, expects 201, and that Location leads to the same thing.
-func create(t *testing.T, tg *target, path, body string) answer {
-	t.Helper()
-	c := post(path, body)
-	c.token = tg.secrets.token()
-	created := tg.do(t, c)
-	if created.status != http.StatusCreated {
-		t.Fatalf("%s %s: %d %s, want 201", created.call, body, created.status, created.body)
-	}
-	created.isJSON(t)
-	location, found := strings.CutPrefix(created.header.Get("Location"), tg.url)
-	if !found && !strings.HasPrefix(location, "/") {
-		t.Fatalf("%s: Location %q", created.call, location)
-	}
-	tg.do(t, call{path: location, token: tg.secrets.token()}).is(t, http.StatusOK, strings.TrimSpace(created.body))
-	return created
 }
 
 // storyspace is a storyspace as the service answers it.

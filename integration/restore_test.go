@@ -138,14 +138,6 @@ func checkRestore(t *testing.T, bin string) {
 	}
 }
 
-func kill(t *testing.T, p *process) {
-	t.Helper()
-	if err := p.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	p.wait(t)
-}
-
 // checkRestoreInContainer does what docs/operators.md says, in a shell, to a container that was killed.
 func checkRestoreInContainer(t *testing.T, image string) {
 	for _, tool := range []string{"sh", "docker"} {

@@ -56,29 +56,6 @@ func checkMethods(t *testing.T, tg *target) {
 	}
 }
 
-// methods are the methods that the documentation gives a concrete path, through all its templates, sorted.
-func (d document) methods(path string) []string {
-	methods := []string{}
-	for _, op := range d.operations {
-		if matches(op.path, path) && !slices.Contains(methods, op.method) {
-			methods = append(methods, op.method)
-			if op.method == http.MethodGet {
-				methods = append(methods, http.MethodHead)
-			}
-		}
-	}
-	slices.Sort(methods)
-	return methods
-}
-
-// matches says whether path is of the template's form; a trailing slash changes nothing.
-func matches(template, path string) bool {
-	want, got := strings.Split(plainPath(template), "/"), strings.Split(plainPath(path), "/")
-	return slices.EqualFunc(want, got, func(w, g string) bool {
-		return w == g || strings.HasPrefix(w, "{") && g != ""
-	})
-}
-
 // checkSlashes: a path answers with and without the slash at its end, and never by a redirect.
 func checkSlashes(t *testing.T, tg *target) {
 	for _, op := range tg.openapi(t).operations {

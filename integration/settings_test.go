@@ -35,17 +35,6 @@ func checkAudienceOptional(t *testing.T, bin string) {
 	}
 }
 
-// expects demands that the token is accepted, or refused with this decoding text.
-func (tg *target) expects(t *testing.T, token, text string) {
-	t.Helper()
-	a := tg.do(t, call{path: "/service/account/stevenm", token: token})
-	if text == "" {
-		a.is(t, http.StatusOK, "")
-		return
-	}
-	a.is(t, http.StatusUnauthorized, `{"detail":"`+decodingError+text+`"}`)
-}
-
 // checkPreviousSecret: during a rotation tokens of both secrets verify, and no others.
 func checkPreviousSecret(t *testing.T, bin string) {
 	older := freshSecrets()

@@ -13,26 +13,13 @@ import (
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
+
 	tclog "github.com/testcontainers/testcontainers-go/log"
 	"github.com/testcontainers/testcontainers-go/wait"
 )
-
-// TestMain tells testcontainers-go, before it reads its settings, what it cannot find out by itself.
-func TestMain(m *testing.M) {
-	host := os.Getenv("DOCKER_HOST")
-	if local := host == "" || strings.HasPrefix(host, "unix:") || strings.HasPrefix(host, "npipe:"); local {
-		// Inside a container that shares the engine's socket it would ask the gateway, where no port is published.
-		setDefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
-	}
-	//nolint:staticcheck // deprecated as a setting; as the name of the image that this version starts it is right
-	if !imageExists(testcontainers.ReaperDefaultImage) {
-		// The suite removes its containers by itself; the reaper is only for runs that are killed.
-		setDefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-	}
-	m.Run()
-}
 
 // setDefault sets an environment variable that is not set.
 func setDefault(name, value string) {
@@ -55,25 +42,6 @@ func imageExists(name string) bool {
 	defer cancel()
 	_, err = engine.ImageInspect(ctx, name)
 	return err == nil
-}
-
-// TestContainer builds the image and proves it as a container.
-func TestContainer(t *testing.T) {
-	if os.Getenv("LATCHKEY_URL") != "" {
-		t.Skip("LATCHKEY_URL is set: TestDeployment takes the place of the container")
-	}
-	engine := connectEngine(t)
-	image := containerImage(t, engine)
-
-	main := startContainer(t, image, nil)
-	t.Run("contract", main.keepsContract)
-	t.Run("becomes healthy", func(t *testing.T) { checkHealthy(t, main) })
-	t.Run("stops with exit code 0", func(t *testing.T) { checkStops(t, main) })
-	t.Run("image", func(t *testing.T) { checkImage(t, engine, image) })
-	t.Run("contract on PostgreSQL", func(t *testing.T) { checkContainerOnPostgres(t, image) })
-	t.Run("a restart keeps accounts", func(t *testing.T) { checkVolume(t, image) })
-	t.Run("backup and restore", func(t *testing.T) { checkRestoreInContainer(t, image) })
-	t.Run("a volume of another user", func(t *testing.T) { checkForeignVolume(t, image) })
 }
 
 // connectEngine gives the container engine; without one the test ends.
@@ -291,4 +259,11 @@ func containerLog(t *testing.T, c testcontainers.Container) string {
 		t.Errorf("the container's log cannot be read: %v", err)
 	}
 	return string(text)
+}
+
+// mounted puts the named volume at /data.
+func mounted(name string, options *mount.VolumeOptions) func(*container.HostConfig) {
+	return func(hc *container.HostConfig) {
+		hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeVolume, Source: name, Target: "/data", VolumeOptions: options})
+	}
 }

@@ -3,18 +3,14 @@
 package integration
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -112,96 +108,6 @@ func TestTortureCostOfDocumentation(t *testing.T) {
 	}
 }
 
-// get is a request for path, with more header lines.
-func get(path, lines string) string {
-	return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" + lines + "\r\n"
-}
-
-// counts is what callers in a loop were answered.
-type counts struct {
-	ok, refused, failed atomic.Int64
-	bytes               atomic.Int64
-	took                time.Duration
-}
-
-func (c *counts) wrong() int64       { return c.refused.Load() + c.failed.Load() }
-func (c *counts) perSecond() float64 { return float64(c.ok.Load()) / c.took.Seconds() }
-
-func (c *counts) String() string {
-	return fmt.Sprintf("%.0f/s, %.0f MB/s, %d refused, %d failed", c.perSecond(), float64(c.bytes.Load())/c.took.Seconds()/1e6,
-		c.refused.Load(), c.failed.Load())
-}
-
-// loops sends request from so many connections, again and again, for a while.
-func (p *process) loops(t *testing.T, request string, connections int, d time.Duration) *counts {
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	defer cancel()
-	return p.loopsUntil(ctx, request, connections)
-}
-
-func (p *process) loopsUntil(ctx context.Context, request string, connections int) *counts {
-	result, began := &counts{}, time.Now()
-	var all sync.WaitGroup
-	for range connections {
-		all.Go(func() {
-			for ctx.Err() == nil {
-				if err := p.loop(ctx, request, result); err != nil && ctx.Err() == nil {
-					result.failed.Add(1)
-				}
-			}
-		})
-	}
-	all.Wait()
-	result.took = time.Since(began)
-	return result
-}
-
-// loop uses one connection until it ends.
-func (p *process) loop(ctx context.Context, request string, result *counts) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(p.url, "http://"))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
-	reader := bufio.NewReaderSize(conn, 64<<10)
-	for {
-		if _, err := io.WriteString(conn, request); err != nil {
-			return err
-		}
-		status, size, err := readAnswer(reader)
-		if err != nil {
-			return err
-		}
-		result.bytes.Add(int64(size))
-		if status == http.StatusOK {
-			result.ok.Add(1)
-		} else {
-			result.refused.Add(1)
-		}
-	}
-}
-
-// readAnswer takes one answer off the connection, with little work: http.ReadResponse would be the slower side.
-func readAnswer(reader *bufio.Reader) (status, size int, err error) {
-	for first := true; ; first = false {
-		line, err := reader.ReadSlice('\n')
-		if err != nil {
-			return 0, 0, err
-		}
-		switch {
-		case first:
-			status, _ = strconv.Atoi(string(line[9:12]))
-		case len(line) <= 2:
-			_, err = reader.Discard(size)
-			return status, size, err
-		case len(line) > 16 && strings.EqualFold(string(line[:16]), "Content-Length: "):
-			size, _ = strconv.Atoi(strings.TrimSpace(string(line[16:])))
-		}
-	}
-}
-
 // timed is how long one whole answer takes.
 func (p *process) timed(path string, limit time.Duration) (time.Duration, int) {
 	client, began := http.Client{Timeout: limit}, time.Now()
@@ -214,59 +120,4 @@ func (p *process) timed(path string, limit time.Duration) (time.Duration, int) {
 		return time.Since(began), 0
 	}
 	return time.Since(began), resp.StatusCode
-}
-
-func (p *process) connect(t *testing.T) net.Conn {
-	t.Helper()
-	return p.connectTo(t, p.url)
-}
-
-// memory is a line of the process's /proc/PID/status, in KiB.
-func (p *process) memory(t *testing.T, name string) int {
-	t.Helper()
-	return procStatus(t, p.cmd.Process.Pid, name)
-}
-
-func procStatus(t *testing.T, pid int, name string) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	value, err := strconv.Atoi(firstMatch(t, string(text), `(?m)^`+name+`:\s+(\d+)`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
-}
-
-// allowedCores are the cores that this process may use.
-func allowedCores(t *testing.T) []string {
-	t.Helper()
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cores []string
-	for part := range strings.SplitSeq(firstMatch(t, string(text), `(?m)^Cpus_allowed_list:\s+(\S+)`), ",") {
-		from, to, isRange := strings.Cut(part, "-")
-		if !isRange {
-			to = from
-		}
-		first, _ := strconv.Atoi(from)
-		last, _ := strconv.Atoi(to)
-		for core := first; core <= last; core++ {
-			cores = append(cores, strconv.Itoa(core))
-		}
-	}
-	return cores
-}
-
-// pin keeps every thread of a process on the cores.
-func pin(t *testing.T, pid int, cores string) {
-	t.Helper()
-	out, err := exec.Command("taskset", "--all-tasks", "--cpu-list", "--pid", cores, strconv.Itoa(pid)).CombinedOutput()
-	if err != nil {
-		unavailable(t, "taskset: %v: %s", err, out)
-	}
 }

@@ -6,9 +6,7 @@ import (
 	"bufio"
 	"io"
 	"net"
-	"net/url"
-	"slices"
-	"sync/atomic"
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,84 +40,18 @@ func (d *dialog) timed(request string) (status int, took time.Duration) {
 	return status, time.Since(began).Round(time.Millisecond / 10)
 }
 
-// counter counts what many do.
-type counter struct{ n atomic.Int64 }
-
-func (c *counter) add() { c.n.Add(1) }
-
-func median(all []time.Duration) time.Duration {
-	all = slices.Sorted(slices.Values(all))
-	return all[len(all)/2]
-}
-
-func longest(all []time.Duration) time.Duration { return slices.Max(all) }
-
-// farStore leads to a database that answers later than it does.
-type farStore struct {
-	server string
-	delay  time.Duration
-	asked  atomic.Int64 // how often something was sent to it
-}
-
-// newFarStore gives a way to the database by which each answer takes so much longer, and its URL.
-func newFarStore(t *testing.T, databaseURL string, delay time.Duration) (*farStore, string) {
+func (p *process) connect(t *testing.T) net.Conn {
 	t.Helper()
-	u, err := url.Parse(databaseURL)
-	if err != nil {
-		t.Fatal("the database's URL is none") // the error repeats it
-	}
-	f := &farStore{server: u.Host, delay: delay}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	return p.connectTo(t, p.url)
+}
+
+// connectTo opens a connection to one of the program's addresses.
+func (p *process) connectTo(t *testing.T, url string) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go f.lead(near)
-		}
-	}()
-	u.Host = listener.Addr().String()
-	return f, u.String()
-}
-
-func (f *farStore) lead(near net.Conn) {
-	defer near.Close()
-	far, err := net.Dial("tcp", f.server)
-	if err != nil {
-		return
-	}
-	defer far.Close()
-	go func() {
-		defer far.Close()
-		move(far, near, func([]byte) bool {
-			f.asked.Add(1)
-			return true
-		})
-	}()
-	type part struct {
-		text []byte
-		due  time.Time
-	}
-	parts := make(chan part, 1000)
-	go func() {
-		defer near.Close()
-		for p := range parts {
-			time.Sleep(time.Until(p.due)) // this is the distance
-			_, _ = near.Write(p.text)     // the other direction notices that it is closed
-		}
-	}()
-	defer close(parts)
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := far.Read(buffer)
-		if err != nil {
-			return
-		}
-		parts <- part{slices.Clone(buffer[:n]), time.Now().Add(f.delay)}
-	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }

@@ -266,17 +266,6 @@ func (p *process) probe(url string, times int) (answers probed, slowest time.Dur
 	return answers, slowest
 }
 
-// connectTo opens a connection to one of the program's addresses.
-func (p *process) connectTo(t *testing.T, url string) net.Conn {
-	t.Helper()
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
 // hasItsEnd says whether the program still has its end of a connection.
 func hasItsEnd(t *testing.T, conn net.Conn) bool {
 	t.Helper()

@@ -5,6 +5,7 @@ package integration
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -102,12 +103,6 @@ func (p *process) newKey(t *testing.T, flags ...string) clientKey {
 	var made madeKey
 	p.latchkeyJSON(t, &made, append([]string{"keys", "create", "--client", "torture", "--scope", "accounts:read", "--json"}, flags...)...)
 	return readKey(t, made.Secret, p.secrets.audience)
-}
-
-// heap is the size of the heap that is in use, in MiB.
-func (p *process) heap(t *testing.T) float64 {
-	t.Helper()
-	return sum(p.opsPage(t, "/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
 }
 
 // sendTokens sends manyTokens requests, each with a token of its own, and wants one status for all.
@@ -273,3 +268,15 @@ func TestTortureCostOfManyChanges(t *testing.T) {
 		code == 0 && status == http.StatusUnauthorized && p.memory(t, "VmRSS")-before < 30<<10)
 	p.stop(t)
 }
+
+// counter counts what many do.
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) add() { c.n.Add(1) }
+
+func median(all []time.Duration) time.Duration {
+	all = slices.Sorted(slices.Values(all))
+	return all[len(all)/2]
+}
+
+func longest(all []time.Duration) time.Duration { return slices.Max(all) }

@@ -1,0 +1,47 @@
+package integration
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// sample is one line of the Prometheus text format.
+var sample = regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\S+)`)
+
+// opsPage reads a page of the operations port, which answers in its own way: none of the checks of do hold there.
+func (tg *target) opsPage(t *testing.T, path string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tg.opsURL+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := httpClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s on the operations port: %d %s, %v", path, resp.StatusCode, text, err)
+	}
+	return string(text)
+}
+
+// sum adds up the samples whose name ends in suffix and whose labels hold all the given texts.
+func sum(metrics, suffix string, labels ...string) float64 {
+	total := 0.0
+	for _, found := range sample.FindAllStringSubmatch(metrics, -1) {
+		fits := strings.HasSuffix(found[1], suffix)
+		for _, label := range labels {
+			fits = fits && strings.Contains(found[2], label)
+		}
+		if value, err := strconv.ParseFloat(found[3], 64); fits && err == nil {
+			total += value
+		}
+	}
+	return total
+}
