@@ -153,7 +153,7 @@ func (tg *target) made(t *testing.T, a answer) issuedKey {
 		t.Fatalf("%s: %d %s, want 201", a.call, a.status, a.body)
 	}
 	a.isJSON(t)
-	notStored(t, a)
+	a.notStored(t)
 	var whole madeKey
 	a.decode(t, &whole)
 	key := readKey(t, whole.Secret, tg.secrets.audience)

@@ -7,9 +7,9 @@ import (
 // TestBinary builds the program and proves it as a process.
 func TestBinary(t *testing.T) {
 	bin := buildBinary(t)
-	t.Run("contract", func(t *testing.T) { startProcess(t, bin, nil).keepsContract(t) })
+	t.Run("contract", func(t *testing.T) { checkContract(t, &startProcess(t, bin, nil).target) })
 	t.Run("contract without the token cache", func(t *testing.T) {
-		startProcess(t, bin, map[string]string{"TOKEN_CACHE_SIZE": "0"}).keepsContract(t)
+		checkContract(t, &startProcess(t, bin, map[string]string{"TOKEN_CACHE_SIZE": "0"}).target)
 	})
 	for _, tt := range []struct {
 		name  string

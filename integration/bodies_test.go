@@ -157,7 +157,7 @@ func checkFields(t *testing.T, tg *target) {
 		t.Errorf("begin without username and name: %v, want both named", fields)
 	}
 	for _, id := range []string{strings.Repeat("a", 32) + freshName(), "A-Z_a.z0" + freshName()} {
-		register(t, tg, accountNamed(id[:min(len(id), 64)]))
+		tg.register(t, accountNamed(id[:min(len(id), 64)]))
 	}
 	for path, loc := range map[string]string{
 		"/service/account/":              "query account_id",

@@ -272,7 +272,7 @@ func post(path, body string) call {
 }
 
 // notStored demands the header that keeps answers of guarded routes out of caches.
-func notStored(t *testing.T, a answer) {
+func (a answer) notStored(t *testing.T) {
 	t.Helper()
 	if got := a.header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("%s: %d with Cache-Control %q, want no-store", a.call, a.status, got)

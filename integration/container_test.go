@@ -77,7 +77,7 @@ func checkStops(t *testing.T, c *running) {
 func checkVolume(t *testing.T, image string) {
 	s, volume := freshSecrets(), "latchkey-"+freshName()
 	first := startContainerWith(t, image, s, containerSpec{host: mounted(volume, nil), volume: volume})
-	want := register(t, &first.target, account{Username: freshName()})
+	want := first.register(t, account{Username: freshName()})
 	if err := first.Terminate(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestContainer(t *testing.T) {
 	image := containerImage(t, engine)
 
 	main := startContainer(t, image, nil)
-	t.Run("contract", main.keepsContract)
+	t.Run("contract", func(t *testing.T) { checkContract(t, &main.target) })
 	t.Run("becomes healthy", func(t *testing.T) { checkHealthy(t, main) })
 	t.Run("stops with exit code 0", func(t *testing.T) { checkStops(t, main) })
 	t.Run("image", func(t *testing.T) { checkImage(t, engine, image) })

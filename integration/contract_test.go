@@ -55,8 +55,8 @@ var contract = []struct {
 	{"nothing secret in the store", checkFilesKeepSecrets},
 }
 
-// keepsContract checks the whole contract on one target.
-func (tg *target) keepsContract(t *testing.T) {
+// checkContract checks the whole contract on one target.
+func checkContract(t *testing.T, tg *target) {
 	tg.enroll(t)
 	for _, promise := range contract {
 		t.Run(promise.name, func(t *testing.T) { promise.check(t, tg) })

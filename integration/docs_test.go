@@ -48,7 +48,7 @@ func checkDocsReferences(t *testing.T, tg *target) {
 		seen[path] = true
 		a := tg.do(t, call{path: path})
 		a.is(t, http.StatusOK, "")
-		for _, reference := range a.references() {
+		for _, reference := range referencesOf(a) {
 			to, err := home.Parse(path)
 			if err == nil {
 				to, err = to.Parse(reference)
@@ -80,8 +80,8 @@ func keys(set map[string]bool) []string {
 	return list
 }
 
-// references are the addresses that the answer makes a browser load.
-func (a answer) references() []string {
+// referencesOf are the addresses that the answer makes a browser load.
+func referencesOf(a answer) []string {
 	found := []string{}
 	for media, expression := range references {
 		if !strings.Contains(strings.Replace(a.header.Get("Content-Type"), "application/javascript", "text/javascript", 1), media) {

@@ -85,3 +85,15 @@ func secretEnv(s secrets, databaseURL string) map[string]string {
 		"JWT_SECRET_KEY_PREVIOUS": replaced.secretKey, "MASTER_KEY_PREVIOUS": replaced.masterKey,
 	}
 }
+
+// codeBlock is the code of a document, in this language, below the comment that begins with name.
+func codeBlock(t *testing.T, document, name, language string) string {
+	t.Helper()
+	_, comment, found := strings.Cut(readFile(t, document), "<!-- "+name+": ")
+	_, block, opened := strings.Cut(comment, " -->\n```"+language+"\n")
+	block, _, closed := strings.Cut(block, "```\n")
+	if !found || !opened || !closed {
+		t.Fatalf("%s has no block %q", document, name)
+	}
+	return block
+}

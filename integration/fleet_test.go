@@ -170,7 +170,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 		var load sync.WaitGroup
 		counts := make([][]int, len(fleet))
 		for i, p := range fleet {
-			load.Go(func() { counts[i] = p.offer(t, key.token(), offered/len(fleet), seconds) })
+			load.Go(func() { counts[i] = offer(t, p, key.token(), offered/len(fleet), seconds) })
 		}
 		load.Wait()
 		took := time.Since(began).Seconds()
@@ -194,7 +194,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 	t.Run("one is asked", func(t *testing.T) {
 		key, _ := fleet[0].issue(t, request{"rate": rate, "burst": burst})
 		const seconds, offered = 10, 40
-		counts := fleet[1].offer(t, key.token(), offered, seconds)
+		counts := offer(t, fleet[1], key.token(), offered, seconds)
 		through := 0
 		for _, n := range counts[2:] {
 			through += n
@@ -208,7 +208,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 }
 
 // offer sends so many requests in each second, and gives how many of each second were let through.
-func (p *process) offer(t *testing.T, token string, perSecond, seconds int) []int {
+func offer(t *testing.T, p *process, token string, perSecond, seconds int) []int {
 	t.Helper()
 	through := make([]atomic.Int64, seconds)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*2*time.Second)

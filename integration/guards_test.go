@@ -27,7 +27,7 @@ func checkAcceptance(t *testing.T, tg *target) {
 				}
 				a.isJSON(t)
 				a.fitsDocumentation(t, op)
-				notStored(t, a)
+				a.notStored(t)
 				if a.status == http.StatusCreated && a.header.Get("Location") == "" {
 					t.Errorf("%s: 201 without Location", op.name())
 				}
@@ -116,7 +116,7 @@ func checkScopes(t *testing.T, tg *target) {
 			a.refused(t, http.StatusForbidden, "insufficient scope",
 				`Bearer realm="latchkey", error="insufficient_scope", scope="`+needed+`"`)
 			a.fitsDocumentation(t, op)
-			notStored(t, a)
+			a.notStored(t)
 		}
 	}
 }

@@ -117,7 +117,7 @@ func checkLimits(t *testing.T, tg *target) {
 			c.token = key.token()
 			a := tg.do(t, c)
 			a.refused(t, http.StatusTooManyRequests, "Too Many Requests", "")
-			notStored(t, a)
+			a.notStored(t)
 			wait, err := strconv.Atoi(a.header.Get("Retry-After"))
 			left := rateLimit.FindStringSubmatch(a.header.Get("RateLimit"))
 			if err != nil || wait < 1 || wait > 1000 || left == nil || left[1] != "0" || !rateLimitPolicy.MatchString(a.header.Get("RateLimit-Policy")) {

@@ -67,7 +67,7 @@ func checkKeyLists(t *testing.T, tg *target) {
 	}
 	for path, loc := range map[string]string{
 		"?state=x": "state", "?state=ENABLED": "state", "?limit=0": "limit", "?limit=201": "limit", "?limit=x": "limit", "?cursor=x": "cursor",
-		"?cursor=" + cursorOf(t, tg, "/service/audit?limit=1"): "cursor",
+		"?cursor=" + tg.nextCursor(t, "/service/audit?limit=1"): "cursor",
 	} {
 		tg.administer(t, http.MethodGet, "/service/keys"+path, "").invalid(t, "query "+loc)
 	}
@@ -152,7 +152,7 @@ func checkAudit(t *testing.T, tg *target) {
 	tg.administer(t, http.MethodGet, "/service/audit?key="+unknownID("E"), "").is(t, http.StatusOK, "[]")
 	for query, loc := range map[string]string{
 		"since=yesterday": "since", "since=1": "since", "limit=0": "limit", "limit=201": "limit", "cursor=x": "cursor",
-		"cursor=" + cursorOf(t, tg, "/service/keys?limit=1"): "cursor",
+		"cursor=" + tg.nextCursor(t, "/service/keys?limit=1"): "cursor",
 	} {
 		tg.administer(t, http.MethodGet, "/service/audit?"+query, "").invalid(t, "query "+loc)
 	}

@@ -62,12 +62,12 @@ func checkFirstStart(t *testing.T, bin string) {
 func checkRestart(t *testing.T, bin string) {
 	dir, s := t.TempDir(), freshSecrets()
 	p := startProcessIn(t, bin, dir, s, nil)
-	kept := register(t, &p.target, account{Username: freshName()})
+	kept := p.register(t, account{Username: freshName()})
 	if code := p.stop(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	p = startProcessIn(t, bin, dir, s, nil)
-	killed := register(t, &p.target, account{Username: freshName()})
+	killed := p.register(t, account{Username: freshName()})
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func checkTwoProcesses(t *testing.T, bin string) {
 	dir, s := t.TempDir(), freshSecrets()
 	one, two := startProcessIn(t, bin, dir, s, nil), startProcessIn(t, bin, dir, s, nil)
 	for _, pair := range [][2]*process{{one, two}, {two, one}} {
-		registered := register(t, &pair[0].target, account{Username: freshName()})
+		registered := pair[0].register(t, account{Username: freshName()})
 		var got account
 		pair[1].do(t, call{path: "/service/account/" + registered.Username, token: s.token()}).decode(t, &got)
 		if got != registered {

@@ -9,10 +9,10 @@ import (
 
 // checkLists: a list comes in pages that together are the whole, in one order, and takes no nonsense.
 func checkLists(t *testing.T, tg *target) {
-	user := register(t, tg, account{Username: freshName()}).Username
+	user := tg.register(t, account{Username: freshName()}).Username
 	const total = 53 // more than the default page
 	for i := range total {
-		create(t, tg, "/service/storyspaces/begin", fmt.Sprintf(`{"username":%q,"name":"number %d"}`, user, i))
+		tg.create(t, "/service/storyspaces/begin", fmt.Sprintf(`{"username":%q,"name":"number %d"}`, user, i))
 	}
 	path := "/service/storyspaces/?username=" + user
 	for query, size := range map[string]int{
@@ -35,7 +35,7 @@ func checkLists(t *testing.T, tg *target) {
 					t.Errorf("%s: %s at place %d", a.call, item, len(seen)-1)
 				}
 			}
-			next = following(t, tg, a)
+			next = tg.nextPage(t, a)
 		}
 		if want := (total + size - 1) / size; len(seen) != total || pages != want {
 			t.Errorf("limit %q: %d items on %d pages, want %d on %d", query, len(seen), pages, total, want)
@@ -46,7 +46,7 @@ func checkLists(t *testing.T, tg *target) {
 		tg.do(t, call{path: path + "&limit=" + limit, token: tg.secrets.token()}).invalid(t, "query limit")
 	}
 	first := tg.do(t, call{path: path + "&limit=1", token: tg.secrets.token()})
-	_, cursor, _ := strings.Cut(following(t, tg, first), "cursor=")
+	_, cursor, _ := strings.Cut(tg.nextPage(t, first), "cursor=")
 	cursor, _, _ = strings.Cut(cursor, "&")
 	for _, wrong := range []string{"x", "1", "-1", "%00", "'--", cursor + "x", cursor[1:], "AAAA", "e30", strings.Repeat("a", 3000)} {
 		tg.do(t, call{path: path + "&cursor=" + wrong, token: tg.secrets.token()}).invalid(t, "query cursor")

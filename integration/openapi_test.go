@@ -277,7 +277,7 @@ func (tg *target) needs(t *testing.T, op operation) string {
 	t.Helper()
 	c := op.mustRequest(t)
 	c.token = tg.secrets.scoped("")
-	return neededScope(tg.do(t, c))
+	return tg.do(t, c).neededScope()
 }
 
 // provided make what an operation's path names where its documented example need not exist: the value of the path's
@@ -366,7 +366,7 @@ func matches(template, path string) bool {
 }
 
 // neededScope is the scope that a 403 names, or "".
-func neededScope(a answer) string {
+func (a answer) neededScope() string {
 	_, rest, _ := strings.Cut(a.header.Get("WWW-Authenticate"), `scope="`)
 	scope, _, _ := strings.Cut(rest, `"`)
 	return scope

@@ -40,7 +40,7 @@ func checkOrder(t *testing.T, tg *target) {
 		if designed[op.name()] != "" && a.status != http.StatusForbidden {
 			t.Errorf("%s without scope: %d %s, want 403", op.name(), a.status, a.body)
 		}
-		if holder, ok := tg.holder(neededScope(a)); ok && op.RequestBody != nil {
+		if holder, ok := tg.holder(a.neededScope()); ok && op.RequestBody != nil {
 			broken.token = holder.token()
 			checkBodyOrder(t, tg, op, broken)
 		}

@@ -11,8 +11,8 @@ import (
 
 var nextLink = regexp.MustCompile(`^<([^>]+)>; rel="next"$`)
 
-// following is the path of the next page, or "" on the last.
-func following(t *testing.T, tg *target, a answer) string {
+// nextPage is the path of the next page, or "" on the last.
+func (tg *target) nextPage(t *testing.T, a answer) string {
 	t.Helper()
 	link := a.header.Get("Link")
 	if link == "" {
@@ -49,15 +49,15 @@ func pages[T any](t *testing.T, tg *target, path string) []T {
 		if len(page) == 0 && len(all) > 0 || len(all) > 10_000 {
 			t.Fatalf("%s: the list does not end", a.call)
 		}
-		next = following(t, tg, a)
+		next = tg.nextPage(t, a)
 	}
 	return all
 }
 
-// cursorOf is the cursor to the second page of a list.
-func cursorOf(t *testing.T, tg *target, path string) string {
+// nextCursor is the cursor to the second page of a list.
+func (tg *target) nextCursor(t *testing.T, path string) string {
 	t.Helper()
-	next, err := url.Parse(following(t, tg, tg.administer(t, http.MethodGet, path, "")))
+	next, err := url.Parse(tg.nextPage(t, tg.administer(t, http.MethodGet, path, "")))
 	if err != nil || next.Query().Get("cursor") == "" {
 		t.Fatalf("%s has no second page: %v", path, err)
 	}

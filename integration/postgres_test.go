@@ -15,7 +15,7 @@ func checkPostgres(t *testing.T, bin string) {
 	databaseURL, db := newDatabase(t)
 	p := startProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL})
 	p.files = func(t *testing.T) map[string]string { return tables(t, db) }
-	p.keepsContract(t)
+	checkContract(t, &p.target)
 	if _, err := os.Stat(p.cmd.Dir + "/latchkey.db"); err == nil {
 		t.Error("there is a SQLite store, too")
 	}
@@ -41,5 +41,5 @@ func checkContainerOnPostgres(t *testing.T, image string) {
 		},
 	})
 	c.files = func(t *testing.T) map[string]string { return tables(t, db) }
-	c.keepsContract(t)
+	checkContract(t, &c.target)
 }

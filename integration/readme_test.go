@@ -16,15 +16,7 @@ func TestReadmeJourney(t *testing.T) {
 			unavailable(t, "the README's script was not run: %v", err)
 		}
 	}
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, script, found := strings.Cut(string(readme), "<!-- journey: a test runs this block -->\n```sh\n")
-	script, _, closed := strings.Cut(script, "```\n")
-	if !found || !closed {
-		t.Fatal("the README has no journey")
-	}
+	script := codeBlock(t, "README.md", "journey", "sh")
 	bin, dir := buildBinary(t), t.TempDir()
 	env := map[string]string{"PORT": "0", "OPS_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json"}
 	p := launch(t, bin, dir, env)

@@ -104,15 +104,7 @@ type change struct{ path, before, after string }
 // line with a plus is new; a line with a blank exists already.
 func recipe(t *testing.T) []change {
 	t.Helper()
-	page, err := os.ReadFile("../docs/extending.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, diff, found := strings.Cut(string(page), "<!-- recipe: a test applies this diff -->\n```diff\n")
-	diff, _, closed := strings.Cut(diff, "```\n")
-	if !found || !closed {
-		t.Fatal("docs/extending.md has no recipe")
-	}
+	diff := codeBlock(t, "docs/extending.md", "recipe", "diff")
 	var changes []change
 	for line := range strings.Lines(diff) {
 		switch {

@@ -38,7 +38,7 @@ func checkRefusals(t *testing.T, tg *target) {
 					a.refused(t, http.StatusUnauthorized, row.detail,
 						`Bearer realm="latchkey", error="invalid_token", error_description="`+row.detail+`"`)
 					a.fitsDocumentation(t, op)
-					notStored(t, a)
+					a.notStored(t)
 					if !before && t.Failed() {
 						t.Fatalf("the row is %q, with scheme %q", row.name, scheme)
 					}
@@ -57,7 +57,7 @@ func checkHeaderRefusals(t *testing.T, tg *target, op operation) {
 		a := tg.do(t, c)
 		a.refused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
 		a.fitsDocumentation(t, op)
-		notStored(t, a)
+		a.notStored(t)
 	}
 	good := tg.secrets.token()
 	for _, auth := range [][]string{
@@ -73,7 +73,7 @@ func checkHeaderRefusals(t *testing.T, tg *target, op operation) {
 		a.refused(t, http.StatusBadRequest, "more than one authorization header",
 			`Bearer realm="latchkey", error="invalid_request", error_description="more than one authorization header"`)
 		a.fitsDocumentation(t, op)
-		notStored(t, a)
+		a.notStored(t)
 	}
 }
 

@@ -27,7 +27,7 @@ type account struct {
 }
 
 // register registers an account and follows its Location to the same account.
-func register(t *testing.T, tg *target, want account) account {
+func (tg *target) register(t *testing.T, want account) account {
 	t.Helper()
 	members := map[string]string{}
 	remarshal(t, want, &members)
@@ -38,7 +38,7 @@ func register(t *testing.T, tg *target, want account) account {
 	if err != nil {
 		t.Fatal(err)
 	}
-	created := create(t, tg, "/service/account/register", string(body))
+	created := tg.create(t, "/service/account/register", string(body))
 	var got account
 	created.decode(t, &got)
 	byID := tg.do(t, call{path: "/service/account/?account_id=" + got.ID, token: tg.secrets.token()})
@@ -49,7 +49,7 @@ func register(t *testing.T, tg *target, want account) account {
 }
 
 // create posts body, expects 201, and that Location leads to the same thing.
-func create(t *testing.T, tg *target, path, body string) answer {
+func (tg *target) create(t *testing.T, path, body string) answer {
 	t.Helper()
 	c := post(path, body)
 	c.token = tg.secrets.token()

@@ -69,7 +69,7 @@ func checkAccounts(t *testing.T, tg *target) {
 
 	// As little as possible: the service gives an id, and leaves out what was not said.
 	minimal := account{Username: freshName()}
-	got := register(t, tg, minimal)
+	got := tg.register(t, minimal)
 	if got.ID == "" {
 		t.Error("the service gave no id")
 	}
@@ -81,7 +81,7 @@ func checkAccounts(t *testing.T, tg *target) {
 		ID: freshName(), Username: freshName(), Email: "kim@example.com", FirstName: "Kim", LastName: "O'Neil \u202e\U0001f511",
 		AvatarURL: "https://example.com/kim.png",
 	}
-	if got := register(t, tg, full); got != full {
+	if got := tg.register(t, full); got != full {
 		t.Errorf("registered %+v, answered %+v", full, got)
 	}
 	other := freshName()
@@ -127,7 +127,7 @@ func checkStoryspaces(t *testing.T, tg *target) {
 		}
 	}
 
-	user := register(t, tg, account{Username: freshName()}).Username
+	user := tg.register(t, account{Username: freshName()}).Username
 	list := call{path: "/service/storyspaces/?username=" + user, token: tg.secrets.token()}
 	tg.do(t, list).is(t, http.StatusOK, "[]")
 	begun := map[storyspace]bool{}
@@ -140,7 +140,7 @@ func checkStoryspaces(t *testing.T, tg *target) {
 			t.Fatal(err)
 		}
 		var got storyspace
-		create(t, tg, "/service/storyspaces/begin", string(body)).decode(t, &got)
+		tg.create(t, "/service/storyspaces/begin", string(body)).decode(t, &got)
 		if got.Name != name || got.ID == "" || begun[got] {
 			t.Errorf("began %q, answered %+v", name, got)
 		}

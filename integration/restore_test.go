@@ -27,13 +27,13 @@ func newKey(t *testing.T, tg *target) clientKey {
 // beforeBackup and afterBackup make what a restore has to tell apart.
 func (r *restorable) beforeBackup(t *testing.T, tg *target) {
 	t.Helper()
-	r.early, r.revoked = register(t, tg, account{Username: freshName()}), newKey(t, tg)
+	r.early, r.revoked = tg.register(t, account{Username: freshName()}), newKey(t, tg)
 	tg.do(t, call{path: "/service/whoami", token: r.revoked.token()}).is(t, http.StatusOK, "")
 }
 
 func (r *restorable) afterBackup(t *testing.T, tg *target) {
 	t.Helper()
-	r.late, r.made = register(t, tg, account{Username: freshName()}), newKey(t, tg)
+	r.late, r.made = tg.register(t, account{Username: freshName()}), newKey(t, tg)
 	tg.latchkey(t, "keys", "revoke", "--wait", r.revoked.id)
 }
 
@@ -80,7 +80,7 @@ func checkRestore(t *testing.T, bin string) {
 	refuses("is in use: stop the server", backup)
 	refuses("is in use: stop the server", "--revive", backup)
 	p.do(t, call{path: "/service/account/" + r.late.Username, token: s.token()}).is(t, http.StatusOK, "")
-	kill(t, p)
+	p.kill(t)
 
 	bad := filepath.Join(t.TempDir(), "bad.db")
 	for what, content := range map[string]string{
@@ -111,7 +111,7 @@ func checkRestore(t *testing.T, bin string) {
 	}
 	p = startProcessIn(t, bin, dir, s, nil)
 	r.isRestored(t, &p.target, false)
-	kill(t, p)
+	p.kill(t)
 
 	for name, spoil := range map[string]func() error{
 		"does not belong to the log": func() error { return os.WriteFile(store, copied, 0o600) },
@@ -134,7 +134,7 @@ func checkRestore(t *testing.T, bin string) {
 		}
 		p = startProcessIn(t, bin, dir, s, nil)
 		r.isRestored(t, &p.target, true)
-		kill(t, p)
+		p.kill(t)
 	}
 }
 
@@ -145,15 +145,7 @@ func checkRestoreInContainer(t *testing.T, image string) {
 			unavailable(t, "the restore of docs/operators.md was not tried: %v", err)
 		}
 	}
-	page, err := os.ReadFile("../docs/operators.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, script, found := strings.Cut(string(page), "<!-- restore: a test runs this block -->\n```sh\n")
-	script, _, closed := strings.Cut(script, "```\n")
-	if !found || !closed {
-		t.Fatal("docs/operators.md does not say how to restore")
-	}
+	script := codeBlock(t, "docs/operators.md", "restore", "sh")
 	volume := "latchkey-" + freshName()
 	c := startContainerWith(t, image, freshSecrets(), containerSpec{host: mounted(volume, nil), volume: volume})
 	id := c.GetContainerID()

@@ -103,7 +103,7 @@ func checkHead(t *testing.T, tg *target) {
 		for _, token := range tokens {
 			c := tg.request(t, op)
 			c.token = token
-			get, head := tg.getAndHead(t, c)
+			get, head := getAndHead(t, tg, c)
 			head.is(t, get.status, "")
 			for _, name := range []string{"Content-Type", "WWW-Authenticate", "Cache-Control", "ETag", "Content-Length"} {
 				if head.header.Get(name) != get.header.Get(name) {
@@ -118,7 +118,7 @@ func checkHead(t *testing.T, tg *target) {
 }
 
 // getAndHead are the answers to both methods at a moment at which what is asked for does not change.
-func (tg *target) getAndHead(t *testing.T, c call) (get, head answer) {
+func getAndHead(t *testing.T, tg *target, c call) (get, head answer) {
 	t.Helper()
 	eventually(t, startLimit, "two answers to "+c.path+" that are equal", func() bool {
 		get = tg.do(t, c)

@@ -21,6 +21,20 @@ import (
 	"github.com/testcontainers/testcontainers-go/wait"
 )
 
+// configureContainers tells testcontainers-go, before it reads its settings, what it cannot find out by itself.
+func configureContainers() {
+	host := os.Getenv("DOCKER_HOST")
+	if local := host == "" || strings.HasPrefix(host, "unix:") || strings.HasPrefix(host, "npipe:"); local {
+		// In a container that shares the engine's socket, the library would look for published ports at the gateway.
+		setDefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
+	}
+	//nolint:staticcheck // deprecated as a setting; as the name of the image that this version starts it is right
+	if !imageExists(testcontainers.ReaperDefaultImage) {
+		// The suite removes its containers by itself; the reaper is only for runs that are killed.
+		setDefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+	}
+}
+
 // setDefault sets an environment variable that is not set.
 func setDefault(name, value string) {
 	if _, set := os.LookupEnv(name); set {

@@ -257,7 +257,8 @@ func (p *process) whoami(t *testing.T, token string) int {
 	return a.status
 }
 
-func kill(t *testing.T, p *process) {
+// kill ends the program without warning.
+func (p *process) kill(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func TestTortureCostOfStalledReaders(t *testing.T) {
 			fmt.Sprintf("%.1f MiB more (%.1f before), whoami %d %v", float64(most-before)/1024, float64(before)/1024, a.status, err),
 			most-before < stalledCost && a.status == http.StatusOK)
 		// Somebody who reads is served beside them.
-		took, status := p.timed(bundlePath, 10*time.Second)
+		took, status := timedAnswer(p, bundlePath, 10*time.Second)
 		tortureRow(t, "the bundle for somebody who reads, beside them", "200 within 2 s", fmt.Sprintf("%d in %v", status, took.Round(time.Millisecond)),
 			status == http.StatusOK && took < 2*time.Second)
 		for _, conn := range conns {
@@ -108,8 +108,8 @@ func TestTortureCostOfDocumentation(t *testing.T) {
 	}
 }
 
-// timed is how long one whole answer takes.
-func (p *process) timed(path string, limit time.Duration) (time.Duration, int) {
+// timedAnswer is how long one whole answer takes.
+func timedAnswer(p *process, path string, limit time.Duration) (time.Duration, int) {
 	client, began := http.Client{Timeout: limit}, time.Now()
 	resp, err := client.Get(p.url + path)
 	if err != nil {

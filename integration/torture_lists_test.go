@@ -198,7 +198,7 @@ func (s *longStore) pages(t *testing.T, p *process) {
 		began := time.Now()
 		var took []time.Duration
 		for len(took) < pagesRead && (len(took) == 0 || time.Since(began) < patience/time.Duration(len(paths)/10)) {
-			status, needed := p.listed(t, path)
+			status, needed := timedList(t, p, path)
 			took = append(took, needed)
 			if status != http.StatusOK {
 				unread++
@@ -270,7 +270,7 @@ func (s *longStore) endless(t *testing.T, bin string) {
 	path := "/service/audit?key=Enobody00000"
 
 	p := s.start(t, bin, nil)
-	status, unlimited := p.listed(t, path)
+	status, unlimited := timedList(t, p, path)
 	p.stop(t)
 
 	p = s.start(t, bin, map[string]string{"REQUEST_TIMEOUT": listTimeout.String()})
@@ -278,7 +278,7 @@ func (s *longStore) endless(t *testing.T, bin string) {
 	var took []time.Duration
 	codes := map[int]int{}
 	for range 10 {
-		status, needed := p.listed(t, path)
+		status, needed := timedList(t, p, path)
 		took = append(took, needed)
 		codes[status]++
 	}
@@ -311,8 +311,8 @@ func (s *longStore) endless(t *testing.T, bin string) {
 		whoami.status == http.StatusOK && idle < 10*listTimeout)
 }
 
-// listed asks for a list, and says how long its whole answer took.
-func (p *process) listed(t *testing.T, path string) (status int, took time.Duration) {
+// timedList asks for a list, and says how long its whole answer took.
+func timedList(t *testing.T, p *process, path string) (status int, took time.Duration) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, nil)
 	if err != nil {

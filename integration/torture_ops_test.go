@@ -81,10 +81,10 @@ func TestTortureCostOfOpsConnections(t *testing.T) {
 			_, _ = io.WriteString(conn, tt.request)
 		}
 		const times = 5
-		ops, slowest := p.probe(p.opsURL, times)
+		ops, slowest := probeReady(p.opsURL, times)
 		seen, ok := fmt.Sprintf("OPS_ADDR %s, slowest %v", ops.text, slowest.Round(time.Millisecond)), ops.good == times
 		if !tt.api { // who holds all of the API holds its probes, too
-			api, took := p.probe(p.url, times)
+			api, took := probeReady(p.url, times)
 			seen, ok = fmt.Sprintf("%s; API %s, slowest %v", seen, api.text, took.Round(time.Millisecond)), ok && api.good == times
 		}
 		added := p.memory(t, "VmHWM") - before
@@ -167,8 +167,8 @@ func floodOps(t *testing.T, bin, from string, mayFail int) {
 	}
 	time.Sleep(time.Second) // the flood begins
 	const times = 50
-	ops, slowest := p.probe(p.opsURL, times)
-	api, apiSlowest := p.probe(p.url, times)
+	ops, slowest := probeReady(p.opsURL, times)
+	api, apiSlowest := probeReady(p.url, times)
 	close(stop)
 	all.Wait()
 	sum := 0
@@ -243,8 +243,8 @@ type probed struct {
 	good int // with 200, in time
 }
 
-// probe asks for /readyz, each time on a new connection.
-func (p *process) probe(url string, times int) (answers probed, slowest time.Duration) {
+// probeReady asks for /readyz, each time on a new connection.
+func probeReady(url string, times int) (answers probed, slowest time.Duration) {
 	last := ""
 	for range times {
 		client := http.Client{Timeout: probeLimit, Transport: &http.Transport{DisableKeepAlives: true}}

@@ -53,7 +53,7 @@ func TestTortureRestoreAfterKill(t *testing.T) {
 		<-time.After(rand.N(150 * time.Millisecond)) // at any moment of the load
 		p.latchkey(t, "backup", backup)
 		<-time.After(rand.N(300 * time.Millisecond)) // the same for the kill
-		kill(t, p)
+		p.kill(t)
 		load.end()
 
 		store := filepath.Join(dir, "latchkey.db")
@@ -98,7 +98,7 @@ func TestTortureRestoreInterrupted(t *testing.T) {
 	<-time.After(time.Second)
 	p.latchkey(t, "backup", backup)
 	<-time.After(time.Second)
-	kill(t, p)
+	p.kill(t)
 	load.end()
 	saved, before := readStore(t, backup), readStore(t, copyOf(t, filepath.Join(killed, "latchkey.db")))
 
@@ -136,7 +136,7 @@ func TestTortureRestoreInterrupted(t *testing.T) {
 		}
 		again := restartAfter(t, found, bin, dir, s, p.admin)
 		load.checkKeys(t, again, found)
-		kill(t, again)
+		again.kill(t)
 		// The next restore is as good as the first, and takes away what this one left.
 		if _, stderr, code := again.cli(t, "restore", backup); code != 0 {
 			found.add("restored again: exit code %d: %s", code, stderr)

@@ -47,13 +47,13 @@ func TestTortureCostOfTokens(t *testing.T) {
 		{"without the scope", "/service/storyspaces/2113", nil, http.StatusForbidden, refusedCost},
 	} {
 		p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
-		key := p.newKey(t, tt.key...)
+		key := createKey(t, p, tt.key...)
 		p.whoami(t, key.token()) // the one that the limit lets through
 		// The memory of a process that works at this rate and keeps nothing.
-		p.sendTokens(t, "/service/whoami", http.StatusUnauthorized, func(i int) string { return fatToken(key, "somebody else", i) })
+		sendTokens(t, p, "/service/whoami", http.StatusUnauthorized, func(i int) string { return fatToken(key, "somebody else", i) })
 		before, heap := p.memory(t, "VmRSS"), p.heap(t)
 		length := len(fatToken(key, key.audience, manyTokens))
-		p.sendTokens(t, tt.path, tt.status, func(i int) string { return fatToken(key, key.audience, i) })
+		sendTokens(t, p, tt.path, tt.status, func(i int) string { return fatToken(key, key.audience, i) })
 		more, moreHeap := p.memory(t, "VmRSS")-before, p.heap(t)-heap
 		tortureRow(t, fmt.Sprintf("%d different tokens of %d bytes, %s", manyTokens, length, tt.name),
 			fmt.Sprintf("%d, less than %d MiB more", tt.status, tt.most>>10),
@@ -97,8 +97,8 @@ func TestTortureCostOfIdleConnections(t *testing.T) {
 	}
 }
 
-// newKey makes a key on the command line, which has had these flags in all versions.
-func (p *process) newKey(t *testing.T, flags ...string) clientKey {
+// createKey makes a key on the command line, which has had these flags in all versions.
+func createKey(t *testing.T, p *process, flags ...string) clientKey {
 	t.Helper()
 	var made madeKey
 	p.latchkeyJSON(t, &made, append([]string{"keys", "create", "--client", "torture", "--scope", "accounts:read", "--json"}, flags...)...)
@@ -106,7 +106,7 @@ func (p *process) newKey(t *testing.T, flags ...string) clientKey {
 }
 
 // sendTokens sends manyTokens requests, each with a token of its own, and wants one status for all.
-func (p *process) sendTokens(t *testing.T, path string, status int, token func(i int) string) {
+func sendTokens(t *testing.T, p *process, path string, status int, token func(i int) string) {
 	t.Helper()
 	var callers sync.WaitGroup
 	for caller := range tokenCallers {
@@ -134,12 +134,12 @@ func TestTortureCostOfStrangers(t *testing.T) {
 	databaseURL, _ := newDatabase(t)
 	_, farURL := newFarStore(t, databaseURL, away)
 	p := startProcess(t, bin, map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
-	known := p.newKey(t)
+	known := createKey(t, p)
 	knownToken := known.token()
 	p.whoami(t, knownToken)
 	var unused []string
 	for range firstUses {
-		unused = append(unused, p.newKey(t).token())
+		unused = append(unused, createKey(t, p).token())
 	}
 	if len(cores) > 1 {
 		pin(t, p.cmd.Process.Pid, cores[0])
@@ -243,7 +243,7 @@ func TestTortureCostOfManyChanges(t *testing.T) {
 	databaseURL, db := newDatabase(t)
 	_, farURL := newFarStore(t, databaseURL, 5*time.Millisecond)
 	p := startProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
-	key := p.newKey(t)
+	key := createKey(t, p)
 	token := key.token()
 	p.whoami(t, token)
 	before := p.memory(t, "VmRSS")
