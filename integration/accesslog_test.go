@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// accessLine is the part of a log line that tells of a request.
-type accessLine map[string]any
+// AccessLine is the part of a log line that tells of a request.
+type AccessLine map[string]any
 
-// accessLines are the lines of the log that have the request id.
-func accessLines(log, id string) []accessLine {
-	found := []accessLine{}
+// AccessLines are the lines of the log that have the request id.
+func AccessLines(log, id string) []AccessLine {
+	found := []AccessLine{}
 	for line := range strings.Lines(log) {
-		var fields accessLine
+		var fields AccessLine
 		if strings.Contains(line, id) && json.Unmarshal([]byte(line), &fields) == nil {
 			found = append(found, fields)
 		}
@@ -21,8 +21,8 @@ func accessLines(log, id string) []accessLine {
 	return found
 }
 
-// has says whether one of the line's values, at any depth, prints as want.
-func (l accessLine) has(want string) bool { return holds(map[string]any(l), want) }
+// Has says whether one of the line's values, at any depth, prints as want.
+func (l AccessLine) Has(want string) bool { return holds(map[string]any(l), want) }
 
 func holds(value any, want string) bool {
 	switch value := value.(type) {

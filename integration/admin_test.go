@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// keyObject is a key as the service answers it.
-type keyObject struct {
+// KeyObject is a key as the service answers it.
+type KeyObject struct {
 	ID          string   `json:"id"`
 	Client      string   `json:"client"`
 	Kind        string   `json:"kind"`
@@ -26,23 +26,23 @@ type keyObject struct {
 	Hint        string   `json:"hint"`
 }
 
-// listedKey is a key in a list.
-type listedKey struct {
-	keyObject
+// ListedKey is a key in a list.
+type ListedKey struct {
+	KeyObject
 
 	ExpiresSoon *bool `json:"expires_soon"`
 	StillUsed   *bool `json:"still_used"`
 }
 
-// madeKey is the answer that has a secret.
-type madeKey struct {
-	Key      keyObject  `json:"key"`
+// CreatedKey is the answer that has a secret.
+type CreatedKey struct {
+	Key      KeyObject  `json:"key"`
 	Secret   string     `json:"secret"`
-	Replaces *keyObject `json:"replaces"`
+	Replaces *KeyObject `json:"replaces"`
 }
 
-// event is a row of the audit.
-type event struct {
+// AuditEvent is a row of the audit.
+type AuditEvent struct {
 	Time      string `json:"time"`
 	Actor     string `json:"actor"`
 	Action    string `json:"action"`
@@ -52,209 +52,209 @@ type event struct {
 	Count     int    `json:"count"`
 }
 
-// request are the members of a JSON body.
-type request map[string]any
+// Body are the members of a JSON body.
+type Body map[string]any
 
-// json is the body's text.
-func (r request) json() string { return claims(r).json() }
+// JSON is the body's text.
+func (r Body) JSON() string { return Claims(r).JSON() }
 
-// enroll gives the target its first administrator, as an operator would, and keys of both kinds that may do everything.
-func (tg *target) enroll(t *testing.T) {
+// Enroll gives the target its first administrator, as an operator would, and keys of both kinds that may do everything.
+func (tg *Target) Enroll(t *testing.T) {
 	t.Helper()
-	if tg.cli != nil {
-		var made madeKey
-		tg.latchkeyJSON(t, &made, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--json")
-		tg.admin = readKey(t, made.Secret, tg.secrets.audience)
-		if tg.admin.env != "live" || made.Key.ID != tg.admin.id || made.Key.Client != "operations" {
+	if tg.CLI != nil {
+		var made CreatedKey
+		tg.MustRunJSON(t, &made, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--json")
+		tg.Admin = ParseKey(t, made.Secret, tg.Secrets.Audience)
+		if tg.Admin.Env != "live" || made.Key.ID != tg.Admin.ID || made.Key.Client != "operations" {
 			t.Errorf("keys create --json in production: %+v", made.Key)
 		}
 	}
-	if !tg.administered() {
+	if !tg.HasAdmin() {
 		t.Log("NOT TESTED: registered keys, LATCHKEY_ADMIN_KEY is not set")
 		return
 	}
-	tg.every = map[string]clientKey{}
-	for _, kind := range []string{kindEd25519, kindHS256} {
-		body := request{"client": "suite", "kind": kind, "scopes": tg.everyScope(t)}
-		a := tg.administer(t, http.MethodPost, "/service/keys", body.json())
-		if a.status == http.StatusUnprocessableEntity && kind == kindHS256 && !tg.local() {
+	tg.FullKeys = map[string]Key{}
+	for _, kind := range []string{KindEd25519, KindHS256} {
+		body := Body{"client": "suite", "kind": kind, "scopes": tg.EveryScope(t)}
+		a := tg.AsAdmin(t, http.MethodPost, "/service/keys", body.JSON())
+		if a.Status == http.StatusUnprocessableEntity && kind == KindHS256 && !tg.IsLocal() {
 			t.Log("NOT TESTED: hs256 keys, the deployment has no MASTER_KEY")
 			continue
 		}
-		tg.every[kind] = tg.made(t, a).key
+		tg.FullKeys[kind] = tg.ReadCreated(t, a).Key
 	}
 }
 
-// administered says whether there is somebody who may administrate keys.
-func (tg *target) administered() bool { return tg.admin.text != "" }
+// HasAdmin says whether there is somebody who may administrate keys.
+func (tg *Target) HasAdmin() bool { return tg.Admin.Text != "" }
 
-// needsAdmin ends a check that is about registered keys.
-func (tg *target) needsAdmin(t *testing.T) {
+// NeedAdmin ends a check that is about registered keys.
+func (tg *Target) NeedAdmin(t *testing.T) {
 	t.Helper()
-	if !tg.administered() {
+	if !tg.HasAdmin() {
 		t.Skip("NOT TESTED: LATCHKEY_ADMIN_KEY is not set")
 	}
 }
 
-// kinds are the kinds of registered keys that the target has.
-func (tg *target) kinds() []string {
+// Kinds are the kinds of registered keys that the target has.
+func (tg *Target) Kinds() []string {
 	kinds := []string{}
-	for kind := range tg.every {
+	for kind := range tg.FullKeys {
 		kinds = append(kinds, kind)
 	}
 	slices.Sort(kinds)
 	return kinds
 }
 
-// holders are keys, by name, that have the scope, and every other one that a key of their sort can have.
-func (tg *target) holders(scope string) map[string]credential {
-	holders := map[string]credential{}
+// CredentialsFor are keys, by name, that have the scope, and every other one that a key of their sort can have.
+func (tg *Target) CredentialsFor(scope string) map[string]Credential {
+	holders := map[string]Credential{}
 	if scope != "keys:admin" {
-		holders["shared"] = tg.secrets.shared()
+		holders["shared"] = tg.Secrets.Shared()
 	}
-	for kind, key := range tg.every {
-		holders[kind] = key.credential
+	for kind, key := range tg.FullKeys {
+		holders[kind] = key.Credential
 	}
 	return holders
 }
 
-// holder is one of holders, the shared key where it can be; false where there is none.
-func (tg *target) holder(scope string) (credential, bool) {
-	holders := tg.holders(scope)
-	for _, name := range []string{"shared", kindEd25519} {
+// CredentialFor is one of holders, the shared key where it can be; false where there is none.
+func (tg *Target) CredentialFor(scope string) (Credential, bool) {
+	holders := tg.CredentialsFor(scope)
+	for _, name := range []string{"shared", KindEd25519} {
 		if holder, ok := holders[name]; ok {
 			return holder, true
 		}
 	}
-	return credential{}, false
+	return Credential{}, false
 }
 
-// administer sends a request as the administrator. An empty body is none.
-func (tg *target) administer(t *testing.T, method, path, body string) answer {
+// AsAdmin sends a request as the administrator. An empty body is none.
+func (tg *Target) AsAdmin(t *testing.T, method, path, body string) Answer {
 	t.Helper()
-	c := call{method: method, path: path, token: tg.admin.token()}
+	c := Call{Method: method, Path: path, Token: tg.Admin.Token()}
 	if body != "" {
-		c.body, c.header = body, map[string]string{"Content-Type": "application/json"}
+		c.Body, c.Header = body, map[string]string{"Content-Type": "application/json"}
 	}
-	return tg.do(t, c)
+	return tg.Do(t, c)
 }
 
-// issuedKey is a key that was made now: as its holder has it, and as the service answers it.
-type issuedKey struct {
-	key    clientKey
-	object keyObject
-	whole  madeKey
+// IssuedKey is a key that was made now: as its holder has it, and as the service answers it.
+type IssuedKey struct {
+	Key     Key
+	Object  KeyObject
+	Created CreatedKey
 }
 
-// made reads the answer to a request that made a key.
-func (tg *target) made(t *testing.T, a answer) issuedKey {
+// ReadCreated reads the answer to a request that made a key.
+func (tg *Target) ReadCreated(t *testing.T, a Answer) IssuedKey {
 	t.Helper()
-	if a.status != http.StatusCreated {
-		t.Fatalf("%s: %d %s, want 201", a.call, a.status, a.body)
+	if a.Status != http.StatusCreated {
+		t.Fatalf("%s: %d %s, want 201", a.Call, a.Status, a.Body)
 	}
-	a.isJSON(t)
-	a.notStored(t)
-	var whole madeKey
-	a.decode(t, &whole)
-	key := readKey(t, whole.Secret, tg.secrets.audience)
-	if whole.Key.ID != key.id || whole.Key.Kind != key.kind || whole.Key.Hint == "" || !strings.HasSuffix(whole.Key.Hint, key.text[66:]) {
-		t.Errorf("%s: the key of %+v is not that of its secret", a.call, whole.Key)
+	a.IsJSON(t)
+	a.IsNotStored(t)
+	var whole CreatedKey
+	a.Decode(t, &whole)
+	key := ParseKey(t, whole.Secret, tg.Secrets.Audience)
+	if whole.Key.ID != key.ID || whole.Key.Kind != key.Kind || whole.Key.Hint == "" || !strings.HasSuffix(whole.Key.Hint, key.Text[66:]) {
+		t.Errorf("%s: the key of %+v is not that of its secret", a.Call, whole.Key)
 	}
-	if location := strings.TrimPrefix(a.header.Get("Location"), tg.url); location != "/service/keys/"+key.id {
-		t.Errorf("%s: Location %q, want that of %s", a.call, location, key.id)
+	if location := strings.TrimPrefix(a.Header.Get("Location"), tg.URL); location != "/service/keys/"+key.ID {
+		t.Errorf("%s: Location %q, want that of %s", a.Call, location, key.ID)
 	}
-	return issuedKey{key, whole.Key, whole}
+	return IssuedKey{key, whole.Key, whole}
 }
 
-// issue makes a key by HTTP. What r does not say is a client of a fresh name and the scope accounts:read.
-func (tg *target) issue(t *testing.T, r request) (clientKey, keyObject) {
+// IssueKey makes a key by HTTP. What r does not say is a client of a fresh name and the scope accounts:read.
+func (tg *Target) IssueKey(t *testing.T, r Body) (Key, KeyObject) {
 	t.Helper()
-	body := request{"client": freshName(), "scopes": []string{"accounts:read"}}
+	body := Body{"client": FreshName(), "scopes": []string{"accounts:read"}}
 	maps.Copy(body, r)
-	made := tg.made(t, tg.administer(t, http.MethodPost, "/service/keys", body.json()))
-	return made.key, made.object
+	made := tg.ReadCreated(t, tg.AsAdmin(t, http.MethodPost, "/service/keys", body.JSON()))
+	return made.Key, made.Object
 }
 
-// change calls a verb of the life cycle and gives the key as it is then.
-func (tg *target) change(t *testing.T, key clientKey, verb string) keyObject {
+// ChangeKey calls a verb of the life cycle and gives the key as it is then.
+func (tg *Target) ChangeKey(t *testing.T, key Key, verb string) KeyObject {
 	t.Helper()
-	a := tg.administer(t, http.MethodPost, "/service/keys/"+key.id+"/"+verb, "")
-	a.is(t, http.StatusOK, "")
-	var object keyObject
-	a.decode(t, &object)
+	a := tg.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/"+verb, "")
+	a.Is(t, http.StatusOK, "")
+	var object KeyObject
+	a.Decode(t, &object)
 	return object
 }
 
-// passes demands that a key's tokens are accepted, and who they are of.
-func (tg *target) passes(t *testing.T, key clientKey) {
+// ExpectAccepted demands that a key's tokens are accepted, and who they are of.
+func (tg *Target) ExpectAccepted(t *testing.T, key Key) {
 	t.Helper()
-	a := tg.do(t, call{path: "/service/whoami", token: key.token()})
-	a.is(t, http.StatusOK, "")
-	var who whoami
-	a.decode(t, &who)
-	if who.Key != key.id {
-		t.Errorf("whoami with a token of %s: %s", key.id, a.body)
+	a := tg.Do(t, Call{Path: "/service/whoami", Token: key.Token()})
+	a.Is(t, http.StatusOK, "")
+	var who Whoami
+	a.Decode(t, &who)
+	if who.Key != key.ID {
+		t.Errorf("whoami with a token of %s: %s", key.ID, a.Body)
 	}
 }
 
-// barred demands that a key's tokens are refused as those of a key that is not in force.
-func (tg *target) barred(t *testing.T, token string) {
+// ExpectRefused demands that a key's tokens are refused as those of a key that is not in force.
+func (tg *Target) ExpectRefused(t *testing.T, token string) {
 	t.Helper()
-	tg.do(t, call{path: "/service/account/stevenm", token: token}).refused(t, http.StatusUnauthorized, "Incorrect API token",
+	tg.Do(t, Call{Path: "/service/account/stevenm", Token: token}).IsRefused(t, http.StatusUnauthorized, "Incorrect API token",
 		`Bearer realm="latchkey", error="invalid_token", error_description="Incorrect API token"`)
 }
 
-// retired are keys that were accepted once and are not any more, by what became of them. They are made once a target.
-func (tg *target) retired(t *testing.T) map[string]clientKey {
+// RetiredKeys are keys that were accepted once and are not any more, by what became of them. They are made once a target.
+func (tg *Target) RetiredKeys(t *testing.T) map[string]Key {
 	t.Helper()
-	if tg.over != nil {
-		return tg.over
+	if tg.retiredKeys != nil {
+		return tg.retiredKeys
 	}
-	tg.over = map[string]clientKey{}
+	tg.retiredKeys = map[string]Key{}
 	// Long enough to be used once on a slow machine.
 	expires := time.Now().Add(2 * time.Second).Format(time.RFC3339Nano)
-	for _, kind := range tg.kinds() {
-		for state, body := range map[string]request{
+	for _, kind := range tg.Kinds() {
+		for state, body := range map[string]Body{
 			"expired": {"expires_at": expires}, "revoked": {}, "disabled": {}, "rotated without grace": {},
 		} {
 			body["kind"] = kind
-			key, _ := tg.issue(t, body)
-			tg.passes(t, key)
-			tg.over[kind+" "+state] = key
+			key, _ := tg.IssueKey(t, body)
+			tg.ExpectAccepted(t, key)
+			tg.retiredKeys[kind+" "+state] = key
 		}
-		tg.change(t, tg.over[kind+" revoked"], "revoke")
-		tg.change(t, tg.over[kind+" disabled"], "disable")
-		path := "/service/keys/" + tg.over[kind+" rotated without grace"].id + "/rotate"
-		tg.administer(t, http.MethodPost, path, `{"grace":"0s"}`).is(t, http.StatusCreated, "")
+		tg.ChangeKey(t, tg.retiredKeys[kind+" revoked"], "revoke")
+		tg.ChangeKey(t, tg.retiredKeys[kind+" disabled"], "disable")
+		path := "/service/keys/" + tg.retiredKeys[kind+" rotated without grace"].ID + "/rotate"
+		tg.AsAdmin(t, http.MethodPost, path, `{"grace":"0s"}`).Is(t, http.StatusCreated, "")
 	}
-	for name, key := range tg.over {
-		token := key.token()
-		eventually(t, startLimit, "a key is "+name, func() bool {
-			return tg.do(t, call{path: "/service/whoami", token: token}).status == http.StatusUnauthorized
+	for name, key := range tg.retiredKeys {
+		token := key.Token()
+		Eventually(t, StartTimeout, "a key is "+name, func() bool {
+			return tg.Do(t, Call{Path: "/service/whoami", Token: token}).Status == http.StatusUnauthorized
 		})
 	}
-	return tg.over
+	return tg.retiredKeys
 }
 
-// expects demands that the token is accepted, or refused with this decoding text.
-func (tg *target) expects(t *testing.T, token, text string) {
+// ExpectToken demands that the token is accepted, or refused with this decoding text.
+func (tg *Target) ExpectToken(t *testing.T, token, text string) {
 	t.Helper()
-	a := tg.do(t, call{path: "/service/account/stevenm", token: token})
+	a := tg.Do(t, Call{Path: "/service/account/stevenm", Token: token})
 	if text == "" {
-		a.is(t, http.StatusOK, "")
+		a.Is(t, http.StatusOK, "")
 		return
 	}
-	a.is(t, http.StatusUnauthorized, `{"detail":"`+decodingError+text+`"}`)
+	a.Is(t, http.StatusUnauthorized, `{"detail":"`+DecodingError+text+`"}`)
 }
 
-// decodingError starts the text of a refusal of the token itself.
-const decodingError = "Error decoding token: "
+// DecodingError starts the text of a refusal of the token itself.
+const DecodingError = "Error decoding token: "
 
-// everyKind runs a check for each kind of registered key.
-func (tg *target) everyKind(t *testing.T, check func(t *testing.T, tg *target, kind string)) {
+// EveryKind runs a check for each kind of registered key.
+func (tg *Target) EveryKind(t *testing.T, check func(t *testing.T, tg *Target, kind string)) {
 	t.Helper()
-	tg.needsAdmin(t)
-	for _, kind := range tg.kinds() {
+	tg.NeedAdmin(t)
+	for _, kind := range tg.Kinds() {
 		t.Run(kind, func(t *testing.T) { check(t, tg, kind) })
 	}
 }

@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// balancer is a reverse proxy as operators run one: it asks each instance for /readyz, and shares the requests between
+// Balancer is a reverse proxy as operators run one: it asks each instance for /readyz, and shares the requests between
 // those that are ready. It tries nothing a second time: an instance that fails is a client that fails.
-type balancer struct {
-	url       string
-	instances []*instance
-	turn      atomic.Int64
+type Balancer struct {
+	URL       string
+	Instances []*Instance
+	next      atomic.Int64
 }
 
-// instance is where one process of the service is found, whichever it is at the time.
-type instance struct {
+// Instance is where one process of the service is found, whichever it is at the time.
+type Instance struct {
 	address string // host and port
-	ready   atomic.Bool
-	served  atomic.Int64
+	Ready   atomic.Bool
+	Served  atomic.Int64
 	// reused sends on connections that are kept, fresh opens one for each request.
 	reused, fresh *httputil.ReverseProxy
 }
@@ -33,42 +33,42 @@ type instance struct {
 // pollEvery is how often a balancer asks for /readyz.
 const pollEvery = 100 * time.Millisecond
 
-// startBalancer shares requests between the addresses until the test ends.
-func startBalancer(t *testing.T, addresses ...string) *balancer {
+// StartBalancer shares requests between the addresses until the test ends.
+func StartBalancer(t *testing.T, addresses ...string) *Balancer {
 	t.Helper()
-	b := &balancer{}
+	b := &Balancer{}
 	for _, address := range addresses {
 		target := &url.URL{Scheme: "http", Host: address}
-		in := &instance{address: address, reused: forwarder(t, target, false), fresh: forwarder(t, target, true)}
-		b.instances = append(b.instances, in)
+		in := &Instance{address: address, reused: forwarder(t, target, false), fresh: forwarder(t, target, true)}
+		b.Instances = append(b.Instances, in)
 		go in.watch(t.Context())
 	}
 	server := httptest.NewServer(b)
 	t.Cleanup(server.Close)
-	b.url = server.URL
+	b.URL = server.URL
 	return b
 }
 
 // forwarder passes requests on to target, and answers 502 with the reason where that fails.
 func forwarder(t *testing.T, target *url.URL, fresh bool) *httputil.ReverseProxy {
 	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.Transport = sentOnce{transport(t, fresh)}
+	proxy.Transport = SentOnce{NewTransport(t, fresh)}
 	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
 		http.Error(w, "balancer: "+err.Error(), http.StatusBadGateway)
 	}
 	return proxy
 }
 
-// transport opens a connection for each request, or keeps those that it has.
-func transport(t *testing.T, fresh bool) *http.Transport {
+// NewTransport opens a connection for each request, or keeps those that it has.
+func NewTransport(t *testing.T, fresh bool) *http.Transport {
 	made := &http.Transport{DisableCompression: true, DisableKeepAlives: fresh, MaxIdleConnsPerHost: 100}
 	t.Cleanup(made.CloseIdleConnections)
 	return made
 }
 
 // watch keeps ready as /readyz says it is.
-func (in *instance) watch(ctx context.Context) {
-	client := &http.Client{Timeout: startLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+func (in *Instance) watch(ctx context.Context) {
+	client := &http.Client{Timeout: StartTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for ; ctx.Err() == nil; <-tick.C {
@@ -77,18 +77,18 @@ func (in *instance) watch(ctx context.Context) {
 		if err == nil {
 			_ = a.Body.Close()
 		}
-		in.ready.Store(err == nil && a.StatusCode == http.StatusOK)
+		in.Ready.Store(err == nil && a.StatusCode == http.StatusOK)
 	}
 }
 
-func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	turn := int(b.turn.Add(1))
-	for i := range b.instances {
-		in := b.instances[(turn+i)%len(b.instances)]
-		if !in.ready.Load() {
+func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	turn := int(b.next.Add(1))
+	for i := range b.Instances {
+		in := b.Instances[(turn+i)%len(b.Instances)]
+		if !in.Ready.Load() {
 			continue
 		}
-		in.served.Add(1)
+		in.Served.Add(1)
 		if r.Close {
 			in.fresh.ServeHTTP(w, r)
 		} else {
@@ -99,11 +99,11 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "balancer: no instance is ready", http.StatusBadGateway)
 }
 
-// sentOnce makes an error of what a http.Transport hides: that a request on a connection that broke was sent again on
+// SentOnce makes an error of what a http.Transport hides: that a request on a connection that broke was sent again on
 // another.
-type sentOnce struct{ http.RoundTripper }
+type SentOnce struct{ http.RoundTripper }
 
-func (s sentOnce) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s SentOnce) RoundTrip(r *http.Request) (*http.Response, error) {
 	var sent atomic.Int32
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Add(1) }})
 	a, err := s.RoundTripper.RoundTrip(r.WithContext(ctx))

@@ -6,10 +6,10 @@ import (
 
 // TestBinary builds the program and proves it as a process.
 func TestBinary(t *testing.T) {
-	bin := buildBinary(t)
-	t.Run("contract", func(t *testing.T) { checkContract(t, &startProcess(t, bin, nil).target) })
+	bin := BuildBinary(t)
+	t.Run("contract", func(t *testing.T) { checkContract(t, &StartProcess(t, bin, nil).Target) })
 	t.Run("contract without the token cache", func(t *testing.T) {
-		checkContract(t, &startProcess(t, bin, map[string]string{"TOKEN_CACHE_SIZE": "0"}).target)
+		checkContract(t, &StartProcess(t, bin, map[string]string{"TOKEN_CACHE_SIZE": "0"}).Target)
 	})
 	for _, tt := range []struct {
 		name  string

@@ -16,42 +16,42 @@ var bodyPaths = map[string]string{
 }
 
 // checkBodies: a body is one strict JSON value, announced as JSON, for each operation that takes one.
-func checkBodies(t *testing.T, tg *target) {
+func checkBodies(t *testing.T, tg *Target) {
 	for path, good := range bodyPaths {
-		holder, ok := tg.holder(designed["POST "+path])
+		holder, ok := tg.CredentialFor(designed["POST "+path])
 		if !ok {
 			t.Logf("NOT TESTED: %s, there is no key for it", path)
 			continue
 		}
-		fresh := func() string { return strings.ReplaceAll(good, "NAME", freshName()) }
+		fresh := func() string { return strings.ReplaceAll(good, "NAME", FreshName()) }
 		members := strings.TrimSuffix(good, "}")
 		first, _, _ := strings.Cut(strings.TrimPrefix(good, `{"`), `"`)
 		for _, contentType := range []string{
 			"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml",
 			"application/jsonx", "text/json", "json", "application/json-patch+json", "application/", ";", "*/*",
 		} {
-			c := post(path, fresh())
-			c.token = holder.token()
-			if c.header["Content-Type"] = contentType; contentType == "" {
-				delete(c.header, "Content-Type")
+			c := Post(path, fresh())
+			c.Token = holder.Token()
+			if c.Header["Content-Type"] = contentType; contentType == "" {
+				delete(c.Header, "Content-Type")
 			}
-			if a := tg.do(t, c); a.status != http.StatusUnsupportedMediaType {
-				t.Errorf("%s as %q: %d %s, want 415", a.call, contentType, a.status, a.body)
+			if a := tg.Do(t, c); a.Status != http.StatusUnsupportedMediaType {
+				t.Errorf("%s as %q: %d %s, want 415", a.Call, contentType, a.Status, a.Body)
 			}
 		}
 		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "APPLICATION/JSON"} {
-			c := post(path, fresh())
-			c.token, c.header["Content-Type"] = holder.token(), contentType
-			tg.do(t, c).is(t, http.StatusCreated, "")
+			c := Post(path, fresh())
+			c.Token, c.Header["Content-Type"] = holder.Token(), contentType
+			tg.Do(t, c).Is(t, http.StatusCreated, "")
 		}
 		for encoding, status := range map[string]int{
 			"gzip": 415, "br": 415, "deflate": 415, "x": 415, "gzip, identity": 415, "identity, gzip": 415, ", x": 415,
 			"identity": 201, "identity, IDENTITY,": 201, ",": 201,
 		} {
-			c := post(path, fresh())
-			c.token, c.header["Content-Encoding"] = holder.token(), encoding
-			if a := tg.do(t, c); a.status != status {
-				t.Errorf("%s with Content-Encoding %s: %d %s, want %d", path, encoding, a.status, a.body, status)
+			c := Post(path, fresh())
+			c.Token, c.Header["Content-Encoding"] = holder.Token(), encoding
+			if a := tg.Do(t, c); a.Status != status {
+				t.Errorf("%s with Content-Encoding %s: %d %s, want %d", path, encoding, a.Status, a.Body, status)
 			}
 		}
 		for _, body := range []string{
@@ -59,7 +59,7 @@ func checkBodies(t *testing.T, tg *target) {
 			strings.ReplaceAll(good, `"`, `'`), "\xef\xbb\xbf" + good, "\x00" + good, good + "\x00", "\x1f\x8b\x08\x00", "%7B%7D",
 			"username=x", strings.Repeat("[", 30000), strings.Repeat(`{"a":`, 8000), members + `,}`, "// comment\n" + good,
 		} {
-			checkBodyRefused(t, tg, holder, post(path, body), "")
+			checkBodyRefused(t, tg, holder, Post(path, body), "")
 		}
 		unknown := `{"detail":[{"loc":["body"],"msg":"unknown field","type":"extra_forbidden"}]}`
 		duplicate := `{"detail":[{"loc":["body"],"msg":"duplicate member","type":"json_invalid"}]}`
@@ -78,7 +78,7 @@ func checkBodies(t *testing.T, tg *target) {
 			`"first_name":NaN`:      "",
 			`"secret-marker-9x":[]`: unknown,
 		} {
-			checkBodyRefused(t, tg, holder, post(path, members+","+member+"}"), want)
+			checkBodyRefused(t, tg, holder, Post(path, members+","+member+"}"), want)
 		}
 	}
 }
@@ -87,21 +87,21 @@ func checkBodies(t *testing.T, tg *target) {
 func deep(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
 // checkBodyRefused sends c, which must be a 422 about the body that repeats nothing of it.
-func checkBodyRefused(t *testing.T, tg *target, holder credential, c call, want string) {
+func checkBodyRefused(t *testing.T, tg *Target, holder Credential, c Call, want string) {
 	t.Helper()
-	c.token = holder.token()
-	path, body, a := c.path, c.body, tg.do(t, c)
-	if a.status != http.StatusUnprocessableEntity {
-		t.Errorf("%s %.80q: %d %s, want 422", path, body, a.status, a.body)
+	c.Token = holder.Token()
+	path, body, a := c.Path, c.Body, tg.Do(t, c)
+	if a.Status != http.StatusUnprocessableEntity {
+		t.Errorf("%s %.80q: %d %s, want 422", path, body, a.Status, a.Body)
 		return
 	}
 	if want != "" {
-		a.is(t, http.StatusUnprocessableEntity, want)
+		a.Is(t, http.StatusUnprocessableEntity, want)
 	}
-	if strings.Contains(a.body, "marker") {
-		t.Errorf("%s %.80q: the answer repeats the body: %s", path, body, a.body)
+	if strings.Contains(a.Body, "marker") {
+		t.Errorf("%s %.80q: the answer repeats the body: %s", path, body, a.Body)
 	}
-	for _, f := range a.fields(t) {
+	for _, f := range a.Fields(t) {
 		if f.Loc[0] != "body" {
 			t.Errorf("%s %.80q: 422 about %q", path, body, f.Loc)
 		}
@@ -109,7 +109,7 @@ func checkBodyRefused(t *testing.T, tg *target, holder credential, c call, want 
 }
 
 // checkFields: each field takes what it is said to take, and a refusal names it.
-func checkFields(t *testing.T, tg *target) {
+func checkFields(t *testing.T, tg *Target) {
 	const account, begin = "/service/account/register", "/service/storyspaces/begin"
 	name := func(member, value string) string { return `{"` + member + `":` + value + `}` }
 	tests := []struct{ path, body, loc string }{
@@ -132,32 +132,32 @@ func checkFields(t *testing.T, tg *target) {
 		tests = append(tests, struct{ path, body, loc string }{account, name("username", value), "body username"})
 	}
 	for _, value := range []string{`"a b"`, `"a/b"`, `"\u0000"`, `"ü"`, `"` + strings.Repeat("a", 65) + `"`, `2112`, `{}`} {
-		body := `{"username":"` + freshName() + `","id":` + value + `}`
+		body := `{"username":"` + FreshName() + `","id":` + value + `}`
 		tests = append(tests, struct{ path, body, loc string }{account, body, "body id"})
 	}
 	for _, member := range []string{"email", "first_name", "last_name", "avatar_url"} {
 		for _, value := range []string{`1`, `{}`, `[]`, `false`} {
-			body := `{"username":"` + freshName() + `","` + member + `":` + value + `}`
+			body := `{"username":"` + FreshName() + `","` + member + `":` + value + `}`
 			tests = append(tests, struct{ path, body, loc string }{account, body, "body " + member})
 		}
 	}
 	for _, tt := range tests {
-		c := post(tt.path, tt.body)
-		c.token = tg.secrets.token()
-		a := tg.do(t, c)
+		c := Post(tt.path, tt.body)
+		c.Token = tg.Secrets.Token()
+		a := tg.Do(t, c)
 		before := t.Failed()
-		if a.invalid(t, tt.loc); !before && t.Failed() {
+		if a.IsInvalid(t, tt.loc); !before && t.Failed() {
 			t.Fatalf("the body is %.100s", tt.body)
 		}
 	}
 	// Several faults are told at once.
-	c := post(begin, `{}`)
-	c.token = tg.secrets.token()
-	if fields := tg.do(t, c).fields(t); len(fields) != 2 {
+	c := Post(begin, `{}`)
+	c.Token = tg.Secrets.Token()
+	if fields := tg.Do(t, c).Fields(t); len(fields) != 2 {
 		t.Errorf("begin without username and name: %v, want both named", fields)
 	}
-	for _, id := range []string{strings.Repeat("a", 32) + freshName(), "A-Z_a.z0" + freshName()} {
-		tg.register(t, accountNamed(id[:min(len(id), 64)]))
+	for _, id := range []string{strings.Repeat("a", 32) + FreshName(), "A-Z_a.z0" + FreshName()} {
+		tg.Register(t, accountNamed(id[:min(len(id), 64)]))
 	}
 	for path, loc := range map[string]string{
 		"/service/account/":              "query account_id",
@@ -167,8 +167,8 @@ func checkFields(t *testing.T, tg *target) {
 		"/service/storyspaces/":          "query username",
 		"/service/storyspaces/?username": "query username",
 	} {
-		tg.do(t, call{path: path, token: tg.secrets.token()}).invalid(t, loc)
+		tg.Do(t, Call{Path: path, Token: tg.Secrets.Token()}).IsInvalid(t, loc)
 	}
 }
 
-func accountNamed(username string) account { return account{Username: username} }
+func accountNamed(username string) Account { return Account{Username: username} }

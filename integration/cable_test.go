@@ -12,36 +12,36 @@ import (
 	"testing"
 )
 
-// cable leads to a database, and can be cut.
-type cable struct {
+// Cable leads to a database, and can be cut.
+type Cable struct {
 	server, network, address string
 	// deaf swallows what the server says to connections that listen.
-	deaf atomic.Bool
+	DropNotices atomic.Bool
 	// listening counts the connections that have asked to listen.
-	listening atomic.Int64
+	Listeners atomic.Int64
 
 	mu       sync.Mutex
 	listener net.Listener
 	conns    map[net.Conn]bool
 }
 
-// newCable gives a cable, and the URL of the database at its other end.
-func newCable(t *testing.T, databaseURL string) (*cable, string) {
+// NewCable gives a cable, and the URL of the database at its other end.
+func NewCable(t *testing.T, databaseURL string) (*Cable, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	if err != nil {
 		t.Fatal("the database's URL is none") // the error repeats it
 	}
-	c := &cable{server: u.Host, network: "tcp", address: "127.0.0.1:0", conns: map[net.Conn]bool{}}
-	c.join(t)
-	t.Cleanup(c.cut)
+	c := &Cable{server: u.Host, network: "tcp", address: "127.0.0.1:0", conns: map[net.Conn]bool{}}
+	c.Join(t)
+	t.Cleanup(c.Cut)
 	u.Host = c.address
 	return c, u.String()
 }
 
-// newSocket gives a folder that leads to a database, for a container in which it is mounted at the given path: no port
+// NewSocket gives a folder that leads to a database, for a container in which it is mounted at the given path: no port
 // has to be opened to it. And it gives the URL of the database there.
-func newSocket(t *testing.T, databaseURL, mounted string) (folder, socketURL string) {
+func NewSocket(t *testing.T, databaseURL, mounted string) (folder, socketURL string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -49,9 +49,9 @@ func newSocket(t *testing.T, databaseURL, mounted string) (folder, socketURL str
 	}
 	folder = t.TempDir()
 	socket := filepath.Join(folder, ".s.PGSQL.5432")
-	c := &cable{server: u.Host, network: "unix", address: socket, conns: map[net.Conn]bool{}}
-	c.join(t)
-	t.Cleanup(c.cut)
+	c := &Cable{server: u.Host, network: "unix", address: socket, conns: map[net.Conn]bool{}}
+	c.Join(t)
+	t.Cleanup(c.Cut)
 	for path, mode := range map[string]os.FileMode{filepath.Dir(folder): 0o755, folder: 0o755, socket: 0o777} { // another user comes
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
@@ -63,8 +63,8 @@ func newSocket(t *testing.T, databaseURL, mounted string) (folder, socketURL str
 	return folder, u.String()
 }
 
-// join lets connections through again, at the same address.
-func (c *cable) join(t *testing.T) {
+// Join lets connections through again, at the same address.
+func (c *Cable) Join(t *testing.T) {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), c.network, c.address)
 	if err != nil {
@@ -84,8 +84,8 @@ func (c *cable) join(t *testing.T) {
 	}()
 }
 
-// cut ends all connections and refuses new ones.
-func (c *cable) cut() {
+// Cut ends all connections and refuses new ones.
+func (c *Cable) Cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = c.listener.Close()
@@ -95,7 +95,7 @@ func (c *cable) cut() {
 	clear(c.conns)
 }
 
-func (c *cable) lead(near net.Conn) {
+func (c *Cable) lead(near net.Conn) {
 	defer near.Close()
 	far, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", c.server)
 	if err != nil {
@@ -110,12 +110,12 @@ func (c *cable) lead(near net.Conn) {
 		defer far.Close()
 		move(far, near, func(text []byte) bool {
 			if bytes.Contains(text, []byte("LISTEN ")) && listens.CompareAndSwap(false, true) {
-				c.listening.Add(1)
+				c.Listeners.Add(1)
 			}
 			return true
 		})
 	}()
-	move(near, far, func([]byte) bool { return !(listens.Load() && c.deaf.Load()) })
+	move(near, far, func([]byte) bool { return !(listens.Load() && c.DropNotices.Load()) })
 }
 
 // move copies what pass lets through, until one end is closed.

@@ -50,19 +50,19 @@ func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
 
 // checkHangup: SIGHUP is no reason to stop; it reads the certificate again.
 func checkHangup(t *testing.T, bin string) {
-	needSignals(t)
-	dir, s := t.TempDir(), freshSecrets()
-	env := productionEnv(s, dir)
+	NeedSignals(t)
+	dir, s := t.TempDir(), FreshSecrets()
+	env := ProductionEnv(s, dir)
 	env["TLS_CERT_FILE"], env["TLS_KEY_FILE"] = selfSigned(t, dir)
-	p := launch(t, bin, dir, env)
+	p := Launch(t, bin, dir, env)
 	for i := range 3 {
-		eventually(t, startLimit, "the certificate is read, time "+strconv.Itoa(i), func() bool {
-			log := p.output.String()
+		Eventually(t, StartTimeout, "the certificate is read, time "+strconv.Itoa(i), func() bool {
+			log := p.Output.String()
 			return strings.Contains(log, `"msg":"serving"`) && strings.Count(log, "the TLS certificate was read again") == i
 		})
-		p.signal(t, syscall.SIGHUP)
+		p.Signal(t, syscall.SIGHUP)
 	}
-	if code := p.stop(t); code != 0 {
+	if code := p.Stop(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -70,18 +70,18 @@ func checkHangup(t *testing.T, bin string) {
 // checkIdle: a connection that waits for its next request is closed after IDLE_TIMEOUT, and no earlier.
 func checkIdle(t *testing.T, bin string) {
 	const idle = time.Second
-	p := startProcess(t, bin, map[string]string{"IDLE_TIMEOUT": idle.String()})
-	for name, url := range map[string]string{"API": p.url, "operations address": p.opsURL} {
-		conn := (&target{url: url}).dial(t)
-		conn.send(t, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-		resp, err := http.ReadResponse(conn.reader, nil)
+	p := StartProcess(t, bin, map[string]string{"IDLE_TIMEOUT": idle.String()})
+	for name, url := range map[string]string{"API": p.URL, "operations address": p.OpsURL} {
+		conn := (&Target{URL: url}).Dial(t)
+		conn.Send(t, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+		resp, err := http.ReadResponse(conn.Reader, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
 		answered := time.Now()
-		if n, err := conn.reader.ReadByte(); err == nil {
+		if n, err := conn.Reader.ReadByte(); err == nil {
 			t.Errorf("%s: %q instead of the end", name, n)
 		}
 		if took := time.Since(answered); took < idle-500*time.Millisecond || took > idle+8*time.Second {

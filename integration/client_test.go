@@ -14,92 +14,92 @@ import (
 	"time"
 )
 
-// call is one request. The path goes on the wire as it stands, escapes and all.
-type call struct {
-	method string // GET when empty
-	path   string
-	token  string // sent as Bearer when not empty
-	auth   []string
-	header map[string]string
-	body   string
+// Call is one request. The path goes on the wire as it stands, escapes and all.
+type Call struct {
+	Method string // GET when empty
+	Path   string
+	Token  string // sent as Bearer when not empty
+	Auth   []string
+	Header map[string]string
+	Body   string
 
-	unready bool // 503 is an answer that the test expects
+	Unready bool // 503 is an answer that the test expects
 }
 
-// answer is what came back, read to the end.
-type answer struct {
-	call   string // method and path, for messages
-	status int
-	header http.Header
-	body   string
-	closes bool // the service said that it closes the connection
+// Answer is what came back, read to the end.
+type Answer struct {
+	Call   string // method and path, for messages
+	Status int
+	Header http.Header
+	Body   string
+	Closes bool // the service said that it closes the connection
 }
 
-// httpClient follows no redirect and asks for no compression: the tests want what the service said.
-var httpClient = &http.Client{
+// HTTPClient follows no redirect and asks for no compression: the tests want what the service said.
+var HTTPClient = &http.Client{
 	Timeout:       15 * time.Second,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 32},
 }
 
-var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+var ValidRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// do sends c and checks what holds for every answer of the service, see answer.check.
-func (tg *target) do(t *testing.T, c call) answer {
+// Do sends c and checks what holds for every answer of the service, see answer.check.
+func (tg *Target) Do(t *testing.T, c Call) Answer {
 	t.Helper()
-	a, err := tg.try(t, c)
+	a, err := tg.Try(t, c)
 	if err != nil {
-		t.Fatalf("%s %s: %v", c.method, c.path, err)
+		t.Fatalf("%s %s: %v", c.Method, c.Path, err)
 	}
 	return a
 }
 
-// try is do for callers that expect the connection to fail sometimes.
-func (tg *target) try(t *testing.T, c call) (answer, error) {
+// Try is do for callers that expect the connection to fail sometimes.
+func (tg *Target) Try(t *testing.T, c Call) (Answer, error) {
 	t.Helper()
-	if c.method == "" {
-		c.method = http.MethodGet
+	if c.Method == "" {
+		c.Method = http.MethodGet
 	}
 	var body io.Reader
-	if c.body != "" {
-		body = strings.NewReader(c.body)
+	if c.Body != "" {
+		body = strings.NewReader(c.Body)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), c.method, tg.url, body)
+	req, err := http.NewRequestWithContext(t.Context(), c.Method, tg.URL, body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Opaque is the one way to have net/http send a path without parsing and cleaning it.
-	req.URL = &url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Opaque: req.URL.EscapedPath() + c.path}
-	for name, value := range c.header {
+	req.URL = &url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Opaque: req.URL.EscapedPath() + c.Path}
+	for name, value := range c.Header {
 		req.Header.Set(name, value)
 	}
-	if c.token != "" {
-		c.auth = append(slices.Clone(c.auth), "Bearer "+c.token)
+	if c.Token != "" {
+		c.Auth = append(slices.Clone(c.Auth), "Bearer "+c.Token)
 	}
-	req.Header["Authorization"] = c.auth
-	for _, line := range c.auth {
+	req.Header["Authorization"] = c.Auth
+	for _, line := range c.Auth {
 		tg.rememberToken(line)
 	}
 
-	resp, err := httpClient.Do(req)
+	resp, err := HTTPClient.Do(req)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
-	a := answer{
-		call:   c.method + " " + c.path,
-		status: resp.StatusCode,
-		header: resp.Header,
-		body:   string(text),
-		closes: resp.Close,
+	a := Answer{
+		Call:   c.Method + " " + c.Path,
+		Status: resp.StatusCode,
+		Header: resp.Header,
+		Body:   string(text),
+		Closes: resp.Close,
 	}
 	a.check(t, tg, c)
-	if a.status == http.StatusCreated {
-		for _, text := range keyString.FindAllString(a.body, -1) {
+	if a.Status == http.StatusCreated {
+		for _, text := range KeyString.FindAllString(a.Body, -1) {
 			tg.rememberKey(t, text)
 		}
 	}
@@ -107,7 +107,7 @@ func (tg *target) try(t *testing.T, c call) (answer, error) {
 }
 
 // rememberToken remembers an Authorization line and its parts. Short parts are left out: "x" stands in every log.
-func (tg *target) rememberToken(line string) {
+func (tg *Target) rememberToken(line string) {
 	_, token, found := strings.Cut(line, " ")
 	if !found {
 		token = line
@@ -120,97 +120,97 @@ func (tg *target) rememberToken(line string) {
 }
 
 // check holds for every answer to every request.
-func (a answer) check(t *testing.T, tg *target, c call) {
+func (a Answer) check(t *testing.T, tg *Target, c Call) {
 	t.Helper()
-	if a.status >= 500 && !(c.unready && a.status == http.StatusServiceUnavailable) {
-		t.Errorf("%s: %d %s", a.call, a.status, a.body)
+	if a.Status >= 500 && !(c.Unready && a.Status == http.StatusServiceUnavailable) {
+		t.Errorf("%s: %d %s", a.Call, a.Status, a.Body)
 	}
-	if id := a.header.Get("X-Request-Id"); !validRequestID.MatchString(id) {
-		t.Errorf("%s: %d with X-Request-ID %q", a.call, a.status, id)
+	if id := a.Header.Get("X-Request-Id"); !ValidRequestID.MatchString(id) {
+		t.Errorf("%s: %d with X-Request-ID %q", a.Call, a.Status, id)
 	}
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
-		if got := a.header.Values(name); len(got) != 1 || got[0] != want {
-			t.Errorf("%s: %d with %s %q, want %s", a.call, a.status, name, got, want)
+		if got := a.Header.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %d with %s %q, want %s", a.Call, a.Status, name, got, want)
 		}
 	}
-	if hsts := a.header.Get("Strict-Transport-Security"); tg.local() && hsts != "" {
-		t.Errorf("%s: %d over plain HTTP with Strict-Transport-Security %q", a.call, a.status, hsts)
+	if hsts := a.Header.Get("Strict-Transport-Security"); tg.IsLocal() && hsts != "" {
+		t.Errorf("%s: %d over plain HTTP with Strict-Transport-Security %q", a.Call, a.Status, hsts)
 	}
-	if tg.local() && a.header.Get("Server") != "" {
-		t.Errorf("%s: %d with Server %q", a.call, a.status, a.header.Get("Server"))
+	if tg.IsLocal() && a.Header.Get("Server") != "" {
+		t.Errorf("%s: %d with Server %q", a.Call, a.Status, a.Header.Get("Server"))
 	}
-	if a.status >= 400 && c.method != http.MethodHead {
+	if a.Status >= 400 && c.Method != http.MethodHead {
 		a.checkErrorShape(t)
 	}
-	printed := a.body + "\n" + fmt.Sprint(a.header)
-	if a.status != http.StatusCreated && keyString.MatchString(printed) {
-		t.Errorf("%s: %d with a key string: %s", a.call, a.status, printed)
+	printed := a.Body + "\n" + fmt.Sprint(a.Header)
+	if a.Status != http.StatusCreated && KeyString.MatchString(printed) {
+		t.Errorf("%s: %d with a key string: %s", a.Call, a.Status, printed)
 	}
-	secret := []string{tg.secrets.apiKey, tg.secrets.secretKey}
-	for _, line := range c.auth {
+	secret := []string{tg.Secrets.APIKey, tg.Secrets.SecretKey}
+	for _, line := range c.Auth {
 		if token := strings.TrimPrefix(line, "Bearer "); len(token) >= 20 {
 			secret = append(secret, strings.Split(token, ".")...)
 		}
 	}
 	for _, text := range secret {
 		if len(text) >= 20 && strings.Contains(printed, text) {
-			t.Errorf("%s: the answer has %q, which is secret:\n%s", a.call, text, printed)
+			t.Errorf("%s: the answer has %q, which is secret:\n%s", a.Call, text, printed)
 		}
 	}
 }
 
 // checkErrorShape demands {"detail": a text, or a list of fields where 422}, as JSON.
-func (a answer) checkErrorShape(t *testing.T) {
+func (a Answer) checkErrorShape(t *testing.T) {
 	t.Helper()
-	a.isJSON(t)
+	a.IsJSON(t)
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(a.body), &members); err != nil || len(members) != 1 || members["detail"] == nil {
-		t.Errorf("%s: %d, the body is not {\"detail\": ...}: %s", a.call, a.status, a.body)
+	if err := json.Unmarshal([]byte(a.Body), &members); err != nil || len(members) != 1 || members["detail"] == nil {
+		t.Errorf("%s: %d, the body is not {\"detail\": ...}: %s", a.Call, a.Status, a.Body)
 		return
 	}
-	if a.status == http.StatusUnprocessableEntity {
-		a.fields(t)
+	if a.Status == http.StatusUnprocessableEntity {
+		a.Fields(t)
 		return
 	}
 	var text string
 	if err := json.Unmarshal(members["detail"], &text); err != nil || text == "" {
-		t.Errorf("%s: %d, detail is not a text: %s", a.call, a.status, a.body)
+		t.Errorf("%s: %d, detail is not a text: %s", a.Call, a.Status, a.Body)
 	}
 }
 
-// isJSON demands the media type of JSON.
-func (a answer) isJSON(t *testing.T) {
+// IsJSON demands the media type of JSON.
+func (a Answer) IsJSON(t *testing.T) {
 	t.Helper()
-	if media, _, err := mime.ParseMediaType(a.header.Get("Content-Type")); err != nil || media != "application/json" {
-		t.Errorf("%s: %d with Content-Type %q, want application/json", a.call, a.status, a.header.Get("Content-Type"))
+	if media, _, err := mime.ParseMediaType(a.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		t.Errorf("%s: %d with Content-Type %q, want application/json", a.Call, a.Status, a.Header.Get("Content-Type"))
 	}
 }
 
-// is demands a status and, unless want is "", exactly this JSON as the body.
-func (a answer) is(t *testing.T, status int, want string) {
+// Is demands a status and, unless want is "", exactly this JSON as the body.
+func (a Answer) Is(t *testing.T, status int, want string) {
 	t.Helper()
-	if a.status != status {
-		t.Errorf("%s: %d %s, want %d %s", a.call, a.status, a.body, status, want)
+	if a.Status != status {
+		t.Errorf("%s: %d %s, want %d %s", a.Call, a.Status, a.Body, status, want)
 		return
 	}
-	if want != "" && strings.TrimSpace(a.body) != want {
-		t.Errorf("%s: body %s, want %s", a.call, a.body, want)
+	if want != "" && strings.TrimSpace(a.Body) != want {
+		t.Errorf("%s: body %s, want %s", a.Call, a.Body, want)
 	}
 }
 
-// refused demands a status with {"detail": detail} and exactly this WWW-Authenticate, "" for none.
-func (a answer) refused(t *testing.T, status int, detail, challenge string) {
+// IsRefused demands a status with {"detail": detail} and exactly this WWW-Authenticate, "" for none.
+func (a Answer) IsRefused(t *testing.T, status int, detail, challenge string) {
 	t.Helper()
-	a.is(t, status, `{"detail":"`+detail+`"}`)
-	if got := strings.Join(a.header.Values("WWW-Authenticate"), " | "); got != challenge {
-		t.Errorf("%s: %d with WWW-Authenticate %q, want %q", a.call, a.status, got, challenge)
+	a.Is(t, status, `{"detail":"`+detail+`"}`)
+	if got := strings.Join(a.Header.Values("WWW-Authenticate"), " | "); got != challenge {
+		t.Errorf("%s: %d with WWW-Authenticate %q, want %q", a.Call, a.Status, got, challenge)
 	}
 }
 
-// says is refused with the standard text of the status.
-func (a answer) says(t *testing.T, status int) {
+// IsError is refused with the standard text of the status.
+func (a Answer) IsError(t *testing.T, status int) {
 	t.Helper()
-	a.refused(t, status, http.StatusText(status), "")
+	a.IsRefused(t, status, http.StatusText(status), "")
 }
 
 // field is one entry of a 422.
@@ -220,61 +220,61 @@ type field struct {
 	Type string   `json:"type"`
 }
 
-// fields reads a 422: a list of loc, msg and type, and nothing else.
-func (a answer) fields(t *testing.T) []field {
+// Fields reads a 422: a list of loc, msg and type, and nothing else.
+func (a Answer) Fields(t *testing.T) []field {
 	t.Helper()
 	var body struct {
 		Detail []field `json:"detail"`
 	}
-	decoder := json.NewDecoder(strings.NewReader(a.body))
+	decoder := json.NewDecoder(strings.NewReader(a.Body))
 	decoder.DisallowUnknownFields() // "input" above all: it would echo the request
 	if err := decoder.Decode(&body); err != nil {
-		t.Errorf("%s: %d, not a list of fields: %v: %s", a.call, a.status, err, a.body)
+		t.Errorf("%s: %d, not a list of fields: %v: %s", a.Call, a.Status, err, a.Body)
 		return nil
 	}
 	if len(body.Detail) == 0 {
-		t.Errorf("%s: %d names no field: %s", a.call, a.status, a.body)
+		t.Errorf("%s: %d names no field: %s", a.Call, a.Status, a.Body)
 	}
 	for _, f := range body.Detail {
 		if len(f.Loc) == 0 || f.Msg == "" || f.Type == "" {
-			t.Errorf("%s: %d, a field lacks loc, msg or type: %s", a.call, a.status, a.body)
+			t.Errorf("%s: %d, a field lacks loc, msg or type: %s", a.Call, a.Status, a.Body)
 		}
 	}
 	return body.Detail
 }
 
-// invalid demands a 422 about exactly one field, at loc ("query limit").
-func (a answer) invalid(t *testing.T, loc string) {
+// IsInvalid demands a 422 about exactly one field, at loc ("query limit").
+func (a Answer) IsInvalid(t *testing.T, loc string) {
 	t.Helper()
-	if a.status != http.StatusUnprocessableEntity {
-		t.Errorf("%s: %d %s, want 422 about %s", a.call, a.status, a.body, loc)
+	if a.Status != http.StatusUnprocessableEntity {
+		t.Errorf("%s: %d %s, want 422 about %s", a.Call, a.Status, a.Body, loc)
 		return
 	}
-	if fields := a.fields(t); len(fields) != 1 || strings.Join(fields[0].Loc, " ") != loc {
-		t.Errorf("%s: 422 %s, want one field at %s", a.call, a.body, loc)
+	if fields := a.Fields(t); len(fields) != 1 || strings.Join(fields[0].Loc, " ") != loc {
+		t.Errorf("%s: 422 %s, want one field at %s", a.Call, a.Body, loc)
 	}
 }
 
-// decode reads the body into v.
-func (a answer) decode(t *testing.T, v any) {
+// Decode reads the body into v.
+func (a Answer) Decode(t *testing.T, v any) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(a.body), v); err != nil {
-		t.Fatalf("%s: %d, the body is not the JSON expected: %v: %s", a.call, a.status, err, a.body)
+	if err := json.Unmarshal([]byte(a.Body), v); err != nil {
+		t.Fatalf("%s: %d, the body is not the JSON expected: %v: %s", a.Call, a.Status, err, a.Body)
 	}
 }
 
-// post is a call with a JSON body.
-func post(path, body string) call {
-	return call{
-		method: http.MethodPost, path: path, body: body,
-		header: map[string]string{"Content-Type": "application/json"},
+// Post is a call with a JSON body.
+func Post(path, body string) Call {
+	return Call{
+		Method: http.MethodPost, Path: path, Body: body,
+		Header: map[string]string{"Content-Type": "application/json"},
 	}
 }
 
-// notStored demands the header that keeps answers of guarded routes out of caches.
-func (a answer) notStored(t *testing.T) {
+// IsNotStored demands the header that keeps answers of guarded routes out of caches.
+func (a Answer) IsNotStored(t *testing.T) {
 	t.Helper()
-	if got := a.header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("%s: %d with Cache-Control %q, want no-store", a.call, a.status, got)
+	if got := a.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("%s: %d with Cache-Control %q, want no-store", a.Call, a.Status, got)
 	}
 }

@@ -15,27 +15,27 @@ import (
 
 // The kinds of registered keys, as the service names them.
 const (
-	kindEd25519 = "ed25519"
-	kindHS256   = "hs256"
+	KindEd25519 = "ed25519"
+	KindHS256   = "hs256"
 )
 
-// keyString is the form of a key string: environment, id, secret and checksum. It is the expression for secret scanners.
-var keyString = regexp.MustCompile(`\blk_(live|test)_([EH][0-9A-Za-z]{11})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})\b`)
+// KeyString is the form of a key string: environment, id, secret and checksum. It is the expression for secret scanners.
+var KeyString = regexp.MustCompile(`\blk_(live|test)_([EH][0-9A-Za-z]{11})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})\b`)
 
-// clientKey is a registered key as its holder has it.
-type clientKey struct {
-	credential
-	text string // the key string
-	id   string
-	kind string
-	env  string // live or test
-	seed []byte // of an Ed25519 key; nil for the other kind
+// Key is a registered key as its holder has it.
+type Key struct {
+	Credential
+	Text string // the key string
+	ID   string
+	Kind string
+	Env  string // live or test
+	Seed []byte // of an Ed25519 key; nil for the other kind
 }
 
-// readKey reads a key string by its published form alone.
-func readKey(t *testing.T, text, audience string) clientKey {
+// ParseKey reads a key string by its published form alone.
+func ParseKey(t *testing.T, text, audience string) Key {
 	t.Helper()
-	part := keyString.FindStringSubmatch(text)
+	part := KeyString.FindStringSubmatch(text)
 	if part == nil || part[0] != text {
 		t.Fatalf("not a key string: %q", text)
 	}
@@ -43,37 +43,37 @@ func readKey(t *testing.T, text, audience string) clientKey {
 	if want := base62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(body)))), 6); sum != want {
 		t.Fatalf("the checksum of a key string is %q, want %q", sum, want)
 	}
-	key := clientKey{text: text, env: part[1], id: part[2]}
-	key.apiKey, key.audience = key.id, audience
-	if key.id[0] == 'H' {
-		key.kind, key.header = kindHS256, `{"alg":"HS256","kid":"`+key.id+`","typ":"JWT"}`
-		key.signature = func(input string) string { return mac(sha256.New, input, text) }
+	key := Key{Text: text, Env: part[1], ID: part[2]}
+	key.APIKey, key.Audience = key.ID, audience
+	if key.ID[0] == 'H' {
+		key.Kind, key.Header = KindHS256, `{"alg":"HS256","kid":"`+key.ID+`","typ":"JWT"}`
+		key.Signature = func(input string) string { return MAC(sha256.New, input, text) }
 		return key
 	}
-	secret, ok := new(big.Int).SetString(swapCase(part[3]), 62)
+	secret, ok := new(big.Int).SetString(SwapCase(part[3]), 62)
 	if !ok || secret.BitLen() > 256 {
 		t.Fatal("the secret of a key string is not 32 bytes")
 	}
-	key.kind, key.header = kindEd25519, `{"alg":"EdDSA","kid":"`+key.id+`","typ":"JWT"}`
-	key.seed = secret.FillBytes(make([]byte, ed25519.SeedSize))
-	private := ed25519.NewKeyFromSeed(key.seed)
-	key.signature = func(input string) string { return string(ed25519.Sign(private, []byte(input))) }
+	key.Kind, key.Header = KindEd25519, `{"alg":"EdDSA","kid":"`+key.ID+`","typ":"JWT"}`
+	key.Seed = secret.FillBytes(make([]byte, ed25519.SeedSize))
+	private := ed25519.NewKeyFromSeed(key.Seed)
+	key.Signature = func(input string) string { return string(ed25519.Sign(private, []byte(input))) }
 	return key
 }
 
-// public is the public half of an Ed25519 key.
-func (k clientKey) public() ed25519.PublicKey {
-	return ed25519.NewKeyFromSeed(k.seed).Public().(ed25519.PublicKey)
+// Public is the public half of an Ed25519 key.
+func (k Key) Public() ed25519.PublicKey {
+	return ed25519.NewKeyFromSeed(k.Seed).Public().(ed25519.PublicKey)
 }
 
 // base62 is n with the digits 0-9A-Za-z, at least width of them.
 func base62(n *big.Int, width int) string {
-	digits := swapCase(n.Text(62))
+	digits := SwapCase(n.Text(62))
 	return strings.Repeat("0", max(0, width-len(digits))) + digits
 }
 
-// swapCase turns the digits of math/big, which has the small letters first, into those of key strings, and back.
-func swapCase(digits string) string {
+// SwapCase turns the digits of math/big, which has the small letters first, into those of key strings, and back.
+func SwapCase(digits string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z':
@@ -85,8 +85,8 @@ func swapCase(digits string) string {
 	}, digits)
 }
 
-// publicPEM is a public key as other programs write it.
-func publicPEM(t *testing.T, key ed25519.PublicKey) string {
+// PublicPEM is a public key as other programs write it.
+func PublicPEM(t *testing.T, key ed25519.PublicKey) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
@@ -96,18 +96,18 @@ func publicPEM(t *testing.T, key ed25519.PublicKey) string {
 }
 
 // rememberKey keeps every form of a key's secret half to be looked for at the end.
-func (tg *target) rememberKey(t *testing.T, text string) {
+func (tg *Target) rememberKey(t *testing.T, text string) {
 	t.Helper()
-	key := readKey(t, text, "")
+	key := ParseKey(t, text, "")
 	tg.remember(text)
-	tg.remember(keyString.FindStringSubmatch(text)[3])
-	if key.seed != nil {
-		tg.remember(string(key.seed))
+	tg.remember(KeyString.FindStringSubmatch(text)[3])
+	if key.Seed != nil {
+		tg.remember(string(key.Seed))
 	}
 }
 
-// unknownID has the form of an id, and is none.
-func unknownID(kind string) string {
+// UnknownKeyID has the form of an id, and is none.
+func UnknownKeyID(kind string) string {
 	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(62), big.NewInt(11), nil))
 	if err != nil {
 		panic(err) // never happens, says crypto/rand

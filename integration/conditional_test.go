@@ -26,63 +26,63 @@ var strongTag = regexp.MustCompile(`^"[\x21\x23-\x7e]+"$`)
 
 // checkConditional: what the documentation consists of has a tag, and whoever has it already is told so and sent
 // nothing. Both forms, plain and compressed, are the same text.
-func checkConditional(t *testing.T, tg *target) {
+func checkConditional(t *testing.T, tg *Target) {
 	for path, compressed := range docsFiles {
-		plain := tg.do(t, call{path: path})
-		plain.is(t, http.StatusOK, "")
-		zipped := tg.do(t, call{path: path, header: map[string]string{"Accept-Encoding": "br, gzip"}})
-		zipped.is(t, http.StatusOK, "")
-		tag := plain.header.Get("ETag")
-		for _, a := range []answer{plain, zipped} {
-			if !strongTag.MatchString(a.header.Get("ETag")) {
-				t.Errorf("%s: ETag %s", path, a.header.Get("ETag"))
+		plain := tg.Do(t, Call{Path: path})
+		plain.Is(t, http.StatusOK, "")
+		zipped := tg.Do(t, Call{Path: path, Header: map[string]string{"Accept-Encoding": "br, gzip"}})
+		zipped.Is(t, http.StatusOK, "")
+		tag := plain.Header.Get("ETag")
+		for _, a := range []Answer{plain, zipped} {
+			if !strongTag.MatchString(a.Header.Get("ETag")) {
+				t.Errorf("%s: ETag %s", path, a.Header.Get("ETag"))
 			}
 			if got := varies(a, "Accept-Encoding"); got != compressed {
-				t.Errorf("%s: Vary %q", path, a.header.Values("Vary"))
+				t.Errorf("%s: Vary %q", path, a.Header.Values("Vary"))
 			}
 		}
-		if encoding := plain.header.Get("Content-Encoding"); encoding != "" {
+		if encoding := plain.Header.Get("Content-Encoding"); encoding != "" {
 			t.Errorf("%s: Content-Encoding %s, nobody asked for it", path, encoding)
 		}
-		if got := zipped.header.Get("Content-Encoding") == "gzip"; got != compressed {
-			t.Errorf("%s: Content-Encoding %q", path, zipped.header.Get("Content-Encoding"))
+		if got := zipped.Header.Get("Content-Encoding") == "gzip"; got != compressed {
+			t.Errorf("%s: Content-Encoding %q", path, zipped.Header.Get("Content-Encoding"))
 		}
 		if compressed {
-			if zipped.header.Get("ETag") == tag {
+			if zipped.Header.Get("ETag") == tag {
 				t.Errorf("%s: one tag for two forms", path)
 			}
-			if unzipped(t, zipped.body) != plain.body {
+			if unzipped(t, zipped.Body) != plain.Body {
 				t.Errorf("%s: the compressed form is another text", path)
 			}
 		}
-		for _, form := range []answer{plain, zipped} {
-			tag, encoding := form.header.Get("ETag"), "identity"
-			if form.header.Get("Content-Encoding") != "" {
+		for _, form := range []Answer{plain, zipped} {
+			tag, encoding := form.Header.Get("ETag"), "identity"
+			if form.Header.Get("Content-Encoding") != "" {
 				encoding = "gzip"
 			}
 			for value, status := range map[string]int{
 				tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, tag + `,"x"`: 304, "*": 304,
 				`"x"`: 200, strings.Trim(tag, `"`): 200, `"x, ` + strings.Trim(tag, `"`) + `"`: 200, "": 200,
 			} {
-				a := tg.do(t, call{path: path, header: map[string]string{"If-None-Match": value, "Accept-Encoding": encoding}})
-				if a.status != status {
-					t.Errorf("%s, %s, If-None-Match %s: %d, want %d", path, encoding, value, a.status, status)
+				a := tg.Do(t, Call{Path: path, Header: map[string]string{"If-None-Match": value, "Accept-Encoding": encoding}})
+				if a.Status != status {
+					t.Errorf("%s, %s, If-None-Match %s: %d, want %d", path, encoding, value, a.Status, status)
 				}
-				if a.header.Get("ETag") != tag || a.status == 304 && (a.body != "" || varies(a, "Accept-Encoding") != compressed) {
-					t.Errorf("%s, %s, If-None-Match %s: %d with %v", path, encoding, value, a.status, a.header)
+				if a.Header.Get("ETag") != tag || a.Status == 304 && (a.Body != "" || varies(a, "Accept-Encoding") != compressed) {
+					t.Errorf("%s, %s, If-None-Match %s: %d with %v", path, encoding, value, a.Status, a.Header)
 				}
 			}
-			head := tg.do(t, call{method: http.MethodHead, path: path, header: map[string]string{"Accept-Encoding": encoding}})
-			if got := head.header.Get("Content-Length"); head.status != 200 || got != strconv.Itoa(len(form.body)) || head.header.Get("ETag") != tag {
-				t.Errorf("HEAD %s, %s: %d, Content-Length %s, GET sent %d bytes", path, encoding, head.status, got, len(form.body))
+			head := tg.Do(t, Call{Method: http.MethodHead, Path: path, Header: map[string]string{"Accept-Encoding": encoding}})
+			if got := head.Header.Get("Content-Length"); head.Status != 200 || got != strconv.Itoa(len(form.Body)) || head.Header.Get("ETag") != tag {
+				t.Errorf("HEAD %s, %s: %d, Content-Length %s, GET sent %d bytes", path, encoding, head.Status, got, len(form.Body))
 			}
 		}
 	}
 }
 
 // varies says whether the answer depends on a header of the request.
-func varies(a answer, name string) bool {
-	for _, line := range a.header.Values("Vary") {
+func varies(a Answer, name string) bool {
+	for _, line := range a.Header.Values("Vary") {
 		for member := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(member), name) {
 				return true
@@ -107,24 +107,24 @@ func unzipped(t *testing.T, body string) string {
 
 // checkConditionalRaw: the same where the header has several lines, and the connection goes on behind a 304 and behind
 // HEAD.
-func checkConditionalRaw(t *testing.T, tg *target) {
-	onlyLocal(t, tg)
-	tag := tg.do(t, call{path: "/openapi.json"}).header.Get("ETag")
-	conn := tg.dial(t)
+func checkConditionalRaw(t *testing.T, tg *Target) {
+	NeedLocal(t, tg)
+	tag := tg.Do(t, Call{Path: "/openapi.json"}).Header.Get("ETag")
+	conn := tg.Dial(t)
 	for _, lines := range []string{
 		"If-None-Match: \"x\"\r\nIf-None-Match: " + tag + "\r\n",
 		"If-None-Match: " + tag + "\r\nIf-None-Match: \"x\"\r\n",
 		"If-None-Match: \"x\", \"y\"\r\nIf-None-Match: W/" + tag + ", \"z\"\r\n",
 	} {
-		conn.send(t, "GET /openapi.json HTTP/1.1\r\nHost: x\r\n"+lines+"\r\n")
-		a := conn.receive(t, tg, lines)
-		a.is(t, http.StatusNotModified, "")
-		if length := a.header.Get("Content-Length"); length != "" && length != "0" {
+		conn.Send(t, "GET /openapi.json HTTP/1.1\r\nHost: x\r\n"+lines+"\r\n")
+		a := conn.Receive(t, tg, lines)
+		a.Is(t, http.StatusNotModified, "")
+		if length := a.Header.Get("Content-Length"); length != "" && length != "0" {
 			t.Errorf("304 with Content-Length %s", length)
 		}
 	}
-	conn.send(t, "HEAD /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	head, err := io.ReadAll(conn.reader)
+	conn.Send(t, "HEAD /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	head, err := io.ReadAll(conn.Reader)
 	_, next, _ := strings.Cut(string(head), "\r\n\r\n")
 	if err != nil || !strings.HasPrefix(string(head), "HTTP/1.1 200 ") || !strings.HasPrefix(next, "HTTP/1.1 200 ") {
 		t.Errorf("behind HEAD comes something else than the next answer: %.300q, %v", head, err)

@@ -42,8 +42,8 @@ func checkImage(t *testing.T, engine *testcontainers.DockerProvider, image strin
 }
 
 // checkHealthy: the image's own health check passes, inside the read-only container.
-func checkHealthy(t *testing.T, c *running) {
-	eventually(t, 90*time.Second, "the container is healthy", func() bool {
+func checkHealthy(t *testing.T, c *Container) {
+	Eventually(t, 90*time.Second, "the container is healthy", func() bool {
 		state, err := c.State(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -59,7 +59,7 @@ func checkHealthy(t *testing.T, c *running) {
 }
 
 // checkStops: the engine's stop is a success well within the 15 s that the container files give it.
-func checkStops(t *testing.T, c *running) {
+func checkStops(t *testing.T, c *Container) {
 	limit := 15 * time.Second
 	if err := c.Stop(t.Context(), &limit); err != nil {
 		t.Fatal(err)
@@ -69,36 +69,36 @@ func checkStops(t *testing.T, c *running) {
 		t.Fatal(err)
 	}
 	if state.ExitCode != 0 || state.OOMKilled {
-		t.Errorf("exit code %d, out of memory %v; want 0\n%s", state.ExitCode, state.OOMKilled, tail(c.log(t), 2000))
+		t.Errorf("exit code %d, out of memory %v; want 0\n%s", state.ExitCode, state.OOMKilled, Tail(c.Log(t), 2000))
 	}
 }
 
 // checkVolume: an account outlives its container, on the same volume.
 func checkVolume(t *testing.T, image string) {
-	s, volume := freshSecrets(), "latchkey-"+freshName()
-	first := startContainerWith(t, image, s, containerSpec{host: mounted(volume, nil), volume: volume})
-	want := first.register(t, account{Username: freshName()})
+	s, volume := FreshSecrets(), "latchkey-"+FreshName()
+	first := StartContainerWith(t, image, s, ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
+	want := first.Register(t, Account{Username: FreshName()})
 	if err := first.Terminate(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	second := startContainerWith(t, image, s, containerSpec{host: mounted(volume, nil), volume: volume})
-	var got account
-	a := second.do(t, call{path: "/service/account/" + want.Username, token: s.token()})
-	a.is(t, http.StatusOK, "")
-	if a.decode(t, &got); got != want {
+	second := StartContainerWith(t, image, s, ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
+	var got Account
+	a := second.Do(t, Call{Path: "/service/account/" + want.Username, Token: s.Token()})
+	a.Is(t, http.StatusOK, "")
+	if a.Decode(t, &got); got != want {
 		t.Errorf("registered %+v, in the next container %+v", want, got)
 	}
 }
 
 // checkForeignVolume: on a volume that another user owns the service says whom it must belong to, and ends with 1.
 func checkForeignVolume(t *testing.T, image string) {
-	s, volume := freshSecrets(), "latchkey-"+freshName()
-	c := runContainer(t, image, containerSpec{
-		env: map[string]string{"API_KEY": s.apiKey, "JWT_SECRET_KEY": s.secretKey},
+	s, volume := FreshSecrets(), "latchkey-"+FreshName()
+	c := RunContainer(t, image, ContainerSpec{
+		Env: map[string]string{"API_KEY": s.APIKey, "JWT_SECRET_KEY": s.SecretKey},
 		// Without the copy of the image's folder the volume belongs to root.
-		host:   mounted(volume, &mount.VolumeOptions{NoCopy: true}),
-		wait:   wait.ForExit().WithExitTimeout(startLimit),
-		volume: volume,
+		Host:   MountVolume(volume, &mount.VolumeOptions{NoCopy: true}),
+		Wait:   wait.ForExit().WithExitTimeout(StartTimeout),
+		Volume: volume,
 	})
 	state, err := c.State(t.Context())
 	if err != nil {
@@ -107,11 +107,11 @@ func checkForeignVolume(t *testing.T, image string) {
 	if state.ExitCode != 1 {
 		t.Errorf("exit code %d, want 1", state.ExitCode)
 	}
-	printed := containerLog(t, c)
+	printed := ContainerLog(t, c)
 	if !strings.Contains(printed, imageUser) || !strings.Contains(printed, "/data") {
 		t.Errorf("the sentence names not /data and the uid %s: %s", imageUser, printed)
 	}
-	if strings.Contains(printed, s.apiKey) || strings.Contains(printed, s.secretKey) {
+	if strings.Contains(printed, s.APIKey) || strings.Contains(printed, s.SecretKey) {
 		t.Errorf("a secret is printed: %s", printed)
 	}
 }
@@ -121,11 +121,11 @@ func TestContainer(t *testing.T) {
 	if os.Getenv("LATCHKEY_URL") != "" {
 		t.Skip("LATCHKEY_URL is set: TestDeployment takes the place of the container")
 	}
-	engine := connectEngine(t)
-	image := containerImage(t, engine)
+	engine := ConnectEngine(t)
+	image := ContainerImage(t, engine)
 
-	main := startContainer(t, image, nil)
-	t.Run("contract", func(t *testing.T) { checkContract(t, &main.target) })
+	main := StartContainer(t, image, nil)
+	t.Run("contract", func(t *testing.T) { checkContract(t, &main.Target) })
 	t.Run("becomes healthy", func(t *testing.T) { checkHealthy(t, main) })
 	t.Run("stops with exit code 0", func(t *testing.T) { checkStops(t, main) })
 	t.Run("image", func(t *testing.T) { checkImage(t, engine, image) })

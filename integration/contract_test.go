@@ -8,7 +8,7 @@ import (
 // later checks exceed what the service logs one by one. The last ones look back over the whole run.
 var contract = []struct {
 	name  string
-	check func(*testing.T, *target)
+	check func(*testing.T, *Target)
 }{
 	{"access log", checkAccessLog},
 	{"probes write no line", checkProbesWriteNoLine},
@@ -56,8 +56,8 @@ var contract = []struct {
 }
 
 // checkContract checks the whole contract on one target.
-func checkContract(t *testing.T, tg *target) {
-	tg.enroll(t)
+func checkContract(t *testing.T, tg *Target) {
+	tg.Enroll(t)
 	for _, promise := range contract {
 		t.Run(promise.name, func(t *testing.T) { promise.check(t, tg) })
 	}

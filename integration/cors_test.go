@@ -10,27 +10,27 @@ import (
 // checkCORS: browsers of the configured origins are let through before anybody asks for a token; others are not.
 func checkCORS(t *testing.T, bin string) {
 	const origin = "https://app.example.com"
-	p := startProcess(t, bin, map[string]string{"CORS_ORIGINS": "https://first.example.com," + origin})
-	preflight := func(from string) answer {
-		return p.do(t, call{method: http.MethodOptions, path: "/service/account/stevenm", header: map[string]string{
+	p := StartProcess(t, bin, map[string]string{"CORS_ORIGINS": "https://first.example.com," + origin})
+	preflight := func(from string) Answer {
+		return p.Do(t, Call{Method: http.MethodOptions, Path: "/service/account/stevenm", Header: map[string]string{
 			"Origin": from, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization",
 		}})
 	}
 	a := preflight(origin)
-	if a.status/100 != 2 || a.header.Get("Access-Control-Allow-Origin") != origin ||
-		!strings.Contains(strings.ToLower(a.header.Get("Access-Control-Allow-Headers")), "authorization") {
-		t.Errorf("preflight: %d %v", a.status, a.header)
+	if a.Status/100 != 2 || a.Header.Get("Access-Control-Allow-Origin") != origin ||
+		!strings.Contains(strings.ToLower(a.Header.Get("Access-Control-Allow-Headers")), "authorization") {
+		t.Errorf("preflight: %d %v", a.Status, a.Header)
 	}
 	for _, from := range []string{"https://evil.example.com", "null", origin + ".evil.com", "http://app.example.com"} {
-		if a := preflight(from); a.header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("preflight of %s: allowed: %v", from, a.header)
+		if a := preflight(from); a.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("preflight of %s: allowed: %v", from, a.Header)
 		}
 	}
 	for from, want := range map[string]string{origin: origin, "https://evil.example.com": ""} {
-		for _, token := range []string{"", p.secrets.token()} {
-			a := p.do(t, call{path: "/service/whoami", token: token, header: map[string]string{"Origin": from}})
-			if got := a.header.Get("Access-Control-Allow-Origin"); got != want {
-				t.Errorf("%s, %d: Access-Control-Allow-Origin %q, want %q", from, a.status, got, want)
+		for _, token := range []string{"", p.Secrets.Token()} {
+			a := p.Do(t, Call{Path: "/service/whoami", Token: token, Header: map[string]string{"Origin": from}})
+			if got := a.Header.Get("Access-Control-Allow-Origin"); got != want {
+				t.Errorf("%s, %d: Access-Control-Allow-Origin %q, want %q", from, a.Status, got, want)
 			}
 		}
 	}
@@ -39,7 +39,7 @@ func checkCORS(t *testing.T, bin string) {
 
 // checkCORSRefusals: a page reads every refusal, also of what could not be read, and no other page does. Nothing of a
 // request is repeated.
-func checkCORSRefusals(t *testing.T, p *process, origin string) {
+func checkCORSRefusals(t *testing.T, p *Process, origin string) {
 	t.Helper()
 	long := strings.Repeat("c", 17<<10)
 	for request, status := range map[string]int{
@@ -57,22 +57,22 @@ func checkCORSRefusals(t *testing.T, p *process, origin string) {
 		"GET /service/whoami HTTP/1.1\r\nHost: x\r\nORIGIN\r\n":                         401,
 	} {
 		for from, want := range map[string]string{origin: origin, "https://evil.example.com": "", "": ""} {
-			conn, line := p.dial(t), ""
+			conn, line := p.Dial(t), ""
 			if from != "" {
 				line = "Origin: " + from + "\r\nAccess-Control-Request-Headers: repeat-this\r\n"
 			}
-			conn.send(t, strings.Replace(request, "ORIGIN\r\n", line, 1)+"\r\n")
-			a := conn.receive(t, &p.target, fmt.Sprintf("%.60q from %q", request, from))
-			if got := a.header.Get("Access-Control-Allow-Origin"); a.status != status || got != want || !varies(a, "Origin") {
-				t.Errorf("%s: %d, want %d; Access-Control-Allow-Origin %q, want %q; Vary %q", a.call, a.status, status, got, want, a.header.Values("Vary"))
+			conn.Send(t, strings.Replace(request, "ORIGIN\r\n", line, 1)+"\r\n")
+			a := conn.Receive(t, &p.Target, fmt.Sprintf("%.60q from %q", request, from))
+			if got := a.Header.Get("Access-Control-Allow-Origin"); a.Status != status || got != want || !varies(a, "Origin") {
+				t.Errorf("%s: %d, want %d; Access-Control-Allow-Origin %q, want %q; Vary %q", a.Call, a.Status, status, got, want, a.Header.Values("Vary"))
 			}
-			if strings.Contains(fmt.Sprint(a.header), "repeat-this") {
-				t.Errorf("%s: the answer repeats the request: %v", a.call, a.header)
+			if strings.Contains(fmt.Sprint(a.Header), "repeat-this") {
+				t.Errorf("%s: the answer repeats the request: %v", a.Call, a.Header)
 			}
 		}
 	}
 	// What cannot be read is no preflight.
-	conn := p.dial(t)
-	conn.send(t, "OPTIONS /%zz HTTP/1.1\r\nHost: x\r\nOrigin: "+origin+"\r\nAccess-Control-Request-Method: GET\r\n\r\n")
-	conn.receive(t, &p.target, "a preflight with an escape that is none").says(t, http.StatusBadRequest)
+	conn := p.Dial(t)
+	conn.Send(t, "OPTIONS /%zz HTTP/1.1\r\nHost: x\r\nOrigin: "+origin+"\r\nAccess-Control-Request-Method: GET\r\n\r\n")
+	conn.Receive(t, &p.Target, "a preflight with an escape that is none").IsError(t, http.StatusBadRequest)
 }

@@ -3,4 +3,4 @@ package integration
 import "testing"
 
 // TestDeployment checks the contract on the service at LATCHKEY_URL.
-func TestDeployment(t *testing.T) { checkContract(t, deployedTarget(t)) }
+func TestDeployment(t *testing.T) { checkContract(t, Deployment(t)) }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// deployedTarget is the service at LATCHKEY_URL; without that variable the test is skipped.
-func deployedTarget(t *testing.T) *target {
+// Deployment is the service at LATCHKEY_URL; without that variable the test is skipped.
+func Deployment(t *testing.T) *Target {
 	t.Helper()
 	url := os.Getenv("LATCHKEY_URL")
 	if url == "" {
@@ -21,21 +21,21 @@ func deployedTarget(t *testing.T) *target {
 		}
 		return absent
 	}
-	tg := &target{
+	tg := &Target{
 		kind:   "deployment",
-		url:    strings.TrimSuffix(url, "/"),
-		opsURL: strings.TrimSuffix(os.Getenv("LATCHKEY_OPS_URL"), "/"),
-		secrets: secrets{
-			apiKey:    setting("API_KEY", ""),
-			secretKey: setting("JWT_SECRET_KEY", ""),
-			audience:  setting("JWT_AUDIENCE", "latchkey-api"),
+		URL:    strings.TrimSuffix(url, "/"),
+		OpsURL: strings.TrimSuffix(os.Getenv("LATCHKEY_OPS_URL"), "/"),
+		Secrets: Secrets{
+			APIKey:    setting("API_KEY", ""),
+			SecretKey: setting("JWT_SECRET_KEY", ""),
+			Audience:  setting("JWT_AUDIENCE", "latchkey-api"),
 		},
 	}
-	if tg.secrets.apiKey == "" || tg.secrets.secretKey == "" {
+	if tg.Secrets.APIKey == "" || tg.Secrets.SecretKey == "" {
 		t.Fatal("LATCHKEY_URL is set, but not LATCHKEY_API_KEY and LATCHKEY_JWT_SECRET_KEY")
 	}
 	if text := setting("ADMIN_KEY", ""); text != "" {
-		tg.admin = readKey(t, text, tg.secrets.audience)
+		tg.Admin = ParseKey(t, text, tg.Secrets.Audience)
 		tg.rememberKey(t, text)
 	}
 	return tg

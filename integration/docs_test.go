@@ -29,12 +29,12 @@ var references = map[string]*regexp.Regexp{
 
 // checkDocsReferences: the documentation page, and whatever it loads, comes from this service, under a
 // Content-Security-Policy that would stop anything else.
-func checkDocsReferences(t *testing.T, tg *target) {
-	page := tg.do(t, call{path: "/docs"})
-	page.is(t, http.StatusOK, "")
-	checkPolicy(t, page.header.Get("Content-Security-Policy"))
+func checkDocsReferences(t *testing.T, tg *Target) {
+	page := tg.Do(t, Call{Path: "/docs"})
+	page.Is(t, http.StatusOK, "")
+	checkPolicy(t, page.Header.Get("Content-Security-Policy"))
 
-	home, err := url.Parse(tg.url + "/docs")
+	home, err := url.Parse(tg.URL + "/docs")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +46,8 @@ func checkDocsReferences(t *testing.T, tg *target) {
 			continue
 		}
 		seen[path] = true
-		a := tg.do(t, call{path: path})
-		a.is(t, http.StatusOK, "")
+		a := tg.Do(t, Call{Path: path})
+		a.Is(t, http.StatusOK, "")
 		for _, reference := range referencesOf(a) {
 			to, err := home.Parse(path)
 			if err == nil {
@@ -81,13 +81,13 @@ func keys(set map[string]bool) []string {
 }
 
 // referencesOf are the addresses that the answer makes a browser load.
-func referencesOf(a answer) []string {
+func referencesOf(a Answer) []string {
 	found := []string{}
 	for media, expression := range references {
-		if !strings.Contains(strings.Replace(a.header.Get("Content-Type"), "application/javascript", "text/javascript", 1), media) {
+		if !strings.Contains(strings.Replace(a.Header.Get("Content-Type"), "application/javascript", "text/javascript", 1), media) {
 			continue
 		}
-		for _, groups := range expression.FindAllStringSubmatch(a.body, -1) {
+		for _, groups := range expression.FindAllStringSubmatch(a.Body, -1) {
 			for _, reference := range groups[1:] {
 				if reference != "" && !strings.HasPrefix(reference, "#") {
 					found = append(found, reference)
@@ -129,7 +129,7 @@ func checkPolicy(t *testing.T, policy string) {
 }
 
 // checkDocsInBrowser: a real browser shows every operation, and has nothing to complain about.
-func checkDocsInBrowser(t *testing.T, tg *target) {
+func checkDocsInBrowser(t *testing.T, tg *Target) {
 	browser := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
 		if path, err := exec.LookPath(name); err == nil && browser == "" {
@@ -137,7 +137,7 @@ func checkDocsInBrowser(t *testing.T, tg *target) {
 		}
 	}
 	if browser == "" {
-		unavailable(t, "no Chromium in PATH, nobody looked at /docs")
+		Unavailable(t, "no Chromium in PATH, nobody looked at /docs")
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -161,14 +161,14 @@ func checkDocsInBrowser(t *testing.T, tg *target) {
 	ctx, cancelTimeout := context.WithTimeout(tab, 30*time.Second)
 	defer cancelTimeout()
 
-	watch := &complaints{home: tg.url}
+	watch := &complaints{home: tg.URL}
 	chromedp.ListenTarget(ctx, watch.listen)
 	const blocks = `document.querySelectorAll('.opblock').length`
-	operations := len(tg.openapi(t).operations)
+	operations := len(tg.OpenAPI(t).Operations)
 	var shown int
 	err := chromedp.Run(ctx,
 		network.Enable(), runtime.Enable(), log.Enable(),
-		chromedp.Navigate(tg.url+"/docs"),
+		chromedp.Navigate(tg.URL+"/docs"),
 		chromedp.WaitVisible(".opblock", chromedp.ByQuery),
 		chromedp.Poll(blocks+` >= `+strconv.Itoa(operations), nil, chromedp.WithPollingTimeout(20*time.Second)),
 		chromedp.Evaluate(blocks, &shown),

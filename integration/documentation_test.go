@@ -36,13 +36,13 @@ var designed = map[string]string{
 var designedScopes = []string{"accounts:read", "accounts:write", "keys:admin", "storyspaces:read", "storyspaces:write"}
 
 // checkDocumentation: /openapi.json says all that a caller's developer must know.
-func checkDocumentation(t *testing.T, tg *target) {
-	doc := tg.openapi(t)
+func checkDocumentation(t *testing.T, tg *Target) {
+	doc := tg.OpenAPI(t)
 	if !strings.HasPrefix(doc.OpenAPI, "3.1.") {
 		t.Errorf("openapi is %q, want 3.1", doc.OpenAPI)
 	}
 	checkBearerScheme(t, doc)
-	every := tg.everyScope(t)
+	every := tg.EveryScope(t)
 	for _, scope := range designedScopes {
 		if !slices.Contains(every, scope) || !slices.IsSorted(every) {
 			t.Errorf("the scopes are documented as %q, want %q among them, sorted", every, scope)
@@ -51,49 +51,49 @@ func checkDocumentation(t *testing.T, tg *target) {
 
 	ids := map[string]string{}
 	found := map[string]bool{}
-	for _, op := range doc.operations {
+	for _, op := range doc.Operations {
 		if other := ids[op.ID]; op.ID == "" || other != "" {
-			t.Errorf("%s: operationId %q is missing, or also the one of %q", op.name(), op.ID, other)
+			t.Errorf("%s: operationId %q is missing, or also the one of %q", op.Name(), op.ID, other)
 		}
-		ids[op.ID] = op.name()
-		found[plainPath(op.name())] = true
+		ids[op.ID] = op.Name()
+		found[PlainPath(op.Name())] = true
 		if op.Summary == "" {
-			t.Errorf("%s has no summary", op.name())
+			t.Errorf("%s has no summary", op.Name())
 		}
 		for _, p := range op.Parameters {
 			if len(p.Schema.Type) == 0 || p.Description == "" {
-				t.Errorf("%s: the %s parameter %q lacks a type or a description", op.name(), p.In, p.Name)
+				t.Errorf("%s: the %s parameter %q lacks a type or a description", op.Name(), p.In, p.Name)
 			}
 		}
-		if _, err := op.request(); err != nil {
-			t.Errorf("%s cannot be called from its documentation: %v", op.name(), err)
+		if _, err := op.Request(); err != nil {
+			t.Errorf("%s cannot be called from its documentation: %v", op.Name(), err)
 		}
 		checkResponses(t, op)
 		checkGuardIsDocumented(t, doc, op)
 	}
 	for name, scope := range designed {
-		if !found[plainPath(name)] {
+		if !found[PlainPath(name)] {
 			t.Errorf("%s is not documented", name)
 		}
-		for _, op := range doc.operations {
-			if plainPath(op.name()) == plainPath(name) && op.isGuarded() != (scope != "-") {
-				t.Errorf("%s: documented as guarded: %v", name, op.isGuarded())
+		for _, op := range doc.Operations {
+			if PlainPath(op.Name()) == PlainPath(name) && op.IsGuarded() != (scope != "-") {
+				t.Errorf("%s: documented as guarded: %v", name, op.IsGuarded())
 			}
 		}
 	}
-	etag := tg.do(t, call{path: "/openapi.json"}).header.Get("ETag")
+	etag := tg.Do(t, Call{Path: "/openapi.json"}).Header.Get("ETag")
 	if etag == "" {
 		t.Error("/openapi.json has no ETag")
 	}
-	a := tg.do(t, call{path: "/openapi.json", header: map[string]string{"If-None-Match": etag}})
-	a.is(t, http.StatusNotModified, "")
-	if a.body != "" {
+	a := tg.Do(t, Call{Path: "/openapi.json", Header: map[string]string{"If-None-Match": etag}})
+	a.Is(t, http.StatusNotModified, "")
+	if a.Body != "" {
 		t.Error("304 with a body")
 	}
 }
 
 // checkBearerScheme: there is a bearer scheme, and it says that a bare token is accepted, too.
-func checkBearerScheme(t *testing.T, doc document) {
+func checkBearerScheme(t *testing.T, doc Document) {
 	t.Helper()
 	for _, scheme := range doc.Components.SecuritySchemes {
 		if scheme.Type == "http" && strings.EqualFold(scheme.Scheme, "bearer") {
@@ -107,43 +107,43 @@ func checkBearerScheme(t *testing.T, doc document) {
 }
 
 // checkGuardIsDocumented: nothing under /service is open, and who needs a token is told how it is refused.
-func checkGuardIsDocumented(t *testing.T, doc document, op operation) {
+func checkGuardIsDocumented(t *testing.T, doc Document, op Operation) {
 	t.Helper()
-	if strings.HasPrefix(op.path, "/service") && !op.isGuarded() {
-		t.Errorf("%s is under /service and asks for no token", op.name())
+	if strings.HasPrefix(op.Path, "/service") && !op.IsGuarded() {
+		t.Errorf("%s is under /service and asks for no token", op.Name())
 	}
-	if !op.isGuarded() {
+	if !op.IsGuarded() {
 		return
 	}
 	for _, need := range op.Security {
 		if len(need) == 0 {
-			t.Errorf("%s: its token is optional", op.name())
+			t.Errorf("%s: its token is optional", op.Name())
 		}
 		for name := range need {
 			if _, ok := doc.Components.SecuritySchemes[name]; !ok {
-				t.Errorf("%s: security scheme %q is not described", op.name(), name)
+				t.Errorf("%s: security scheme %q is not described", op.Name(), name)
 			}
 		}
 	}
 	statuses := []int{400, 401}
-	if scope, ok := designed[op.name()]; ok && scope != "" {
+	if scope, ok := designed[op.Name()]; ok && scope != "" {
 		statuses = append(statuses, 403)
 	}
 	if op.RequestBody != nil {
 		statuses = append(statuses, 413, 415, 422)
 	}
-	if strings.Contains(op.path, "{") {
+	if strings.Contains(op.Path, "{") {
 		statuses = append(statuses, 404)
 	}
 	for _, status := range statuses {
-		if !op.documents(status) {
-			t.Errorf("%s: %d is not documented", op.name(), status)
+		if !op.Documents(status) {
+			t.Errorf("%s: %d is not documented", op.Name(), status)
 		}
 	}
 }
 
 // checkResponses: every status is described, has an example where it is JSON, and the example fits its own schema.
-func checkResponses(t *testing.T, op operation) {
+func checkResponses(t *testing.T, op Operation) {
 	t.Helper()
 	success := 0
 	for status, response := range op.Responses {
@@ -151,28 +151,28 @@ func checkResponses(t *testing.T, op operation) {
 			success++
 		}
 		if response.Description == "" {
-			t.Errorf("%s: %s is not described", op.name(), status)
+			t.Errorf("%s: %s is not described", op.Name(), status)
 		}
 		if m, ok := response.Content["application/json"]; ok {
-			checkExample(t, fmt.Sprintf("%s: %s", op.name(), status), m)
+			checkExample(t, fmt.Sprintf("%s: %s", op.Name(), status), m)
 		} else if status >= "400" {
-			t.Errorf("%s: %s has no application/json form", op.name(), status)
+			t.Errorf("%s: %s has no application/json form", op.Name(), status)
 		}
 	}
 	if success == 0 {
-		t.Errorf("%s: no success is documented", op.name())
+		t.Errorf("%s: no success is documented", op.Name())
 	}
 }
 
-func checkExample(t *testing.T, where string, m media) {
+func checkExample(t *testing.T, where string, m Media) {
 	t.Helper()
 	if m.Example == nil && len(m.Examples) == 0 && m.Schema.Example == nil && len(m.Schema.Examples) == 0 {
 		t.Errorf("%s has no example", where)
 		return
 	}
-	value, err := m.example()
+	value, err := m.ExampleBody()
 	if err == nil {
-		err = m.Schema.check("example", value)
+		err = m.Schema.Check("example", value)
 	}
 	if err != nil {
 		t.Errorf("%s: %v", where, err)

@@ -10,8 +10,8 @@ import (
 
 // checkEdge: what is not an HTTP request that means one thing is refused in JSON, and its connection closed, so that no
 // proxy and this service can disagree on where a request ends.
-func checkEdge(t *testing.T, tg *target) {
-	onlyLocal(t, tg)
+func checkEdge(t *testing.T, tg *Target) {
+	NeedLocal(t, tg)
 	const smuggled = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 	tests := []struct{ name, request string }{
 		{"two lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello" + smuggled},
@@ -32,55 +32,55 @@ func checkEdge(t *testing.T, tg *target) {
 		{"an escape that is none", "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
 	}
 	for _, tt := range tests {
-		conn := tg.dial(t)
-		conn.send(t, tt.request)
-		a := conn.receive(t, tg, tt.name)
-		a.says(t, http.StatusBadRequest)
-		conn.closed(t, tt.name)
+		conn := tg.Dial(t)
+		conn.Send(t, tt.request)
+		a := conn.Receive(t, tg, tt.name)
+		a.IsError(t, http.StatusBadRequest)
+		conn.Closed(t, tt.name)
 	}
 
 	// RFC 9112, 6.3: what has two lengths is refused, whatever the chunks hold, and what follows is never a request.
 	for _, lines := range []string{"Transfer-Encoding: chunked\r\nContent-Length: 5", "content-length: 0\r\ntransfer-encoding: Chunked"} {
 		for _, begin := range []string{"POST /", "POST /service/register", "GET /livez"} {
 			for _, chunks := range []string{"0\r\n\r\n", "2\r\n{}\r\n0\r\n\r\n"} {
-				conn := tg.dial(t)
+				conn := tg.Dial(t)
 				about := begin + " with two lengths, " + strings.ReplaceAll(lines+" "+chunks, "\r\n", ", ")
-				conn.send(t, begin+" HTTP/1.1\r\nHost: x\r\n"+lines+"\r\n\r\n"+chunks+smuggled)
-				conn.receive(t, tg, about).says(t, http.StatusBadRequest)
-				conn.closed(t, about)
+				conn.Send(t, begin+" HTTP/1.1\r\nHost: x\r\n"+lines+"\r\n\r\n"+chunks+smuggled)
+				conn.Receive(t, tg, about).IsError(t, http.StatusBadRequest)
+				conn.Closed(t, about)
 			}
 		}
 	}
-	conn := tg.dial(t)
-	conn.send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-Content-Length: 5\r\nConnection: close\r\n\r\n0\r\n\r\n")
-	conn.receive(t, tg, "another header of almost that name").is(t, http.StatusOK, "")
+	conn := tg.Dial(t)
+	conn.Send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-Content-Length: 5\r\nConnection: close\r\n\r\n0\r\n\r\n")
+	conn.Receive(t, tg, "another header of almost that name").Is(t, http.StatusOK, "")
 
 	// The service lives, and a good request in the same raw way is answered.
-	conn = tg.dial(t)
-	conn.send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	conn.receive(t, tg, "a good request").is(t, http.StatusOK, "")
+	conn = tg.Dial(t)
+	conn.Send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	conn.Receive(t, tg, "a good request").Is(t, http.StatusOK, "")
 
 	// HEAD has no body on the wire: after the header comes the next answer.
-	conn = tg.dial(t)
-	conn.send(t, "HEAD /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	conn = tg.Dial(t)
+	conn.Send(t, "HEAD /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	head, err := io.ReadAll(conn)
 	if err != nil || !strings.HasPrefix(string(head), "HTTP/1.1 404 ") || !strings.HasSuffix(string(head), "\r\n\r\n") {
 		t.Errorf("HEAD: %q, %v", head, err)
 	}
 
 	// A blank header, which HTTP clients send as an empty one.
-	conn = tg.dial(t)
-	conn.send(t, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nAuthorization:  \t \r\n\r\n")
-	a := conn.receive(t, tg, "a blank header")
-	a.refused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
+	conn = tg.Dial(t)
+	conn.Send(t, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nAuthorization:  \t \r\n\r\n")
+	a := conn.Receive(t, tg, "a blank header")
+	a.IsRefused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
 }
 
 // checkHosts: a request names one host, and what is none is refused; the same at both addresses.
-func checkHosts(t *testing.T, tg *target) {
-	onlyLocal(t, tg)
-	addresses := map[string]*target{"the API": tg}
-	if tg.opsURL != "" {
-		addresses["operations"] = &target{url: tg.opsURL}
+func checkHosts(t *testing.T, tg *Target) {
+	NeedLocal(t, tg)
+	addresses := map[string]*Target{"the API": tg}
+	if tg.OpsURL != "" {
+		addresses["operations"] = &Target{URL: tg.OpsURL}
 	}
 	for name, address := range addresses {
 		for lines, want := range map[string]int{
@@ -91,12 +91,12 @@ func checkHosts(t *testing.T, tg *target) {
 			"Host: ::1": 400, "Host: []": 400, "Host: [::1": 400, "Host: a%zz": 400, "Host: a%41": 400, "Host: \u00e9": 400, `Host: a"b`: 400,
 			"Host: <a>": 400, "Host: a\x00b": 400, "Host: x\r\n folded": 400,
 		} {
-			conn := address.dial(t)
+			conn := address.Dial(t)
 			if lines != "" {
 				lines += "\r\n"
 			}
-			conn.send(t, "GET /livez HTTP/1.1\r\n"+lines+"\r\n")
-			answer, err := http.ReadResponse(conn.reader, nil)
+			conn.Send(t, "GET /livez HTTP/1.1\r\n"+lines+"\r\n")
+			answer, err := http.ReadResponse(conn.Reader, nil)
 			if err != nil {
 				t.Fatalf("%s, %q: %v", name, lines, err)
 			}
@@ -109,58 +109,58 @@ func checkHosts(t *testing.T, tg *target) {
 }
 
 // checkSizeLimits: what is too large is refused before anybody asks who sends it, and without waiting for it.
-func checkSizeLimits(t *testing.T, tg *target) {
-	onlyLocal(t, tg)
-	conn := tg.dial(t)
-	conn.send(t, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("c", 17<<10)+"\r\n\r\n")
-	conn.receive(t, tg, "a header of 17 KiB").says(t, http.StatusRequestHeaderFieldsTooLarge)
+func checkSizeLimits(t *testing.T, tg *Target) {
+	NeedLocal(t, tg)
+	conn := tg.Dial(t)
+	conn.Send(t, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("c", 17<<10)+"\r\n\r\n")
+	conn.Receive(t, tg, "a header of 17 KiB").IsError(t, http.StatusRequestHeaderFieldsTooLarge)
 
-	conn = tg.dial(t)
-	conn.send(t, "GET /"+strings.Repeat("a", 17<<10)+" HTTP/1.1\r\nHost: x\r\n\r\n")
-	conn.receive(t, tg, "a path of 17 KiB").says(t, http.StatusRequestHeaderFieldsTooLarge)
+	conn = tg.Dial(t)
+	conn.Send(t, "GET /"+strings.Repeat("a", 17<<10)+" HTTP/1.1\r\nHost: x\r\n\r\n")
+	conn.Receive(t, tg, "a path of 17 KiB").IsError(t, http.StatusRequestHeaderFieldsTooLarge)
 
-	conn = tg.dial(t)
-	conn.send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("c", 12<<10)+"\r\n\r\n")
-	conn.receive(t, tg, "a header of 12 KiB").is(t, http.StatusOK, "")
+	conn = tg.Dial(t)
+	conn.Send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("c", 12<<10)+"\r\n\r\n")
+	conn.Receive(t, tg, "a header of 12 KiB").Is(t, http.StatusOK, "")
 
 	for path := range bodyPaths {
 		head := "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 		for _, announced := range []string{"65537", "10000000", "9223372036854775807", "99999999999999999999999"} {
-			conn = tg.dial(t)
-			conn.send(t, head+"Content-Length: "+announced+"\r\n\r\n")
-			a := conn.receive(t, tg, "a body of "+announced)
-			if announced == "99999999999999999999999" && a.status == http.StatusBadRequest {
+			conn = tg.Dial(t)
+			conn.Send(t, head+"Content-Length: "+announced+"\r\n\r\n")
+			a := conn.Receive(t, tg, "a body of "+announced)
+			if announced == "99999999999999999999999" && a.Status == http.StatusBadRequest {
 				continue // no number that a length can be
 			}
-			a.says(t, http.StatusRequestEntityTooLarge)
+			a.IsError(t, http.StatusRequestEntityTooLarge)
 		}
 
-		conn = tg.dial(t)
+		conn = tg.Dial(t)
 		chunk := strings.Repeat("a", 1<<10)
-		conn.send(t, head+"Transfer-Encoding: chunked\r\n\r\n")
+		conn.Send(t, head+"Transfer-Encoding: chunked\r\n\r\n")
 		for range 65 {
-			conn.send(t, fmt.Sprintf("%x\r\n%s\r\n", len(chunk), chunk))
+			conn.Send(t, fmt.Sprintf("%x\r\n%s\r\n", len(chunk), chunk))
 		}
-		conn.receive(t, tg, "chunks of 65 KiB").says(t, http.StatusRequestEntityTooLarge)
+		conn.Receive(t, tg, "chunks of 65 KiB").IsError(t, http.StatusRequestEntityTooLarge)
 
 		// 64 KiB are allowed: the refusal is about what they say.
-		holder, _ := tg.holder(designed["POST "+path])
-		conn = tg.dial(t)
-		conn.send(t, head+"Authorization: "+holder.token()+"\r\nContent-Length: 65536\r\n\r\n"+strings.Repeat(" ", 1<<16))
-		conn.receive(t, tg, "64 KiB of spaces").is(t, http.StatusUnprocessableEntity, "")
-		conn = tg.dial(t)
-		conn.send(t, head+"Content-Length: 65536\r\n\r\n"+strings.Repeat(" ", 1<<16))
-		conn.receive(t, tg, "64 KiB without token").refused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
+		holder, _ := tg.CredentialFor(designed["POST "+path])
+		conn = tg.Dial(t)
+		conn.Send(t, head+"Authorization: "+holder.Token()+"\r\nContent-Length: 65536\r\n\r\n"+strings.Repeat(" ", 1<<16))
+		conn.Receive(t, tg, "64 KiB of spaces").Is(t, http.StatusUnprocessableEntity, "")
+		conn = tg.Dial(t)
+		conn.Send(t, head+"Content-Length: 65536\r\n\r\n"+strings.Repeat(" ", 1<<16))
+		conn.Receive(t, tg, "64 KiB without token").IsRefused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
 	}
 }
 
 // checkRequestID: a caller's own id comes back when it is one, and otherwise a new one.
-func checkRequestID(t *testing.T, tg *target) {
+func checkRequestID(t *testing.T, tg *Target) {
 	for _, id := range []string{"a", "abc-123._Z", strings.Repeat("x", 64), "0"} {
 		for _, path := range []string{"/", "/nothing", "/service/whoami"} {
-			a := tg.do(t, call{path: path, header: map[string]string{"X-Request-ID": id}})
-			if got := a.header.Values("X-Request-Id"); len(got) != 1 || got[0] != id {
-				t.Errorf("%s: X-Request-ID %q, want %q", a.call, got, id)
+			a := tg.Do(t, Call{Path: path, Header: map[string]string{"X-Request-ID": id}})
+			if got := a.Header.Values("X-Request-Id"); len(got) != 1 || got[0] != id {
+				t.Errorf("%s: X-Request-ID %q, want %q", a.Call, got, id)
 			}
 		}
 	}
@@ -168,8 +168,8 @@ func checkRequestID(t *testing.T, tg *target) {
 	for _, id := range []string{
 		"", strings.Repeat("x", 65), "a b", "a/b", `a"b`, "a;b", "a,b", "\u00e9", "a\tb", "<b>", "%41", "a:b", "a+b",
 	} {
-		a := tg.do(t, call{path: "/", header: map[string]string{"X-Request-ID": id}})
-		got := a.header.Values("X-Request-Id")
+		a := tg.Do(t, Call{Path: "/", Header: map[string]string{"X-Request-ID": id}})
+		got := a.Header.Values("X-Request-Id")
 		if len(got) != 1 || got[0] == id || seen[got[0]] {
 			t.Errorf("X-Request-ID %q: answered %q, want one that is new", id, got)
 			continue

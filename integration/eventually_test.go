@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// startLimit bounds every wait for something a healthy program does within a second or two.
-const startLimit = 20 * time.Second
+// StartTimeout bounds every wait for something a healthy program does within a second or two.
+const StartTimeout = 20 * time.Second
 
-// unavailable ends the test because something outside the repository is missing: as a failure where CI=true, because
+// Unavailable ends the test because something outside the repository is missing: as a failure where CI=true, because
 // there it must be present, and otherwise as a skip that says what was not tested.
-func unavailable(t *testing.T, format string, args ...any) {
+func Unavailable(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("CI=true: "+format, args...)
@@ -19,8 +19,8 @@ func unavailable(t *testing.T, format string, args ...any) {
 	t.Skipf("NOT TESTED: "+format, args...)
 }
 
-// eventually waits until done says true, and fails the test when that takes longer than limit.
-func eventually(t *testing.T, limit time.Duration, what string, done func() bool) {
+// Eventually waits until done says true, and fails the test when that takes longer than limit.
+func Eventually(t *testing.T, limit time.Duration, what string, done func() bool) {
 	t.Helper()
 	deadline := time.After(limit)
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -9,41 +9,41 @@ import (
 
 // checkExplain: the program says of a token what the service answers to it, and what to do; it exits with 0 only for one
 // that is accepted.
-func checkExplain(t *testing.T, tg *target) {
-	if tg.cli == nil {
+func checkExplain(t *testing.T, tg *Target) {
+	if tg.CLI == nil {
 		t.Skip("NOT TESTED: there is no command line beside this target")
 	}
-	key := tg.every[kindEd25519]
-	revoked, _ := tg.issue(t, request{"kind": kindHS256})
-	tg.change(t, revoked, "revoke")
-	good, now := key.good(), time.Now().Unix()
-	shared := tg.secrets
+	key := tg.FullKeys[KindEd25519]
+	revoked, _ := tg.IssueKey(t, Body{"kind": KindHS256})
+	tg.ChangeKey(t, revoked, "revoke")
+	good, now := key.Good(), time.Now().Unix()
+	shared := tg.Secrets
 	for name, token := range map[string]string{
-		"shared":             shared.token(),
-		"ed25519":            key.token(),
-		"hs256, narrowed":    tg.every[kindHS256].scoped("accounts:read"),
+		"shared":             shared.Token(),
+		"ed25519":            key.Token(),
+		"hs256, narrowed":    tg.FullKeys[KindHS256].Scoped("accounts:read"),
 		"a word":             "abc",
-		"malformed claims":   key.sign(key.header, `{"exp":"soon"}`),
-		"unknown kid":        key.sign(key.headerWith(`"`+unknownID("E")+`"`), good.json()),
-		"confused algorithm": signed(`{"alg":"HS256","kid":"`+key.id+`"}`, good.json(), string(key.public())),
-		"forged":             key.forged(good),
-		"expired":            key.jwt(good.with("iat", now-360).with("exp", now-60)),
-		"not yet valid":      shared.jwt(shared.good().with("nbf", now+120)),
-		"no exp":             key.jwt(good.without("exp")),
-		"another audience":   key.jwt(good.with("aud", "x")),
-		"too long a life":    key.jwt(good.with("exp", now+7200)),
-		"no apiKey":          key.jwt(good.without("apiKey")),
-		"another's apiKey":   key.jwt(good.with("apiKey", tg.admin.id)),
-		"revoked":            revoked.token(),
+		"malformed claims":   key.Sign(key.Header, `{"exp":"soon"}`),
+		"unknown kid":        key.Sign(key.HeaderWithKeyID(`"`+UnknownKeyID("E")+`"`), good.JSON()),
+		"confused algorithm": SignHS256(`{"alg":"HS256","kid":"`+key.ID+`"}`, good.JSON(), string(key.Public())),
+		"forged":             key.Forged(good),
+		"expired":            key.JWT(good.With("iat", now-360).With("exp", now-60)),
+		"not yet valid":      shared.JWT(shared.Good().With("nbf", now+120)),
+		"no exp":             key.JWT(good.Without("exp")),
+		"another audience":   key.JWT(good.With("aud", "x")),
+		"too long a life":    key.JWT(good.With("exp", now+7200)),
+		"no apiKey":          key.JWT(good.Without("apiKey")),
+		"another's apiKey":   key.JWT(good.With("apiKey", tg.Admin.ID)),
+		"revoked":            revoked.Token(),
 	} {
-		a := tg.do(t, call{path: "/service/whoami", token: token})
+		a := tg.Do(t, Call{Path: "/service/whoami", Token: token})
 		want := 0
 		var said struct{ Detail string }
-		if a.status != http.StatusOK {
+		if a.Status != http.StatusOK {
 			want = 1
-			a.decode(t, &said)
+			a.Decode(t, &said)
 		}
-		stdout, stderr, code := tg.run(t, "explain", token)
+		stdout, stderr, code := tg.Run(t, "explain", token)
 		if code != want {
 			t.Errorf("%s: exit code %d, want %d: %s%s", name, code, want, stdout, stderr)
 		}

@@ -15,10 +15,10 @@ const revokedLimit = time.Second
 
 // callers are those whose requests are the load on a store with faults.
 type callers struct {
-	target           *target // where keys are made and revoked
+	target           *Target // where keys are made and revoked
 	good, forged     string  // tokens of the shared key, and of somebody who has only its name
-	enabled, revoked clientKey
-	cold             chan clientKey // keys that no instance has seen
+	enabled, revoked Key
+	cold             chan Key // keys that no instance has seen
 	victim           atomic.Pointer[victim]
 
 	mu         sync.Mutex
@@ -27,18 +27,18 @@ type callers struct {
 
 // victim is a key that is revoked during a fault.
 type victim struct {
-	key          clientKey
+	key          Key
 	token        string
 	asked, acked atomic.Pointer[time.Time]
 }
 
-func newCallers(t *testing.T, tg *target) *callers {
+func newCallers(t *testing.T, tg *Target) *callers {
 	t.Helper()
-	s := tg.secrets.shared()
-	c := &callers{target: tg, good: s.token(), forged: s.forged(s.good()), cold: make(chan clientKey, 150)}
-	c.enabled, _ = tg.issue(t, request{})
-	c.revoked, _ = tg.issue(t, request{})
-	tg.change(t, c.revoked, "revoke")
+	s := tg.Secrets.Shared()
+	c := &callers{target: tg, good: s.Token(), forged: s.Forged(s.Good()), cold: make(chan Key, 150)}
+	c.enabled, _ = tg.IssueKey(t, Body{})
+	c.revoked, _ = tg.IssueKey(t, Body{})
+	tg.ChangeKey(t, c.revoked, "revoke")
 	c.replenish(t)
 	return c
 }
@@ -47,30 +47,30 @@ func newCallers(t *testing.T, tg *target) *callers {
 func (c *callers) replenish(t *testing.T) {
 	t.Helper()
 	for range cap(c.cold) - len(c.cold) {
-		key, _ := c.target.issue(t, request{})
+		key, _ := c.target.IssueKey(t, Body{})
 		c.cold <- key
 	}
-	key, _ := c.target.issue(t, request{})
-	c.victim.Store(&victim{key: key, token: key.token()})
+	key, _ := c.target.IssueKey(t, Body{})
+	c.victim.Store(&victim{key: key, token: key.Token()})
 }
 
 // revoke revokes the victim as soon as the store takes it. The channel is closed then.
-func (c *callers) revoke(l *faultLoad) <-chan struct{} {
+func (c *callers) revoke(l *FaultLoad) <-chan struct{} {
 	v, done := c.victim.Load(), make(chan struct{})
 	now := func() *time.Time { at := time.Now(); return &at }
-	ask := call{method: http.MethodPost, path: "/service/keys/" + v.key.id + "/revoke", token: c.target.admin.token(), unready: true}
+	ask := Call{Method: http.MethodPost, Path: "/service/keys/" + v.key.ID + "/revoke", Token: c.target.Admin.Token(), Unready: true}
 	v.asked.Store(now())
-	l.workers.Go(func() {
+	l.Workers.Go(func() {
 		defer close(done)
-		for !l.stopped() {
-			a, err := c.target.try(l.t, ask)
+		for !l.Stopped() {
+			a, err := c.target.Try(l.T, ask)
 			switch {
-			case err == nil && a.status == http.StatusServiceUnavailable:
-			case err == nil && a.status == http.StatusOK:
+			case err == nil && a.Status == http.StatusServiceUnavailable:
+			case err == nil && a.Status == http.StatusOK:
 				v.acked.Store(now())
 				return
 			default:
-				l.complain("revoke: %d %s, %v", a.status, a.body, err)
+				l.Complain("revoke: %d %s, %v", a.Status, a.Body, err)
 				return
 			}
 		}
@@ -78,70 +78,70 @@ func (c *callers) revoke(l *faultLoad) <-chan struct{} {
 	return done
 }
 
-func (c *callers) errands() []errand {
+func (c *callers) errands() []RequestKind {
 	const often, seldom = 20 * time.Millisecond, 500 * time.Millisecond
-	get := func(path, token string) func() call {
-		return func() call { return call{path: path, token: token} }
+	get := func(path, token string) func() Call {
+		return func() Call { return Call{Path: path, Token: token} }
 	}
-	is := func(status int, body string) func(call, answer, time.Time) bool {
-		return func(_ call, a answer, _ time.Time) bool {
-			return a.status == status && strings.HasPrefix(a.body, body)
+	is := func(status int, body string) func(Call, Answer, time.Time) bool {
+		return func(_ Call, a Answer, _ time.Time) bool {
+			return a.Status == status && strings.HasPrefix(a.Body, body)
 		}
 	}
 	incorrect := is(http.StatusUnauthorized, `{"detail":"Incorrect API token"}`)
-	enabled := c.enabled.token()
-	return []errand{
-		{name: "liveness", workers: 1, every: often, alone: true, next: get("/livez", ""), right: is(http.StatusOK, `{"status":"ok"}`)},
+	enabled := c.enabled.Token()
+	return []RequestKind{
+		{Name: "liveness", Workers: 1, Every: often, WithoutStore: true, Next: get("/livez", ""), IsRight: is(http.StatusOK, `{"status":"ok"}`)},
 		{
-			name: "shared key", workers: 1, every: often, alone: true,
-			next: get("/service/whoami", c.good), right: is(http.StatusOK, `{"key":"shared"`),
+			Name: "shared key", Workers: 1, Every: often, WithoutStore: true,
+			Next: get("/service/whoami", c.good), IsRight: is(http.StatusOK, `{"key":"shared"`),
 		},
 		{
-			name: "bad signature", workers: 1, every: often, alone: true, next: get("/service/account/stevenm", c.forged),
-			right: is(http.StatusUnauthorized, `{"detail":"Error decoding token: signature verification failed"}`),
+			Name: "bad signature", Workers: 1, Every: often, WithoutStore: true, Next: get("/service/account/stevenm", c.forged),
+			IsRight: is(http.StatusUnauthorized, `{"detail":"Error decoding token: signature verification failed"}`),
 		},
 		{
-			name: "account", workers: 2, every: often,
-			next: get("/service/account/stevenm", c.good), right: is(http.StatusOK, `{"id":"2112","username":"stevenm"}`),
+			Name: "account", Workers: 2, Every: often,
+			Next: get("/service/account/stevenm", c.good), IsRight: is(http.StatusOK, `{"id":"2112","username":"stevenm"}`),
 		},
 		{
-			name: "unknown account", workers: 2, every: often,
-			next: get("/service/account/nobody-here", c.good), right: is(http.StatusNotFound, `{"detail":"Not Found"}`),
+			Name: "unknown account", Workers: 2, Every: often,
+			Next: get("/service/account/nobody-here", c.good), IsRight: is(http.StatusNotFound, `{"detail":"Not Found"}`),
 		},
-		{name: "register", workers: 2, every: often, next: c.register, right: c.isRegistered},
+		{Name: "register", Workers: 2, Every: often, Next: c.register, IsRight: c.isRegistered},
 		{
-			name: "account by a key", workers: 1, every: often, registered: true,
-			next: get("/service/account/stevenm", enabled), right: is(http.StatusOK, `{"id":"2112","username":"stevenm"}`),
-		},
-		{
-			name: "enabled key", workers: 2, every: often, registered: true,
-			next: get("/service/whoami", enabled), right: is(http.StatusOK, `{"key":"`+c.enabled.id+`"`),
+			Name: "account by a key", Workers: 1, Every: often, RegisteredKey: true,
+			Next: get("/service/account/stevenm", enabled), IsRight: is(http.StatusOK, `{"id":"2112","username":"stevenm"}`),
 		},
 		{
-			name: "revoked key", workers: 1, every: often, registered: true,
-			next: get("/service/whoami", c.revoked.token()), right: incorrect,
+			Name: "enabled key", Workers: 2, Every: often, RegisteredKey: true,
+			Next: get("/service/whoami", enabled), IsRight: is(http.StatusOK, `{"key":"`+c.enabled.ID+`"`),
 		},
 		{
-			name: "cold key", workers: 1, every: seldom, registered: true,
-			next: func() call {
+			Name: "revoked key", Workers: 1, Every: often, RegisteredKey: true,
+			Next: get("/service/whoami", c.revoked.Token()), IsRight: incorrect,
+		},
+		{
+			Name: "cold key", Workers: 1, Every: seldom, RegisteredKey: true,
+			Next: func() Call {
 				select {
 				case key := <-c.cold:
-					return call{path: "/service/whoami", token: key.token()}
+					return Call{Path: "/service/whoami", Token: key.Token()}
 				default:
-					return call{}
+					return Call{}
 				}
 			},
-			right: is(http.StatusOK, `{"key":"E`),
+			IsRight: is(http.StatusOK, `{"key":"E`),
 		},
 		{
-			name: "key being revoked", workers: 2, every: often, registered: true,
-			next: func() call { return call{path: "/service/whoami", token: c.victim.Load().token} },
-			right: func(sent call, a answer, began time.Time) bool {
+			Name: "key being revoked", Workers: 2, Every: often, RegisteredKey: true,
+			Next: func() Call { return Call{Path: "/service/whoami", Token: c.victim.Load().token} },
+			IsRight: func(sent Call, a Answer, began time.Time) bool {
 				v := c.victim.Load()
-				if sent.token != v.token {
+				if sent.Token != v.token {
 					return true // of the one before
 				}
-				if a.status == http.StatusOK {
+				if a.Status == http.StatusOK {
 					acked := v.acked.Load()
 					return acked == nil || began.Before(acked.Add(revokedLimit))
 				}
@@ -151,17 +151,17 @@ func (c *callers) errands() []errand {
 	}
 }
 
-func (c *callers) register() call {
-	r := post("/service/account/register", request{"username": freshName()}.json())
-	r.token = c.good
+func (c *callers) register() Call {
+	r := Post("/service/account/register", Body{"username": FreshName()}.JSON())
+	r.Token = c.good
 	return r
 }
 
-func (c *callers) isRegistered(sent call, a answer, _ time.Time) bool {
+func (c *callers) isRegistered(sent Call, a Answer, _ time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.registered = append(c.registered, strings.TrimSpace(a.body))
-	return a.status == http.StatusCreated && strings.Contains(a.body, strings.Trim(sent.body, "{}"))
+	c.registered = append(c.registered, strings.TrimSpace(a.Body))
+	return a.Status == http.StatusCreated && strings.Contains(a.Body, strings.Trim(sent.Body, "{}"))
 }
 
 // verify demands that every account is there that was acknowledged.
@@ -172,7 +172,7 @@ func (c *callers) verify(t *testing.T, db *sql.DB) {
 	c.mu.Unlock()
 	const asAnswered = `SELECT string_agg('{"id":"' || id || '","username":"' || username || '"}', chr(10)) FROM accounts`
 	there := map[string]bool{}
-	for account := range strings.SplitSeq(oneText(t, db, asAnswered), "\n") {
+	for account := range strings.SplitSeq(QueryText(t, db, asAnswered), "\n") {
 		there[account] = true
 	}
 	for _, account := range acknowledged {

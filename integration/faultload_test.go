@@ -12,44 +12,44 @@ import (
 	"time"
 )
 
-// answerLimit is what looking a key up may take, and a statement, and what a busy machine may add. It is less than
+// answerTimeout is what looking a key up may take, and a statement, and what a busy machine may add. It is less than
 // REQUEST_TIMEOUT: nobody has to wait for that because of the store.
-const answerLimit = 4 * time.Second
+const answerTimeout = 4 * time.Second
 
-// errand is a kind of request that the load sends again and again.
-type errand struct {
-	name    string
-	workers int // at each instance
-	every   time.Duration
+// RequestKind is a kind of request that the load sends again and again.
+type RequestKind struct {
+	Name    string
+	Workers int // at each instance
+	Every   time.Duration
 	// next is the request to send now; without a path there is none.
-	next func() call
+	Next func() Call
 	// right says whether an answer other than 503 is right for the request, which was sent at began.
-	right func(c call, a answer, began time.Time) bool
+	IsRight func(c Call, a Answer, began time.Time) bool
 	// alone is an errand that needs no store. registered is one of a registered key, that needs a young view of them.
-	alone, registered bool
+	WithoutStore, RegisteredKey bool
 }
 
-// phase is a part of a fault, with what was answered to the requests that were sent in it.
-type phase struct {
-	name string
+// Phase is a part of a fault, with what was answered to the requests that were sent in it.
+type Phase struct {
+	Name string
 	// healthy is a phase without 503. stale is one in which the instances know nothing young enough to let a key in.
-	healthy, stale bool
+	Healthy, Stale bool
 
 	began    time.Time
 	statuses map[int]int
-	answers  map[answered]int
+	answers  map[answerGroup]int
 	refused  time.Time // when the last request was sent that was answered 503
 	slowest  time.Duration
 }
 
-// answered is what a phase counts by; 503 is apart from everything else.
-type answered struct {
+// answerGroup is what a phase counts by; 503 is apart from everything else.
+type answerGroup struct {
 	instance, errand string
 	refused          bool
 }
 
-func (p *phase) String() string {
-	text := fmt.Sprintf("%-22s", p.name+":")
+func (p *Phase) String() string {
+	text := fmt.Sprintf("%-22s", p.Name+":")
 	for _, status := range slices.Sorted(maps.Keys(p.statuses)) {
 		text += fmt.Sprintf(" %d: %d,", status, p.statuses[status])
 	}
@@ -60,44 +60,44 @@ func (p *phase) String() string {
 	return text
 }
 
-// faultLoad sends errands to several instances and judges every answer.
-type faultLoad struct {
-	t         *testing.T
-	instances []*process
-	errands   []errand
+// FaultLoad sends errands to several instances and judges every answer.
+type FaultLoad struct {
+	T         *testing.T
+	instances []*Process
+	kinds     []RequestKind
 	done      chan struct{}
-	workers   sync.WaitGroup
+	Workers   sync.WaitGroup
 	wrong     atomic.Int64
 
 	mu    sync.Mutex
-	phase *phase
+	phase *Phase
 }
 
-// startFaultLoad begins with a healthy phase without a name. The load ends when the test does.
-func startFaultLoad(t *testing.T, instances []*process, errands []errand) *faultLoad {
+// StartFaultLoad begins with a healthy phase without a name. The load ends when the test does.
+func StartFaultLoad(t *testing.T, instances []*Process, errands []RequestKind) *FaultLoad {
 	t.Helper()
-	l := &faultLoad{t: t, instances: instances, errands: errands, done: make(chan struct{})}
-	l.enter(phase{healthy: true})
+	l := &FaultLoad{T: t, instances: instances, kinds: errands, done: make(chan struct{})}
+	l.Enter(Phase{Healthy: true})
 	for _, p := range instances {
 		for _, e := range errands {
-			for range e.workers {
-				l.workers.Go(func() { l.work(p, e) })
+			for range e.Workers {
+				l.Workers.Go(func() { l.work(p, e) })
 			}
 		}
 	}
-	t.Cleanup(l.stop)
+	t.Cleanup(l.Stop)
 	return l
 }
 
-// stop waits for the answers to what was sent.
-func (l *faultLoad) stop() {
-	if !l.stopped() {
+// Stop waits for the answers to what was sent.
+func (l *FaultLoad) Stop() {
+	if !l.Stopped() {
 		close(l.done)
 	}
-	l.workers.Wait()
+	l.Workers.Wait()
 }
 
-func (l *faultLoad) stopped() bool {
+func (l *FaultLoad) Stopped() bool {
 	select {
 	case <-l.done:
 		return true
@@ -106,54 +106,54 @@ func (l *faultLoad) stopped() bool {
 	}
 }
 
-// enter begins a phase and prints what the one before it, if it has a name, had for answers.
-func (l *faultLoad) enter(next phase) {
+// Enter begins a phase and prints what the one before it, if it has a name, had for answers.
+func (l *FaultLoad) Enter(next Phase) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.phase != nil && l.phase.name != "" {
-		l.t.Log(l.phase)
+	if l.phase != nil && l.phase.Name != "" {
+		l.T.Log(l.phase)
 	}
-	next.began, next.statuses, next.answers = time.Now(), map[int]int{}, map[answered]int{}
+	next.began, next.statuses, next.answers = time.Now(), map[int]int{}, map[answerGroup]int{}
 	l.phase = &next
 }
 
-// begins sets when the phase began, for what it prints.
-func (l *faultLoad) begins(at time.Time) {
+// SetBegin sets when the phase began, for what it prints.
+func (l *FaultLoad) SetBegin(at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.phase.began = at
 }
 
-// waitServed waits until every instance gave each errand n answers other than 503 in this phase.
-func (l *faultLoad) waitServed(t *testing.T, n int) {
+// WaitServed waits until every instance gave each errand n answers other than 503 in this phase.
+func (l *FaultLoad) WaitServed(t *testing.T, n int) {
 	t.Helper()
-	l.wait(t, n, false, func(errand) bool { return true })
+	l.wait(t, n, false, func(RequestKind) bool { return true })
 }
 
-// waitRefused waits until every instance answered 503 to those errands in this phase.
-func (l *faultLoad) waitRefused(t *testing.T, those func(errand) bool) {
+// WaitRefused waits until every instance answered 503 to those errands in this phase.
+func (l *FaultLoad) WaitRefused(t *testing.T, those func(RequestKind) bool) {
 	t.Helper()
 	l.wait(t, 1, true, those)
 }
 
-func (l *faultLoad) wait(t *testing.T, n int, refused bool, those func(errand) bool) {
+func (l *FaultLoad) wait(t *testing.T, n int, refused bool, those func(RequestKind) bool) {
 	t.Helper()
 	for _, p := range l.instances {
-		for _, e := range l.errands {
+		for _, e := range l.kinds {
 			if !those(e) {
 				continue
 			}
-			eventually(t, startLimit, fmt.Sprintf("%s: answers from %s, 503: %v", e.name, p.url, refused), func() bool {
+			Eventually(t, StartTimeout, fmt.Sprintf("%s: answers from %s, 503: %v", e.Name, p.URL, refused), func() bool {
 				l.mu.Lock()
 				defer l.mu.Unlock()
-				return l.phase.answers[answered{p.url, e.name, refused}] >= n
+				return l.phase.answers[answerGroup{p.URL, e.Name, refused}] >= n
 			})
 		}
 	}
 }
 
-func (l *faultLoad) work(p *process, e errand) {
-	tick := time.NewTicker(e.every)
+func (l *FaultLoad) work(p *Process, e RequestKind) {
+	tick := time.NewTicker(e.Every)
 	defer tick.Stop()
 	for {
 		select {
@@ -161,34 +161,34 @@ func (l *faultLoad) work(p *process, e errand) {
 			return
 		case <-tick.C:
 		}
-		c := e.next()
-		if c.path == "" {
+		c := e.Next()
+		if c.Path == "" {
 			continue
 		}
-		c.unready = true
+		c.Unready = true
 		l.mu.Lock()
 		in := l.phase
 		l.mu.Unlock()
 		began := time.Now()
-		a, err := p.try(l.t, c)
+		a, err := p.Try(l.T, c)
 		switch {
 		case err == nil:
 			l.judge(p, e, in, c, a, began)
-		case l.t.Context().Err() != nil:
+		case l.T.Context().Err() != nil:
 			return // the test ended early
 		default:
-			l.complain("%s: %v", e.name, err)
+			l.Complain("%s: %v", e.Name, err)
 		}
 	}
 }
 
 // judge counts an answer in the phase in which its request was sent, and complains if it is wrong.
-func (l *faultLoad) judge(p *process, e errand, in *phase, c call, a answer, began time.Time) {
+func (l *FaultLoad) judge(p *Process, e RequestKind, in *Phase, c Call, a Answer, began time.Time) {
 	took := time.Since(began)
-	refused := a.status == http.StatusServiceUnavailable
+	refused := a.Status == http.StatusServiceUnavailable
 	l.mu.Lock()
-	in.statuses[a.status]++
-	in.answers[answered{p.url, e.name, refused}]++
+	in.statuses[a.Status]++
+	in.answers[answerGroup{p.URL, e.Name, refused}]++
 	in.slowest = max(in.slowest, took)
 	if refused {
 		in.refused = began
@@ -198,22 +198,22 @@ func (l *faultLoad) judge(p *process, e errand, in *phase, c call, a answer, beg
 	l.mu.Unlock()
 
 	switch {
-	case took > answerLimit:
-		l.complain("%s, %s: the answer took %v", in.name, e.name, took)
-	case refused && (e.alone || whole && in.healthy):
-		l.complain("%s, %s: %d after %v", in.name, e.name, a.status, took)
-	case refused && (a.header.Get("Retry-After") != "1" || strings.TrimSpace(a.body) != `{"detail":"Service Unavailable"}`):
-		l.complain("%s, %s: 503 %s with Retry-After %q", in.name, e.name, a.body, a.header.Get("Retry-After"))
-	case !refused && !e.right(c, a, began):
-		l.complain("%s, %s: %d %s", in.name, e.name, a.status, a.body)
-	case !refused && e.registered && whole && in.stale:
-		l.complain("%s, %s: %d, from a view that is too old", in.name, e.name, a.status)
+	case took > answerTimeout:
+		l.Complain("%s, %s: the answer took %v", in.Name, e.Name, took)
+	case refused && (e.WithoutStore || whole && in.Healthy):
+		l.Complain("%s, %s: %d after %v", in.Name, e.Name, a.Status, took)
+	case refused && (a.Header.Get("Retry-After") != "1" || strings.TrimSpace(a.Body) != `{"detail":"Service Unavailable"}`):
+		l.Complain("%s, %s: 503 %s with Retry-After %q", in.Name, e.Name, a.Body, a.Header.Get("Retry-After"))
+	case !refused && !e.IsRight(c, a, began):
+		l.Complain("%s, %s: %d %s", in.Name, e.Name, a.Status, a.Body)
+	case !refused && e.RegisteredKey && whole && in.Stale:
+		l.Complain("%s, %s: %d, from a view that is too old", in.Name, e.Name, a.Status)
 	}
 }
 
-// complain fails the test; what is wrong a thousand times is told a few times.
-func (l *faultLoad) complain(format string, args ...any) {
+// Complain fails the test; what is wrong a thousand times is told a few times.
+func (l *FaultLoad) Complain(format string, args ...any) {
 	if l.wrong.Add(1) <= 20 {
-		l.t.Errorf(format, args...)
+		l.T.Errorf(format, args...)
 	}
 }

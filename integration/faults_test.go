@@ -22,17 +22,17 @@ const (
 // checkFaults: the server of two instances is killed, paused and restarted while both have much to do. Readiness tells so
 // and liveness does not, no answer is wrong, and soon after the server is back everything is as it was.
 func checkFaults(t *testing.T, bin string) {
-	needSignals(t)
-	server := startPostgres(t)
-	db := connect(t, server.url)
-	s := freshSecrets()
-	settings := map[string]string{"DATABASE_URL": server.url, "ACCESS_LOG": "false", "DRAIN_DELAY": "1s"}
-	instances := []*process{startProcessIn(t, bin, t.TempDir(), s, settings), startProcessIn(t, bin, t.TempDir(), s, settings)}
-	instances[0].enroll(t)
+	NeedSignals(t)
+	server := StartPostgres(t)
+	db := OpenDatabase(t, server.URL)
+	s := FreshSecrets()
+	settings := map[string]string{"DATABASE_URL": server.URL, "ACCESS_LOG": "false", "DRAIN_DELAY": "1s"}
+	instances := []*Process{StartProcessIn(t, bin, t.TempDir(), s, settings), StartProcessIn(t, bin, t.TempDir(), s, settings)}
+	instances[0].Enroll(t)
 	fillPools(t, db, instances)
-	callers := newCallers(t, &instances[0].target)
-	load := startFaultLoad(t, instances, callers.errands())
-	load.waitServed(t, 3)
+	callers := newCallers(t, &instances[0].Target)
+	load := StartFaultLoad(t, instances, callers.errands())
+	load.WaitServed(t, 3)
 	before := levelOf(t, db, instances)
 
 	for _, tt := range []struct {
@@ -48,37 +48,37 @@ func checkFaults(t *testing.T, bin string) {
 	} {
 		survived := t.Run(tt.name, func(t *testing.T) {
 			callers.replenish(t)
-			load.enter(phase{name: tt.name + ", before", healthy: true})
-			load.waitServed(t, 3)
+			load.Enter(Phase{Name: tt.name + ", before", Healthy: true})
+			load.WaitServed(t, 3)
 
-			load.enter(phase{name: tt.name + ", during"})
+			load.Enter(Phase{Name: tt.name + ", during"})
 			for _, verb := range tt.spoil {
-				server.do(t, verb)
+				server.Control(t, verb)
 			}
 			spoiled := time.Now()
 			revoked := callers.revoke(load)
 			if tt.long {
 				waitReadiness(t, instances, http.StatusServiceUnavailable, spoiled)
-				load.waitRefused(t, func(e errand) bool { return !e.alone && !e.registered })
+				load.WaitRefused(t, func(e RequestKind) bool { return !e.WithoutStore && !e.RegisteredKey })
 				<-time.After(time.Until(spoiled.Add(viewLimit)))
-				load.enter(phase{name: tt.name + ", for long", stale: true})
-				load.waitRefused(t, func(e errand) bool { return !e.alone })
+				load.Enter(Phase{Name: tt.name + ", for long", Stale: true})
+				load.WaitRefused(t, func(e RequestKind) bool { return !e.WithoutStore })
 			}
 
-			load.enter(phase{name: tt.name + ", returning"})
-			server.do(t, tt.mend)
+			load.Enter(Phase{Name: tt.name + ", returning"})
+			server.Control(t, tt.mend)
 			mended := time.Now()
-			load.begins(mended)
+			load.SetBegin(mended)
 			waitReadiness(t, instances, http.StatusOK, mended)
-			load.waitServed(t, 1)
+			load.WaitServed(t, 1)
 			t.Logf("each kind of request was answered by each instance %v after the return", time.Since(mended).Round(time.Millisecond))
 			<-time.After(time.Until(mended.Add(recoveryLimit)))
 
-			load.enter(phase{name: tt.name + ", after", healthy: true})
+			load.Enter(Phase{Name: tt.name + ", after", Healthy: true})
 			callers.replenish(t)
-			load.waitServed(t, 3)
+			load.WaitServed(t, 3)
 			<-revoked
-			load.enter(phase{healthy: true})
+			load.Enter(Phase{Healthy: true})
 			callers.verify(t, db)
 			waitLevel(t, db, instances, before)
 		})
@@ -86,24 +86,24 @@ func checkFaults(t *testing.T, bin string) {
 			return // the server may still be gone
 		}
 	}
-	load.stop()
+	load.Stop()
 	t.Run("stopped while the server is paused", func(t *testing.T) {
-		server.do(t, "pause")
-		server.do(t, "pause")
+		server.Control(t, "pause")
+		server.Control(t, "pause")
 		stopWaiting(t, instances)
 	})
 }
 
 // waitReadiness waits until every instance says status on /readyz, for at most readyLimit since the reason for it.
-func waitReadiness(t *testing.T, instances []*process, status int, since time.Time) {
+func waitReadiness(t *testing.T, instances []*Process, status int, since time.Time) {
 	t.Helper()
 	took := make([]time.Duration, len(instances))
 	var asking sync.WaitGroup
 	for i, p := range instances {
 		asking.Go(func() {
-			for took[i] < startLimit {
-				a, err := p.try(t, call{path: "/readyz", unready: true})
-				if took[i] = time.Since(since); err == nil && a.status == status {
+			for took[i] < StartTimeout {
+				a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
+				if took[i] = time.Since(since); err == nil && a.Status == status {
 					return
 				}
 			}
@@ -122,19 +122,19 @@ type level struct {
 	connections       int
 }
 
-func levelOf(t *testing.T, db *sql.DB, instances []*process) level {
+func levelOf(t *testing.T, db *sql.DB, instances []*Process) level {
 	t.Helper()
 	l := level{connections: connections(t, db)}
 	for _, p := range instances {
-		metrics := p.opsPage(t, "/metrics")
-		l.goroutines = append(l.goroutines, sum(metrics, "go_goroutines"))
-		l.files = append(l.files, sum(metrics, "process_open_fds"))
+		metrics := p.OpsPage(t, "/metrics")
+		l.goroutines = append(l.goroutines, SumMetric(metrics, "go_goroutines"))
+		l.files = append(l.files, SumMetric(metrics, "process_open_fds"))
 	}
 	return l
 }
 
 // waitLevel waits until nothing is above its level before, but for a few goroutines and files that come and go.
-func waitLevel(t *testing.T, db *sql.DB, instances []*process, before level) {
+func waitLevel(t *testing.T, db *sql.DB, instances []*Process, before level) {
 	t.Helper()
 	const few = 10
 	began := time.Now()
@@ -142,7 +142,7 @@ func waitLevel(t *testing.T, db *sql.DB, instances []*process, before level) {
 	defer func() {
 		t.Logf("before all faults %+v, %v after this one %+v", before, time.Since(began).Round(time.Millisecond), now)
 	}()
-	eventually(t, startLimit, "goroutines, files and connections are back to their level", func() bool {
+	Eventually(t, StartTimeout, "goroutines, files and connections are back to their level", func() bool {
 		now = levelOf(t, db, instances)
 		back := now.connections <= before.connections
 		for i := range instances {
@@ -163,7 +163,7 @@ func connections(t *testing.T, db *sql.DB) (n int) {
 
 // fillPools makes every instance open all the connections that it may have: it holds up as many reads. No fault can raise
 // their number then, so that what is more afterwards was left behind.
-func fillPools(t *testing.T, db *sql.DB, instances []*process) {
+func fillPools(t *testing.T, db *sql.DB, instances []*Process) {
 	t.Helper()
 	lock, err := db.Begin()
 	if err != nil {
@@ -178,13 +178,13 @@ func fillPools(t *testing.T, db *sql.DB, instances []*process) {
 		for range poolSize {
 			reads.Go(func() {
 				// One that waits for longer than a statement may is refused; its connection was opened all the same.
-				if _, err := p.try(t, call{path: "/service/account/stevenm", token: p.secrets.token(), unready: true}); err != nil {
+				if _, err := p.Try(t, Call{Path: "/service/account/stevenm", Token: p.Secrets.Token(), Unready: true}); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 	}
-	eventually(t, startLimit, "every connection is open", func() bool { return connections(t, db) == (poolSize+1)*len(instances) })
+	Eventually(t, StartTimeout, "every connection is open", func() bool { return connections(t, db) == (poolSize+1)*len(instances) })
 	if err := lock.Rollback(); err != nil {
 		t.Fatal(err)
 	}
@@ -193,15 +193,15 @@ func fillPools(t *testing.T, db *sql.DB, instances []*process) {
 
 // stopWaiting ends the instances while requests wait for a server that hangs: these are answered, and the programs end by
 // themselves.
-func stopWaiting(t *testing.T, instances []*process) {
+func stopWaiting(t *testing.T, instances []*Process) {
 	t.Helper()
 	var waiting sync.WaitGroup
 	for _, p := range instances {
 		for range poolSize / 2 {
 			waiting.Go(func() {
-				a, err := p.try(t, call{path: "/service/account/stevenm", token: p.secrets.token(), unready: true})
-				if err != nil || a.status != http.StatusServiceUnavailable {
-					t.Errorf("a request that waits is answered %d %s, %v", a.status, a.body, err)
+				a, err := p.Try(t, Call{Path: "/service/account/stevenm", Token: p.Secrets.Token(), Unready: true})
+				if err != nil || a.Status != http.StatusServiceUnavailable {
+					t.Errorf("a request that waits is answered %d %s, %v", a.Status, a.Body, err)
 				}
 			})
 		}
@@ -210,7 +210,7 @@ func stopWaiting(t *testing.T, instances []*process) {
 	asked := time.Now()
 	for _, p := range instances {
 		waiting.Go(func() {
-			if code := p.stop(t); code != 0 {
+			if code := p.Stop(t); code != 0 {
 				t.Errorf("the program ended with code %d", code)
 			}
 			t.Logf("the program ended %v after SIGTERM", time.Since(asked).Round(time.Millisecond))

@@ -14,12 +14,12 @@ import (
 
 // checkFleetRevocation: what one instance revokes the other refuses, whatever becomes of the connections between them.
 func checkFleetRevocation(t *testing.T, bin string) {
-	databaseURL, _ := newDatabase(t)
-	line, lineURL := newCable(t, databaseURL)
-	fleet := startFleet(t, bin, databaseURL, lineURL)
+	databaseURL, _ := NewDatabase(t)
+	line, lineURL := NewCable(t, databaseURL)
+	fleet := StartFleet(t, bin, databaseURL, lineURL)
 	one, two := fleet[0], fleet[1]
-	eventually(t, startLimit, "the second instance listens", func() bool { return line.listening.Load() > 0 })
-	before := sum(two.opsPage(t, "/metrics"), "latchkey_revocation_propagation_seconds_count")
+	Eventually(t, StartTimeout, "the second instance listens", func() bool { return line.Listeners.Load() > 0 })
+	before := SumMetric(two.OpsPage(t, "/metrics"), "latchkey_revocation_propagation_seconds_count")
 
 	var told, untold []time.Duration
 	t.Run("told", func(t *testing.T) {
@@ -27,16 +27,16 @@ func checkFleetRevocation(t *testing.T, bin string) {
 		if most := told[len(told)-1]; most > time.Second {
 			t.Errorf("the other instance refused after %v", most)
 		}
-		metrics := two.opsPage(t, "/metrics")
-		count := sum(metrics, "latchkey_revocation_propagation_seconds_count") - before
-		seconds := sum(metrics, "latchkey_revocation_propagation_seconds_sum")
+		metrics := two.OpsPage(t, "/metrics")
+		count := SumMetric(metrics, "latchkey_revocation_propagation_seconds_count") - before
+		seconds := SumMetric(metrics, "latchkey_revocation_propagation_seconds_sum")
 		if count != 100 || seconds <= 0 || seconds > 100 {
 			t.Errorf("latchkey_revocation_propagation_seconds has %v revocations and %v s, want 100 and less", count, seconds)
 		}
 	})
 	t.Run("not told", func(t *testing.T) {
-		line.deaf.Store(true)
-		defer line.deaf.Store(false)
+		line.DropNotices.Store(true)
+		defer line.DropNotices.Store(false)
 		untold = revocations(t, fleet, 20)
 		if most := untold[len(untold)-1]; most > time.Second {
 			t.Errorf("without being told the other instance refused after %v", most)
@@ -48,13 +48,13 @@ func checkFleetRevocation(t *testing.T, bin string) {
 	t.Run("cut off", func(t *testing.T) { checkCutOff(t, fleet, line) })
 	t.Run("paused", func(t *testing.T) { checkPaused(t, fleet) })
 	t.Run("wait", func(t *testing.T) {
-		key, token := warm(t, fleet)
-		a := one.administer(t, http.MethodPost, "/service/keys/"+key.id+"/revoke?wait=true", "")
-		if strings.Count(a.body, `"instance"`) != 2 || !strings.Contains(a.body, `"late":[]`) {
-			t.Errorf("two instances should have confirmed: %s", a.body)
+		key, token := WarmKey(t, fleet)
+		a := one.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/revoke?wait=true", "")
+		if strings.Count(a.Body, `"instance"`) != 2 || !strings.Contains(a.Body, `"late":[]`) {
+			t.Errorf("two instances should have confirmed: %s", a.Body)
 		}
 		for _, p := range fleet {
-			if status := p.whoami(t, token); status != http.StatusUnauthorized {
+			if status := p.WhoamiStatus(t, token); status != http.StatusUnauthorized {
 				t.Errorf("confirmed, and %d", status)
 			}
 		}
@@ -63,20 +63,20 @@ func checkFleetRevocation(t *testing.T, bin string) {
 
 // revocations revokes n keys on the first instance and gives, sorted, how long the second one still accepted each: from
 // the moment when the revocation was asked for.
-func revocations(t *testing.T, fleet []*process, n int) []time.Duration {
+func revocations(t *testing.T, fleet []*Process, n int) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, n)
 	for i := range took {
-		key, token := warm(t, fleet)
+		key, token := WarmKey(t, fleet)
 		began := time.Now()
-		fleet[0].administer(t, http.MethodPost, "/service/keys/"+key.id+"/revoke", "").is(t, http.StatusOK, "")
+		fleet[0].AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/revoke", "").Is(t, http.StatusOK, "")
 		for {
-			status := fleet[1].whoami(t, token)
+			status := fleet[1].WhoamiStatus(t, token)
 			took[i] = time.Since(began)
 			if status == http.StatusUnauthorized {
 				break
 			}
-			if status != http.StatusOK || took[i] > startLimit {
+			if status != http.StatusOK || took[i] > StartTimeout {
 				t.Fatalf("after %v: %d", took[i], status)
 			}
 		}
@@ -88,18 +88,18 @@ func revocations(t *testing.T, fleet []*process, n int) []time.Duration {
 }
 
 // checkCutOff: an instance without its store believes what it knows for five seconds, and then nothing.
-func checkCutOff(t *testing.T, fleet []*process, line *cable) {
+func checkCutOff(t *testing.T, fleet []*Process, line *Cable) {
 	one, two := fleet[0], fleet[1]
-	_, good := warm(t, fleet)
-	key, revoked := warm(t, fleet)
-	line.cut()
+	_, good := WarmKey(t, fleet)
+	key, revoked := WarmKey(t, fleet)
+	line.Cut()
 	cut := time.Now()
-	one.administer(t, http.MethodPost, "/service/keys/"+key.id+"/revoke", "").is(t, http.StatusOK, "")
+	one.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/revoke", "").Is(t, http.StatusOK, "")
 	statuses := map[string]int{}
 	for time.Since(cut) < 7*time.Second {
 		for name, token := range map[string]string{"good": good, "revoked": revoked} {
 			asked := time.Since(cut)
-			status := two.whoami(t, token)
+			status := two.WhoamiStatus(t, token)
 			statuses[fmt.Sprint(name, " ", status)]++
 			if late := asked > 5500*time.Millisecond; late && status != http.StatusServiceUnavailable || status == http.StatusUnauthorized {
 				t.Fatalf("%v after the cut: %d for the %s key", asked, status, name)
@@ -107,39 +107,39 @@ func checkCutOff(t *testing.T, fleet []*process, line *cable) {
 		}
 	}
 	t.Logf("cut off for 7 s: %v", statuses)
-	if status := two.whoami(t, two.secrets.token()); status != http.StatusOK {
+	if status := two.WhoamiStatus(t, two.Secrets.Token()); status != http.StatusOK {
 		t.Errorf("the shared key, which no store knows: %d", status)
 	}
-	listened := line.listening.Load()
-	line.join(t)
+	listened := line.Listeners.Load()
+	line.Join(t)
 	joined := time.Now()
-	eventually(t, startLimit, "the good key is accepted again", func() bool {
-		if status := two.whoami(t, revoked); status == http.StatusOK {
+	Eventually(t, StartTimeout, "the good key is accepted again", func() bool {
+		if status := two.WhoamiStatus(t, revoked); status == http.StatusOK {
 			t.Error("the revoked key is accepted again")
 		}
-		return two.whoami(t, good) == http.StatusOK
+		return two.WhoamiStatus(t, good) == http.StatusOK
 	})
 	t.Logf("accepted again %v after the store was back", time.Since(joined).Round(time.Millisecond))
-	if status := two.whoami(t, revoked); status != http.StatusUnauthorized {
+	if status := two.WhoamiStatus(t, revoked); status != http.StatusUnauthorized {
 		t.Errorf("the revoked key, with the store back: %d", status)
 	}
-	two.waitReady(t)
-	eventually(t, startLimit, "the instance listens again", func() bool { return line.listening.Load() > listened })
+	two.WaitReady(t)
+	Eventually(t, StartTimeout, "the instance listens again", func() bool { return line.Listeners.Load() > listened })
 }
 
 // checkPaused: an instance that was stopped and goes on does not believe what it knew.
-func checkPaused(t *testing.T, fleet []*process) {
+func checkPaused(t *testing.T, fleet []*Process) {
 	one, two := fleet[0], fleet[1]
-	key, token := warm(t, fleet)
-	resume := two.pause(t)
+	key, token := WarmKey(t, fleet)
+	resume := two.Pause(t)
 	defer resume()
-	one.administer(t, http.MethodPost, "/service/keys/"+key.id+"/revoke", "").is(t, http.StatusOK, "")
+	one.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/revoke", "").Is(t, http.StatusOK, "")
 	// These wait at the door, and are the first that it sees.
 	var callers sync.WaitGroup
 	var accepted, refused atomic.Int64
 	for range 20 {
 		callers.Go(func() {
-			switch status := two.whoami(t, token); status {
+			switch status := two.WhoamiStatus(t, token); status {
 			case http.StatusUnauthorized, http.StatusServiceUnavailable:
 				refused.Add(1)
 			default:
@@ -155,22 +155,22 @@ func checkPaused(t *testing.T, fleet []*process) {
 		t.Errorf("%d of the first requests after a pause were not refused", accepted.Load())
 	}
 	t.Logf("paused for 6 s: %d refused", refused.Load())
-	two.waitReady(t)
+	two.WaitReady(t)
 }
 
 // checkFleetLimit: a key's limit holds for all instances together, and whoever is asked has it.
 func checkFleetLimit(t *testing.T, bin string) {
-	databaseURL, _ := newDatabase(t)
-	fleet := startFleet(t, bin, databaseURL, databaseURL, databaseURL)
+	databaseURL, _ := NewDatabase(t)
+	fleet := StartFleet(t, bin, databaseURL, databaseURL, databaseURL)
 	const rate, burst = 50, 50
 	t.Run("all are asked", func(t *testing.T) {
-		key, _ := fleet[0].issue(t, request{"rate": rate, "burst": burst})
+		key, _ := fleet[0].IssueKey(t, Body{"rate": rate, "burst": burst})
 		const seconds, offered = 10, 300
 		began := time.Now()
 		var load sync.WaitGroup
 		counts := make([][]int, len(fleet))
 		for i, p := range fleet {
-			load.Go(func() { counts[i] = offer(t, p, key.token(), offered/len(fleet), seconds) })
+			load.Go(func() { counts[i] = offer(t, p, key.Token(), offered/len(fleet), seconds) })
 		}
 		load.Wait()
 		took := time.Since(began).Seconds()
@@ -192,9 +192,9 @@ func checkFleetLimit(t *testing.T, bin string) {
 		}
 	})
 	t.Run("one is asked", func(t *testing.T) {
-		key, _ := fleet[0].issue(t, request{"rate": rate, "burst": burst})
+		key, _ := fleet[0].IssueKey(t, Body{"rate": rate, "burst": burst})
 		const seconds, offered = 10, 40
-		counts := offer(t, fleet[1], key.token(), offered, seconds)
+		counts := offer(t, fleet[1], key.Token(), offered, seconds)
 		through := 0
 		for _, n := range counts[2:] {
 			through += n
@@ -208,7 +208,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 }
 
 // offer sends so many requests in each second, and gives how many of each second were let through.
-func offer(t *testing.T, p *process, token string, perSecond, seconds int) []int {
+func offer(t *testing.T, p *Process, token string, perSecond, seconds int) []int {
 	t.Helper()
 	through := make([]atomic.Int64, seconds)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*2*time.Second)
@@ -224,7 +224,7 @@ func offer(t *testing.T, p *process, token string, perSecond, seconds int) []int
 			return nil
 		}
 		under.Go(func() {
-			switch status := p.whoami(t, token); status {
+			switch status := p.WhoamiStatus(t, token); status {
 			case http.StatusOK:
 				through[i/perSecond].Add(1)
 			case http.StatusTooManyRequests:

@@ -22,117 +22,117 @@ func checkFullDisk(t *testing.T, bin string) {
 			t.Error(err)
 		}
 	})
-	s := freshSecrets()
+	s := FreshSecrets()
 	settings := map[string]string{"ACCESS_LOG": "false"}
-	p := startProcessIn(t, bin, dir, s, settings)
-	p.admin = readKey(t, strings.TrimSpace(p.latchkey(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), s.audience)
+	p := StartProcessIn(t, bin, dir, s, settings)
+	p.Admin = ParseKey(t, strings.TrimSpace(p.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), s.Audience)
 	leaked := map[string]string{} // a token by the id of its key
-	other, _ := p.issue(t, request{"scopes": []string{"accounts:read"}})
+	other, _ := p.IssueKey(t, Body{"scopes": []string{"accounts:read"}})
 	for range 8 {
-		key, _ := p.issue(t, request{"scopes": []string{"accounts:read"}})
-		leaked[key.id] = key.token()
+		key, _ := p.IssueKey(t, Body{"scopes": []string{"accounts:read"}})
+		leaked[key.ID] = key.Token()
 	}
-	eventually(t, startLimit, "the reserve is there", func() bool {
+	Eventually(t, StartTimeout, "the reserve is there", func() bool {
 		info, err := os.Stat(filepath.Join(dir, "latchkey.db-reserve"))
 		return err == nil && info.Size() == 1<<20
 	})
-	if full := sum(p.opsPage(t, "/metrics"), "latchkey_store_disk_full"); full != 0 {
+	if full := SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full"); full != 0 {
 		t.Errorf("latchkey_store_disk_full is %v while there is room", full)
 	}
 
 	filler := filepath.Join(dir, "filler")
 	fillDisk(t, filler)
-	register := func() answer {
+	register := func() Answer {
 		t.Helper()
-		c := post("/service/account/register", request{"username": freshName(), "avatar_url": "https://example.com/" + strings.Repeat("x", 1000)}.json())
-		c.token, c.unready = s.shared().token(), true
-		return p.do(t, c)
+		c := Post("/service/account/register", Body{"username": FreshName(), "avatar_url": "https://example.com/" + strings.Repeat("x", 1000)}.JSON())
+		c.Token, c.Unready = s.Shared().Token(), true
+		return p.Do(t, c)
 	}
-	refused := func() (a answer) {
+	refused := func() (a Answer) {
 		t.Helper()
 		for range 20_000 { // a log that has been longer has room
-			if a = register(); a.status != http.StatusCreated {
+			if a = register(); a.Status != http.StatusCreated {
 				return a
 			}
 		}
 		return a
 	}
 	a := refused()
-	a.is(t, http.StatusServiceUnavailable, `{"detail":"Service Unavailable"}`)
-	if a.header.Get("Retry-After") != "1" {
-		t.Errorf("Retry-After is %q", a.header.Get("Retry-After"))
+	a.Is(t, http.StatusServiceUnavailable, `{"detail":"Service Unavailable"}`)
+	if a.Header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After is %q", a.Header.Get("Retry-After"))
 	}
 
 	revoked := 0
 	for id, token := range leaked {
-		if status := p.whoami(t, token); status != http.StatusOK {
+		if status := p.WhoamiStatus(t, token); status != http.StatusOK {
 			t.Fatalf("before it is revoked: %d", status)
 		}
 		if revoked%2 == 0 {
-			a := p.administer(t, http.MethodPost, "/service/keys/"+id+"/revoke?wait=true", "")
-			a.is(t, http.StatusOK, "")
-			if !strings.Contains(a.body, `"late":[]`) || !strings.Contains(a.body, `"instance"`) {
-				t.Errorf("the revocation is not confirmed: %s", a.body)
+			a := p.AsAdmin(t, http.MethodPost, "/service/keys/"+id+"/revoke?wait=true", "")
+			a.Is(t, http.StatusOK, "")
+			if !strings.Contains(a.Body, `"late":[]`) || !strings.Contains(a.Body, `"instance"`) {
+				t.Errorf("the revocation is not confirmed: %s", a.Body)
 			}
-			if status := p.whoami(t, token); status != http.StatusUnauthorized {
+			if status := p.WhoamiStatus(t, token); status != http.StatusUnauthorized {
 				t.Errorf("the next request of a revoked key: %d", status)
 			}
 		} else {
-			if _, stderr, code := p.cli(t, "keys", "revoke", id, "--wait"); code != 0 || strings.Contains(stderr, "full") {
+			if _, stderr, code := p.CLI(t, "keys", "revoke", id, "--wait"); code != 0 || strings.Contains(stderr, "full") {
 				t.Errorf("keys revoke: %d, %s", code, stderr)
 			}
-			eventually(t, startLimit, "the server refuses what the command line revoked", func() bool {
-				return p.whoami(t, token) == http.StatusUnauthorized
+			Eventually(t, StartTimeout, "the server refuses what the command line revoked", func() bool {
+				return p.WhoamiStatus(t, token) == http.StatusUnauthorized
 			})
 		}
 		revoked++
-		if status := p.whoami(t, other.token()); status != http.StatusOK {
+		if status := p.WhoamiStatus(t, other.Token()); status != http.StatusOK {
 			t.Errorf("another key: %d", status)
 		}
 	}
-	p.do(t, call{path: "/readyz"}).is(t, http.StatusOK, "")
-	p.do(t, call{path: "/service/account/stevenm", token: s.shared().token()}).is(t, http.StatusOK, "")
-	if full := sum(p.opsPage(t, "/metrics"), "latchkey_store_disk_full"); full != 1 {
+	p.Do(t, Call{Path: "/readyz"}).Is(t, http.StatusOK, "")
+	p.Do(t, Call{Path: "/service/account/stevenm", Token: s.Shared().Token()}).Is(t, http.StatusOK, "")
+	if full := SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full"); full != 1 {
 		t.Errorf("latchkey_store_disk_full is %v", full)
 	}
-	eventually(t, startLimit, "a line says that the disk is full", func() bool {
-		return strings.Contains(p.log(t), `"level":"ERROR","msg":"the disk of the store is full`)
+	Eventually(t, StartTimeout, "a line says that the disk is full", func() bool {
+		return strings.Contains(p.Log(t), `"level":"ERROR","msg":"the disk of the store is full`)
 	})
 
 	// It is killed, and starts again while the disk is full.
-	if err := p.cmd.Process.Kill(); err != nil {
+	if err := p.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-p.exited
+	<-p.Exited
 	if err := os.Truncate(filepath.Join(dir, "latchkey.db-reserve"), 1<<19); err != nil { // as longer use leaves it
 		t.Fatal(err)
 	}
 	fillDisk(t, filler)
-	p = startProcessIn(t, bin, dir, s, settings)
+	p = StartProcessIn(t, bin, dir, s, settings)
 	for id, token := range leaked {
-		if status := p.whoami(t, token); status != http.StatusUnauthorized {
+		if status := p.WhoamiStatus(t, token); status != http.StatusUnauthorized {
 			t.Errorf("%s was revoked, and after a kill: %d", id, status)
 		}
 	}
-	if status := p.whoami(t, other.token()); status != http.StatusOK {
+	if status := p.WhoamiStatus(t, other.Token()); status != http.StatusOK {
 		t.Errorf("another key: %d", status)
 	}
 
-	refused().is(t, http.StatusServiceUnavailable, "")
-	eventually(t, startLimit, "the metric is 1 again", func() bool {
-		return sum(p.opsPage(t, "/metrics"), "latchkey_store_disk_full") == 1
+	refused().Is(t, http.StatusServiceUnavailable, "")
+	Eventually(t, StartTimeout, "the metric is 1 again", func() bool {
+		return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full") == 1
 	})
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, startLimit, "accounts are made again", func() bool { return register().status == http.StatusCreated })
-	eventually(t, startLimit, "the metric is 0 again", func() bool {
-		return sum(p.opsPage(t, "/metrics"), "latchkey_store_disk_full") == 0
+	Eventually(t, StartTimeout, "accounts are made again", func() bool { return register().Status == http.StatusCreated })
+	Eventually(t, StartTimeout, "the metric is 0 again", func() bool {
+		return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full") == 0
 	})
-	eventually(t, startLimit, "a line says that there is room again", func() bool {
-		return strings.Contains(p.log(t), "there is room on the disk of the store again")
+	Eventually(t, StartTimeout, "a line says that there is room again", func() bool {
+		return strings.Contains(p.Log(t), "there is room on the disk of the store again")
 	})
-	if code := p.stop(t); code != 0 {
+	if code := p.Stop(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }

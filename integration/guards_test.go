@@ -10,33 +10,33 @@ import (
 
 // checkAcceptance: each guarded operation, called as documented with a good token of a key of each sort, succeeds with
 // what is documented; also as the bare token that older clients send, and whatever the case of the scheme.
-func checkAcceptance(t *testing.T, tg *target) {
-	for _, op := range tg.openapi(t).guarded() {
-		holders := tg.holders(tg.needs(t, op))
+func checkAcceptance(t *testing.T, tg *Target) {
+	for _, op := range tg.OpenAPI(t).Guarded() {
+		holders := tg.CredentialsFor(tg.ScopeOf(t, op))
 		if len(holders) == 0 {
-			t.Logf("NOT TESTED: %s, there is no key for it", op.name())
+			t.Logf("NOT TESTED: %s, there is no key for it", op.Name())
 		}
 		for name, holder := range holders {
 			for _, scheme := range []string{"Bearer ", "", "bearer ", "BEARER "} {
-				c := tg.request(t, op)
-				c.auth = []string{scheme + holder.token()}
-				a := tg.do(t, c)
-				if a.status/100 != 2 {
-					t.Errorf("%s with %q, key %s: %d %s", op.name(), scheme, name, a.status, a.body)
+				c := tg.RequestFor(t, op)
+				c.Auth = []string{scheme + holder.Token()}
+				a := tg.Do(t, c)
+				if a.Status/100 != 2 {
+					t.Errorf("%s with %q, key %s: %d %s", op.Name(), scheme, name, a.Status, a.Body)
 					continue
 				}
-				a.isJSON(t)
-				a.fitsDocumentation(t, op)
-				a.notStored(t)
-				if a.status == http.StatusCreated && a.header.Get("Location") == "" {
-					t.Errorf("%s: 201 without Location", op.name())
+				a.IsJSON(t)
+				a.FitsDocumentation(t, op)
+				a.IsNotStored(t)
+				if a.Status == http.StatusCreated && a.Header.Get("Location") == "" {
+					t.Errorf("%s: 201 without Location", op.Name())
 				}
 			}
 			for about, token := range acceptedTokens(tg, holder) {
-				c := tg.request(t, op)
-				c.token = token
-				if a := tg.do(t, c); a.status/100 != 2 {
-					t.Errorf("%s, key %s, %s: %d %s", op.name(), name, about, a.status, a.body)
+				c := tg.RequestFor(t, op)
+				c.Token = token
+				if a := tg.Do(t, c); a.Status/100 != 2 {
+					t.Errorf("%s, key %s, %s: %d %s", op.Name(), name, about, a.Status, a.Body)
 				}
 			}
 		}
@@ -44,79 +44,79 @@ func checkAcceptance(t *testing.T, tg *target) {
 }
 
 // acceptedTokens are unusual, and right.
-func acceptedTokens(tg *target, holder credential) map[string]string {
+func acceptedTokens(tg *Target, holder Credential) map[string]string {
 	now := time.Now().Unix()
-	good := holder.good()
+	good := holder.Good()
 	tokens := map[string]string{
-		"aud in a list":           holder.jwt(good.with("aud", []string{"other", holder.audience})),
-		"aud alone in a list":     holder.jwt(good.with("aud", []string{holder.audience})),
-		"nbf instead of iat":      holder.jwt(good.without("iat").with("nbf", now)),
-		"unknown claims":          holder.jwt(good.with("role", "admin").with("extra", map[string]any{"a": []int{1}})),
-		"every registered claim":  holder.jwt(good.with("iss", "me").with("sub", "you").with("jti", "1").with("nbf", now)),
-		"a fraction of a second":  holder.jwt(good.with("exp", float64(now)+60.5)),
-		"names in capitals":       holder.jwt(good.with("EXP", 1).with("Aud", "x").with("APIKEY", "x")),
-		"header without typ":      holder.sign(strings.Replace(holder.header, `,"typ":"JWT"`, "", 1), good.json()),
-		"white space in the JSON": holder.sign(" "+strings.ReplaceAll(holder.header, ":", " : ")+"\n", " "+good.json()+"\n"),
+		"aud in a list":           holder.JWT(good.With("aud", []string{"other", holder.Audience})),
+		"aud alone in a list":     holder.JWT(good.With("aud", []string{holder.Audience})),
+		"nbf instead of iat":      holder.JWT(good.Without("iat").With("nbf", now)),
+		"unknown claims":          holder.JWT(good.With("role", "admin").With("extra", map[string]any{"a": []int{1}})),
+		"every registered claim":  holder.JWT(good.With("iss", "me").With("sub", "you").With("jti", "1").With("nbf", now)),
+		"a fraction of a second":  holder.JWT(good.With("exp", float64(now)+60.5)),
+		"names in capitals":       holder.JWT(good.With("EXP", 1).With("Aud", "x").With("APIKEY", "x")),
+		"header without typ":      holder.Sign(strings.Replace(holder.Header, `,"typ":"JWT"`, "", 1), good.JSON()),
+		"white space in the JSON": holder.Sign(" "+strings.ReplaceAll(holder.Header, ":", " : ")+"\n", " "+good.JSON()+"\n"),
 	}
-	if tg.local() { // a deployment may allow less leeway than the default 30 s
-		tokens["a clock 20 s ahead"] = holder.jwt(good.with("iat", now+20))
-		tokens["expired 20 s ago"] = holder.jwt(good.with("iat", now-60).with("exp", now-20))
+	if tg.IsLocal() { // a deployment may allow less leeway than the default 30 s
+		tokens["a clock 20 s ahead"] = holder.JWT(good.With("iat", now+20))
+		tokens["expired 20 s ago"] = holder.JWT(good.With("iat", now-60).With("exp", now-20))
 	}
 	return tokens
 }
 
 // checkScopes: a token narrowed to the needed scope passes, one narrowed to all others is told which one it lacks. The
 // shared key may not administrate keys, whatever its tokens claim.
-func checkScopes(t *testing.T, tg *target) {
-	everyScope := tg.everyScope(t)
-	for _, op := range tg.openapi(t).guarded() {
-		needed := tg.needs(t, op)
-		if want, ok := designed[op.name()]; ok && needed != want {
-			t.Errorf("%s needs scope %q, want %q", op.name(), needed, want)
+func checkScopes(t *testing.T, tg *Target) {
+	everyScope := tg.EveryScope(t)
+	for _, op := range tg.OpenAPI(t).Guarded() {
+		needed := tg.ScopeOf(t, op)
+		if want, ok := designed[op.Name()]; ok && needed != want {
+			t.Errorf("%s needs scope %q, want %q", op.Name(), needed, want)
 		}
 		if needed == "" {
-			if op.documents(http.StatusForbidden) {
-				t.Errorf("%s needs no scope, but 403 is documented", op.name())
+			if op.Documents(http.StatusForbidden) {
+				t.Errorf("%s needs no scope, but 403 is documented", op.Name())
 			}
-			for _, holder := range tg.holders(needed) {
-				c := tg.request(t, op)
-				c.token = holder.scoped("")
-				tg.do(t, c).is(t, http.StatusOK, "")
+			for _, holder := range tg.CredentialsFor(needed) {
+				c := tg.RequestFor(t, op)
+				c.Token = holder.Scoped("")
+				tg.Do(t, c).Is(t, http.StatusOK, "")
 			}
 			continue
 		}
 		if !slices.Contains(everyScope, needed) {
-			t.Errorf("%s needs scope %q, which is none of the closed set", op.name(), needed)
+			t.Errorf("%s needs scope %q, which is none of the closed set", op.Name(), needed)
 		}
 		others := slices.DeleteFunc(slices.Clone(everyScope), func(s string) bool { return s == needed })
 		narrowed := []string{}
-		holders := tg.holders(needed)
+		holders := tg.CredentialsFor(needed)
 		for _, holder := range holders {
 			for _, scope := range []string{"", strings.Join(others, " "), "admin", "*", strings.ToUpper(needed), needed + "x"} {
-				narrowed = append(narrowed, holder.scoped(scope))
+				narrowed = append(narrowed, holder.Scoped(scope))
 			}
 			for _, scope := range []string{needed, needed + " nobody:knows", strings.Join(everyScope, " ")} {
-				c := tg.request(t, op)
-				c.token = holder.scoped(scope)
-				if a := tg.do(t, c); a.status/100 != 2 {
-					t.Errorf("%s with scope %q: %d %s", op.name(), scope, a.status, a.body)
+				c := tg.RequestFor(t, op)
+				c.Token = holder.Scoped(scope)
+				if a := tg.Do(t, c); a.Status/100 != 2 {
+					t.Errorf("%s with scope %q: %d %s", op.Name(), scope, a.Status, a.Body)
 				}
 			}
 		}
 		if _, ok := holders["shared"]; !ok {
-			narrowed = append(narrowed, tg.secrets.token(), tg.secrets.scoped(needed), tg.secrets.scoped(strings.Join(everyScope, " ")))
+			narrowed = append(narrowed, tg.Secrets.Token(), tg.Secrets.Scoped(needed), tg.Secrets.Scoped(strings.Join(everyScope, " ")))
 		}
-		if tg.administered() && needed != "keys:admin" {
-			narrowed = append(narrowed, tg.admin.token(), tg.admin.scoped(needed))
+		if tg.HasAdmin() && needed != "keys:admin" {
+			narrowed = append(narrowed, tg.Admin.Token(), tg.Admin.Scoped(needed))
 		}
 		for _, token := range narrowed {
-			c := op.mustRequest(t)
-			c.token = token
-			a := tg.do(t, c)
-			a.refused(t, http.StatusForbidden, "insufficient scope",
+			c := op.MustRequest(t)
+			c.Token = token
+			a := tg.Do(t, c)
+			a.IsRefused(t, http.StatusForbidden, "insufficient scope",
 				`Bearer realm="latchkey", error="insufficient_scope", scope="`+needed+`"`)
-			a.fitsDocumentation(t, op)
-			a.notStored(t)
+			a.FitsDocumentation(t, op)
+			a.IsNotStored(t)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// startProxy runs HAProxy in front of two addresses until the test ends.
-func startProxy(t *testing.T, one, two string) *target {
+// StartHAProxy runs HAProxy in front of two addresses until the test ends.
+func StartHAProxy(t *testing.T, one, two string) *Target {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -27,7 +27,7 @@ func startProxy(t *testing.T, one, two string) *target {
 		// -dW makes a warning an error.
 		cmd, output := exec.Command("haproxy", append([]string{"-dW", "-f", "../deploy/haproxy.cfg"}, args...)...), &buffer{}
 		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = output, output, []*os.File{inherited}
-		cmd.Env = environment(map[string]string{
+		cmd.Env = Environment(map[string]string{
 			"PROXY_BIND": "fd@3", "LATCHKEY_1": strings.TrimPrefix(one, "http://"), "LATCHKEY_2": strings.TrimPrefix(two, "http://"),
 		})
 		return cmd, output
@@ -44,25 +44,25 @@ func startProxy(t *testing.T, one, two string) *target {
 		_ = serve.Process.Kill()
 		_ = serve.Wait()
 		if t.Failed() {
-			t.Logf("the proxy's output, last part:\n%s", tail(output.String(), 4000))
+			t.Logf("the proxy's output, last part:\n%s", Tail(output.String(), 4000))
 		}
 	})
-	tg := &target{kind: "binary", url: "http://" + listener.Addr().String()}
-	eventually(t, startLimit, "the proxy answers", func() bool {
-		a, err := plainGet(t, tg.url+"/readyz")
-		return err == nil && a.status == http.StatusOK
+	tg := &Target{kind: "binary", URL: "http://" + listener.Addr().String()}
+	Eventually(t, StartTimeout, "the proxy answers", func() bool {
+		a, err := PlainGet(t, tg.URL+"/readyz")
+		return err == nil && a.Status == http.StatusOK
 	})
 	return tg
 }
 
-// plainGet asks without the checks of target.try, for answers that are the proxy's own.
-func plainGet(t *testing.T, url string) (answer, error) {
+// PlainGet asks without the checks of target.try, for answers that are the proxy's own.
+func PlainGet(t *testing.T, url string) (Answer, error) {
 	t.Helper()
-	resp, err := httpClient.Get(url)
+	resp, err := HTTPClient.Get(url)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return answer{call: "GET " + url, status: resp.StatusCode, header: resp.Header, body: string(body)}, err
+	return Answer{Call: "GET " + url, Status: resp.StatusCode, Header: resp.Header, Body: string(body)}, err
 }

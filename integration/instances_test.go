@@ -5,33 +5,33 @@ import (
 	"testing"
 )
 
-// startFleet starts the program once for each URL of a database: instances with the same secrets. The first one
+// StartFleet starts the program once for each URL of a database: instances with the same secrets. The first one
 // administrates.
-func startFleet(t *testing.T, bin string, databaseURLs ...string) []*process {
+func StartFleet(t *testing.T, bin string, databaseURLs ...string) []*Process {
 	t.Helper()
-	fleet := startUnenrolled(t, bin, databaseURLs...)
-	fleet[0].enroll(t)
+	fleet := StartFleetWithoutAdmin(t, bin, databaseURLs...)
+	fleet[0].Enroll(t)
 	return fleet
 }
 
-// startUnenrolled is startFleet without an administrator.
-func startUnenrolled(t *testing.T, bin string, databaseURLs ...string) []*process {
+// StartFleetWithoutAdmin is startFleet without an administrator.
+func StartFleetWithoutAdmin(t *testing.T, bin string, databaseURLs ...string) []*Process {
 	t.Helper()
-	s := freshSecrets()
-	fleet := make([]*process, len(databaseURLs))
+	s := FreshSecrets()
+	fleet := make([]*Process, len(databaseURLs))
 	for i, databaseURL := range databaseURLs {
-		fleet[i] = startProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "ACCESS_LOG": "false"})
+		fleet[i] = StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "ACCESS_LOG": "false"})
 	}
 	return fleet
 }
 
-// warm gives a key that both instances have just accepted, and a token of it.
-func warm(t *testing.T, fleet []*process) (clientKey, string) {
+// WarmKey gives a key that both instances have just accepted, and a token of it.
+func WarmKey(t *testing.T, fleet []*Process) (Key, string) {
 	t.Helper()
-	key, _ := fleet[0].issue(t, request{})
-	token := key.token()
+	key, _ := fleet[0].IssueKey(t, Body{})
+	token := key.Token()
 	for _, p := range fleet {
-		if status := p.whoami(t, token); status != http.StatusOK {
+		if status := p.WhoamiStatus(t, token); status != http.StatusOK {
 			t.Fatalf("a new key: %d", status)
 		}
 	}

@@ -12,30 +12,30 @@ import (
 )
 
 // checkKeyLists: an administrator finds a key by client and state, page by page, and sees which need attention.
-func checkKeyLists(t *testing.T, tg *target) {
-	tg.needsAdmin(t)
-	client := freshName()
+func checkKeyLists(t *testing.T, tg *Target) {
+	tg.NeedAdmin(t)
+	client := FreshName()
 	in := func(d time.Duration) string { return time.Now().Add(d).Format(time.RFC3339) }
-	issue := func(r request) clientKey {
+	issue := func(r Body) Key {
 		r["client"] = client
-		key, _ := tg.issue(t, r)
+		key, _ := tg.IssueKey(t, r)
 		return key
 	}
-	plain, soon, later := issue(request{}), issue(request{"expires_at": in(time.Hour)}), issue(request{"expires_at": in(360 * time.Hour)})
-	disabled, revoked, rotated := issue(request{}), issue(request{}), issue(request{})
-	tg.passes(t, plain)
-	tg.change(t, disabled, "disable")
-	tg.change(t, revoked, "revoke")
-	successor := tg.made(t, tg.administer(t, http.MethodPost, "/service/keys/"+rotated.id+"/rotate", `{"grace":"720h"}`)).key
-	all := []string{plain.id, soon.id, later.id, disabled.id, revoked.id, rotated.id, successor.id}
+	plain, soon, later := issue(Body{}), issue(Body{"expires_at": in(time.Hour)}), issue(Body{"expires_at": in(360 * time.Hour)})
+	disabled, revoked, rotated := issue(Body{}), issue(Body{}), issue(Body{})
+	tg.ExpectAccepted(t, plain)
+	tg.ChangeKey(t, disabled, "disable")
+	tg.ChangeKey(t, revoked, "revoke")
+	successor := tg.ReadCreated(t, tg.AsAdmin(t, http.MethodPost, "/service/keys/"+rotated.ID+"/rotate", `{"grace":"720h"}`)).Key
+	all := []string{plain.ID, soon.ID, later.ID, disabled.ID, revoked.ID, rotated.ID, successor.ID}
 
-	enabled := []string{plain.id, soon.id, later.id, rotated.id, successor.id}
+	enabled := []string{plain.ID, soon.ID, later.ID, rotated.ID, successor.ID}
 	for query, want := range map[string][]string{
 		"":                              all,
 		"&state=":                       all,
 		"&state=enabled":                enabled,
-		"&state=disabled":               {disabled.id},
-		"&state=revoked":                {revoked.id},
+		"&state=disabled":               {disabled.ID},
+		"&state=revoked":                {revoked.ID},
 		"&limit=1":                      all,
 		"&limit=2":                      all,
 		"&limit=6":                      all,
@@ -45,20 +45,20 @@ func checkKeyLists(t *testing.T, tg *target) {
 		"&client=" + client + "&limit=": all,
 	} {
 		got := []string{}
-		for _, key := range pages[listedKey](t, tg, "/service/keys?client="+client+query) {
+		for _, key := range ReadPages[ListedKey](t, tg, "/service/keys?client="+client+query) {
 			got = append(got, key.ID)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q: %v, want %v, oldest first", query, got, want)
 		}
 	}
-	tg.administer(t, http.MethodGet, "/service/keys?client="+freshName(), "").is(t, http.StatusOK, "[]")
+	tg.AsAdmin(t, http.MethodGet, "/service/keys?client="+FreshName(), "").Is(t, http.StatusOK, "[]")
 
-	for _, key := range pages[listedKey](t, tg, "/service/keys?client="+client) {
-		if wantSoon := key.ID == soon.id; key.ExpiresSoon == nil || *key.ExpiresSoon != wantSoon {
+	for _, key := range ReadPages[ListedKey](t, tg, "/service/keys?client="+client) {
+		if wantSoon := key.ID == soon.ID; key.ExpiresSoon == nil || *key.ExpiresSoon != wantSoon {
 			t.Errorf("%+v: expires_soon is not %v", key, wantSoon)
 		}
-		if (key.StillUsed != nil) != (key.ID == rotated.id) {
+		if (key.StillUsed != nil) != (key.ID == rotated.ID) {
 			t.Errorf("%+v: still_used is for rotated keys", key)
 		}
 		if key.StillUsed != nil && *key.StillUsed {
@@ -67,15 +67,15 @@ func checkKeyLists(t *testing.T, tg *target) {
 	}
 	for path, loc := range map[string]string{
 		"?state=x": "state", "?state=ENABLED": "state", "?limit=0": "limit", "?limit=201": "limit", "?limit=x": "limit", "?cursor=x": "cursor",
-		"?cursor=" + tg.nextCursor(t, "/service/audit?limit=1"): "cursor",
+		"?cursor=" + tg.NextCursor(t, "/service/audit?limit=1"): "cursor",
 	} {
-		tg.administer(t, http.MethodGet, "/service/keys"+path, "").invalid(t, "query "+loc)
+		tg.AsAdmin(t, http.MethodGet, "/service/keys"+path, "").IsInvalid(t, "query "+loc)
 	}
 
 	// Last use is written by and by, to the minute.
-	eventually(t, startLimit, "last_used_at of a key that was used", func() bool {
-		var object keyObject
-		tg.administer(t, http.MethodGet, "/service/keys/"+plain.id, "").decode(t, &object)
+	Eventually(t, StartTimeout, "last_used_at of a key that was used", func() bool {
+		var object KeyObject
+		tg.AsAdmin(t, http.MethodGet, "/service/keys/"+plain.ID, "").Decode(t, &object)
 		if object.LastUsedAt == "" {
 			return false
 		}
@@ -88,72 +88,72 @@ func checkKeyLists(t *testing.T, tg *target) {
 }
 
 // checkAudit: the audit says who did what to a key, from where, and whom it turned away; of strangers it says nothing.
-func checkAudit(t *testing.T, tg *target) {
-	tg.needsAdmin(t)
+func checkAudit(t *testing.T, tg *Target) {
+	tg.NeedAdmin(t)
 	began := time.Now().Add(-time.Second)
-	key, _ := tg.issue(t, request{})
+	key, _ := tg.IssueKey(t, Body{})
 	verbs, ids := []string{"disable", "enable", "rotate", "revoke"}, map[string]string{}
 	for _, verb := range verbs {
-		ids[verb] = freshName()
-		tg.do(t, call{
-			method: http.MethodPost, path: "/service/keys/" + key.id + "/" + verb, token: tg.admin.token(),
-			header: map[string]string{"X-Request-ID": ids[verb]},
+		ids[verb] = FreshName()
+		tg.Do(t, Call{
+			Method: http.MethodPost, Path: "/service/keys/" + key.ID + "/" + verb, Token: tg.Admin.Token(),
+			Header: map[string]string{"X-Request-ID": ids[verb]},
 		})
 	}
-	rows := tg.audited(t, key.id)
+	rows := tg.AuditOf(t, key.ID)
 	if len(rows) != 1+len(verbs) {
-		t.Fatalf("the audit of %s: %+v", key.id, rows)
+		t.Fatalf("the audit of %s: %+v", key.ID, rows)
 	}
 	for i, verb := range append([]string{"create"}, verbs...) {
 		row := rows[i]
-		if row.Action != verb || row.Actor != tg.admin.id || row.Target != key.id || row.Count != 1 || !within(t, row.Time, 0) {
-			t.Errorf("row %d is %+v, want %s of %s by %s", i, row, verb, key.id, tg.admin.id)
+		if row.Action != verb || row.Actor != tg.Admin.ID || row.Target != key.ID || row.Count != 1 || !within(t, row.Time, 0) {
+			t.Errorf("row %d is %+v, want %s of %s by %s", i, row, verb, key.ID, tg.Admin.ID)
 		}
-		if _, err := netip.ParseAddr(row.Address); err != nil || !validRequestID.MatchString(row.RequestID) || ids[verb] != "" && row.RequestID != ids[verb] {
+		if _, err := netip.ParseAddr(row.Address); err != nil || !ValidRequestID.MatchString(row.RequestID) || ids[verb] != "" && row.RequestID != ids[verb] {
 			t.Errorf("row %d is %+v, want request id %q and an address", i, row, ids[verb])
 		}
 	}
 
 	// Who proves a key and is refused, leaves a trace; who only names one, does not.
-	curious, _ := tg.issue(t, request{})
+	curious, _ := tg.IssueKey(t, Body{})
 	const refusals = 3
 	for range refusals {
-		for _, stranger := range []string{"", garbage, curious.forged(curious.good())} {
-			tg.do(t, call{path: "/service/keys", token: stranger}).is(t, http.StatusUnauthorized, "")
+		for _, stranger := range []string{"", garbage, curious.Forged(curious.Good())} {
+			tg.Do(t, Call{Path: "/service/keys", Token: stranger}).Is(t, http.StatusUnauthorized, "")
 		}
-		tg.do(t, call{path: "/service/keys", token: curious.token()}).is(t, http.StatusForbidden, "")
+		tg.Do(t, Call{Path: "/service/keys", Token: curious.Token()}).Is(t, http.StatusForbidden, "")
 	}
-	var refused []event
+	var refused []AuditEvent
 	counted := func() (total int) {
-		refused = slices.DeleteFunc(tg.audited(t, curious.id), func(e event) bool { return e.Action != "refused" })
+		refused = slices.DeleteFunc(tg.AuditOf(t, curious.ID), func(e AuditEvent) bool { return e.Action != "refused" })
 		for _, row := range refused {
 			total += row.Count
 		}
 		return total
 	}
-	eventually(t, startLimit, "the refusals are in the audit", func() bool { return counted() >= refusals })
+	Eventually(t, StartTimeout, "the refusals are in the audit", func() bool { return counted() >= refusals })
 	if counted() != refusals || len(refused) > refusals {
 		t.Errorf("%d refusals of a key that proved itself: %+v", refusals, refused)
 	}
 	for _, row := range refused {
-		if _, err := netip.ParseAddr(row.Address); err != nil || row.Actor != curious.id || row.RequestID == "" || !strings.Contains(row.Target, "/service/keys") {
+		if _, err := netip.ParseAddr(row.Address); err != nil || row.Actor != curious.ID || row.RequestID == "" || !strings.Contains(row.Target, "/service/keys") {
 			t.Errorf("refused: %+v", row)
 		}
 	}
 
 	since := func(at time.Time) string { return "/service/audit?since=" + url.QueryEscape(at.Format(time.RFC3339)) }
 	for _, limit := range []int{1, 2, 200} {
-		got := pages[event](t, tg, since(began)+fmt.Sprintf("&key=%s&limit=%d", key.id, limit))
+		got := ReadPages[AuditEvent](t, tg, since(began)+fmt.Sprintf("&key=%s&limit=%d", key.ID, limit))
 		if !slices.Equal(got, rows) {
 			t.Errorf("since %s in pages of %d: %+v, want %+v", began, limit, got, rows)
 		}
 	}
-	tg.administer(t, http.MethodGet, since(time.Now().Add(time.Hour)), "").is(t, http.StatusOK, "[]")
-	tg.administer(t, http.MethodGet, "/service/audit?key="+unknownID("E"), "").is(t, http.StatusOK, "[]")
+	tg.AsAdmin(t, http.MethodGet, since(time.Now().Add(time.Hour)), "").Is(t, http.StatusOK, "[]")
+	tg.AsAdmin(t, http.MethodGet, "/service/audit?key="+UnknownKeyID("E"), "").Is(t, http.StatusOK, "[]")
 	for query, loc := range map[string]string{
 		"since=yesterday": "since", "since=1": "since", "limit=0": "limit", "limit=201": "limit", "cursor=x": "cursor",
-		"cursor=" + tg.nextCursor(t, "/service/keys?limit=1"): "cursor",
+		"cursor=" + tg.NextCursor(t, "/service/keys?limit=1"): "cursor",
 	} {
-		tg.administer(t, http.MethodGet, "/service/audit?"+query, "").invalid(t, "query "+loc)
+		tg.AsAdmin(t, http.MethodGet, "/service/audit?"+query, "").IsInvalid(t, "query "+loc)
 	}
 }

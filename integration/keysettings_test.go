@@ -9,131 +9,131 @@ import (
 
 // checkRegisteredKeysAlone: with a registered key in the store the service needs no shared one, and then has none.
 func checkRegisteredKeysAlone(t *testing.T, bin string) {
-	dir, s := t.TempDir(), freshSecrets()
-	env := productionEnv(s, dir)
+	dir, s := t.TempDir(), FreshSecrets()
+	env := ProductionEnv(s, dir)
 	env["API_KEY"], env["JWT_SECRET_KEY"] = "", ""
-	text, stderr, code := command(t, bin, dir, env, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--scope", "accounts:read")
-	if code != 0 || keyString.MatchString(stderr) {
+	text, stderr, code := RunCommand(t, bin, dir, env, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--scope", "accounts:read")
+	if code != 0 || KeyString.MatchString(stderr) {
 		t.Fatalf("keys create: exit code %d: %s", code, stderr)
 	}
-	key := readKey(t, strings.TrimSuffix(text, "\n"), s.audience)
-	p := startProcessIn(t, bin, dir, s, map[string]string{"API_KEY": "", "JWT_SECRET_KEY": ""})
-	p.expects(t, key.token(), "")
-	p.expects(t, s.token(), "key or algorithm not acceptable")
-	p.expects(t, signed(headerHS256, s.good().json(), ""), "key or algorithm not acceptable")
+	key := ParseKey(t, strings.TrimSuffix(text, "\n"), s.Audience)
+	p := StartProcessIn(t, bin, dir, s, map[string]string{"API_KEY": "", "JWT_SECRET_KEY": ""})
+	p.ExpectToken(t, key.Token(), "")
+	p.ExpectToken(t, s.Token(), "key or algorithm not acceptable")
+	p.ExpectToken(t, SignHS256(HeaderHS256, s.Good().JSON(), ""), "key or algorithm not acceptable")
 }
 
 // checkMasterKey: hs256 keys need the master key that sealed them, until they are sealed anew. Without it they are out of
 // order, not wrong, and the others do not notice.
 func checkMasterKey(t *testing.T, bin string) {
-	dir, s := t.TempDir(), freshSecrets()
-	older, newer := s.masterKey, freshSecrets().masterKey
-	start := func(master, previous string) *process {
-		return startProcessIn(t, bin, dir, s, map[string]string{"MASTER_KEY": master, "MASTER_KEY_PREVIOUS": previous})
+	dir, s := t.TempDir(), FreshSecrets()
+	older, newer := s.MasterKey, FreshSecrets().MasterKey
+	start := func(master, previous string) *Process {
+		return StartProcessIn(t, bin, dir, s, map[string]string{"MASTER_KEY": master, "MASTER_KEY_PREVIOUS": previous})
 	}
 	p := start(older, "")
-	p.enroll(t)
-	admin, e, h := p.admin, p.every[kindEd25519], p.every[kindHS256]
-	p.stop(t)
+	p.Enroll(t)
+	admin, e, h := p.Admin, p.FullKeys[KindEd25519], p.FullKeys[KindHS256]
+	p.Stop(t)
 
-	unusable := func(p *process, want float64) {
+	unusable := func(p *Process, want float64) {
 		t.Helper()
-		eventually(t, startLimit, "latchkey_keys_unusable has its value", func() bool {
-			return sum(p.opsPage(t, "/metrics"), "latchkey_keys_unusable") == want
+		Eventually(t, StartTimeout, "latchkey_keys_unusable has its value", func() bool {
+			return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_keys_unusable") == want
 		})
 	}
-	works := func(p *process) {
+	works := func(p *Process) {
 		t.Helper()
 		unusable(p, 0)
-		p.passes(t, e)
-		p.passes(t, h)
+		p.ExpectAccepted(t, e)
+		p.ExpectAccepted(t, h)
 	}
-	outOfOrder := func(p *process) {
+	outOfOrder := func(p *Process) {
 		t.Helper()
 		unusable(p, 1)
 		// Before anybody calls.
-		eventually(t, startLimit, "the log names MASTER_KEY", func() bool { return strings.Contains(p.log(t), "MASTER_KEY") })
-		p.passes(t, e)
-		a := p.do(t, call{path: "/service/whoami", token: h.token(), unready: true})
-		if a.says(t, http.StatusServiceUnavailable); a.header.Get("Retry-After") == "" {
-			t.Errorf("503 with %v, want Retry-After", a.header)
+		Eventually(t, StartTimeout, "the log names MASTER_KEY", func() bool { return strings.Contains(p.Log(t), "MASTER_KEY") })
+		p.ExpectAccepted(t, e)
+		a := p.Do(t, Call{Path: "/service/whoami", Token: h.Token(), Unready: true})
+		if a.IsError(t, http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" {
+			t.Errorf("503 with %v, want Retry-After", a.Header)
 		}
 	}
 	p = start("", "")
 	outOfOrder(p)
-	p.admin = admin
-	body := request{"client": "x", "scopes": []string{"accounts:read"}, "kind": kindHS256}
-	p.administer(t, http.MethodPost, "/service/keys", body.json()).invalid(t, "body kind")
-	p.issue(t, request{})
-	_, stderr, code := p.run(t, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", kindHS256)
+	p.Admin = admin
+	body := Body{"client": "x", "scopes": []string{"accounts:read"}, "kind": KindHS256}
+	p.AsAdmin(t, http.MethodPost, "/service/keys", body.JSON()).IsInvalid(t, "body kind")
+	p.IssueKey(t, Body{})
+	_, stderr, code := p.Run(t, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", KindHS256)
 	if code != 1 || !strings.Contains(stderr, "MASTER_KEY") {
 		t.Errorf("keys create of an hs256 key without a master key: exit code %d: %s", code, stderr)
 	}
-	p.stop(t)
+	p.Stop(t)
 
 	p = start(newer, "")
 	outOfOrder(p)
-	p.stop(t)
+	p.Stop(t)
 
 	p = start(newer, older)
 	works(p)
-	p.latchkey(t, "keys", "rewrap")
+	p.MustRun(t, "keys", "rewrap")
 	works(p)
-	p.stop(t)
+	p.Stop(t)
 
 	p = start(newer, "")
 	works(p)
-	p.stop(t)
+	p.Stop(t)
 	outOfOrder(start(older, ""))
 }
 
 // checkOtherEnvironment: keys of development and of production have nothing to do with each other, and a store is one of
 // the two.
 func checkOtherEnvironment(t *testing.T, bin string) {
-	dir, s := t.TempDir(), freshSecrets()
-	p := startProcessIn(t, bin, dir, s, nil)
-	p.enroll(t)
+	dir, s := t.TempDir(), FreshSecrets()
+	p := StartProcessIn(t, bin, dir, s, nil)
+	p.Enroll(t)
 
 	elsewhere := t.TempDir()
-	env := productionEnv(s, elsewhere)
+	env := ProductionEnv(s, elsewhere)
 	env["APP_ENV"] = "development"
-	for _, kind := range []string{kindEd25519, kindHS256} {
-		text, stderr, code := command(t, bin, elsewhere, env, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", kind)
+	for _, kind := range []string{KindEd25519, KindHS256} {
+		text, stderr, code := RunCommand(t, bin, elsewhere, env, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", kind)
 		if code != 0 {
 			t.Fatalf("keys create in development: exit code %d: %s", code, stderr)
 		}
-		key := readKey(t, strings.TrimSpace(text), s.audience)
-		if key.env != "test" {
-			t.Errorf("a key made in development is of %q", key.env)
+		key := ParseKey(t, strings.TrimSpace(text), s.Audience)
+		if key.Env != "test" {
+			t.Errorf("a key made in development is of %q", key.Env)
 		}
-		p.expects(t, key.token(), "key or algorithm not acceptable")
+		p.ExpectToken(t, key.Token(), "key or algorithm not acceptable")
 	}
 
-	env = productionEnv(s, dir)
+	env = ProductionEnv(s, dir)
 	env["APP_ENV"] = "development"
 	for _, args := range [][]string{
-		{"keys", "create", "--client", "x", "--scope", "accounts:read"}, {"keys", "list"}, {"keys", "show", p.admin.id}, {"keys", "revoke", p.admin.id},
+		{"keys", "create", "--client", "x", "--scope", "accounts:read"}, {"keys", "list"}, {"keys", "show", p.Admin.ID}, {"keys", "revoke", p.Admin.ID},
 	} {
-		stdout, stderr, code := command(t, bin, dir, env, args...)
+		stdout, stderr, code := RunCommand(t, bin, dir, env, args...)
 		if code != 1 || !strings.Contains(stderr, "production") || stdout != "" {
 			t.Errorf("%v in development on a store of production: exit code %d: %q, %q", args, code, stdout, stderr)
 		}
 	}
-	p.passes(t, p.admin)
+	p.ExpectAccepted(t, p.Admin)
 }
 
 // checkWarmTokenExpires: a token that was accepted over and over is refused when its time is over, not later.
 func checkWarmTokenExpires(t *testing.T, bin string) {
-	p := startProcess(t, bin, map[string]string{"JWT_LEEWAY": "0s"})
-	p.enroll(t)
-	for name, holder := range p.holders("accounts:read") {
+	p := StartProcess(t, bin, map[string]string{"JWT_LEEWAY": "0s"})
+	p.Enroll(t)
+	for name, holder := range p.CredentialsFor("accounts:read") {
 		expires := time.Now().Truncate(time.Second).Add(2 * time.Second)
-		token := holder.jwt(holder.good().with("exp", expires.Unix()))
-		p.expects(t, token, "")
-		eventually(t, startLimit, name+": a token expires", func() bool {
+		token := holder.JWT(holder.Good().With("exp", expires.Unix()))
+		p.ExpectToken(t, token, "")
+		Eventually(t, StartTimeout, name+": a token expires", func() bool {
 			asked := time.Now()
-			a := p.do(t, call{path: "/service/account/stevenm", token: token})
-			if a.status == http.StatusOK {
+			a := p.Do(t, Call{Path: "/service/account/stevenm", Token: token})
+			if a.Status == http.StatusOK {
 				if asked.After(expires) {
 					t.Errorf("%s: accepted %s after exp", name, asked.Sub(expires))
 				}
@@ -142,7 +142,7 @@ func checkWarmTokenExpires(t *testing.T, bin string) {
 			if time.Now().Before(expires) {
 				t.Errorf("%s: refused %s before exp", name, time.Until(expires))
 			}
-			a.is(t, http.StatusUnauthorized, `{"detail":"`+decodingError+`signature has expired"}`)
+			a.Is(t, http.StatusUnauthorized, `{"detail":"`+DecodingError+`signature has expired"}`)
 			return true
 		})
 	}

@@ -58,11 +58,11 @@ var deploymentMutations = []mutation{
 // TestKubernetes holds the manifests to what the built program really serves, needs and does.
 func TestKubernetes(t *testing.T) {
 	const folder = "deploy/kubernetes/"
-	c := cluster{t: t, bin: buildBinary(t), ran: map[string]string{}}
+	c := cluster{t: t, bin: BuildBinary(t), ran: map[string]string{}}
 	c.start()
 	texts := map[string]string{}
 	for _, name := range []string{"deployment.yaml", "service.yaml", "poddisruptionbudget.yaml", "networkpolicy.yaml", "secret.yaml.example"} {
-		texts[name] = readFile(t, folder+name)
+		texts[name] = ReadFile(t, folder+name)
 	}
 	check := func(name string) func(string) problems {
 		return func(text string) problems {
@@ -137,26 +137,26 @@ type cluster struct {
 	t                *testing.T
 	bin              string
 	secrets          map[string]string
-	healthy, cut     *process          // cut has lost its store
+	healthy, cut     *Process          // cut has lost its store
 	ran              map[string]string // by its arguments, what came of an init container
 	apiPort, opsPort string
 }
 
 func (c *cluster) start() {
 	t := c.t
-	databaseURL, db := newDatabase(t)
-	c.secrets = secretEnv(freshSecrets(), databaseURL)
-	defaults, _ := settingsOf(t, c.bin, nil)
+	databaseURL, db := NewDatabase(t)
+	c.secrets = SecretEnv(FreshSecrets(), databaseURL)
+	defaults, _ := ReadSettings(t, c.bin, nil)
 	if defaults["HOST"] != "0.0.0.0" {
 		t.Errorf("in the image the program listens on %s, where no probe reaches it", defaults["HOST"])
 	}
 	c.apiPort = defaults["PORT"]
-	c.opsPort = firstMatch(t, defaults["OPS_ADDR"], `^0\.0\.0\.0:(\d+)$`)
+	c.opsPort = FirstMatch(t, defaults["OPS_ADDR"], `^0\.0\.0\.0:(\d+)$`)
 
 	c.healthy = c.launch(databaseURL)
-	lostURL, lost := newDatabase(t)
+	lostURL, lost := NewDatabase(t)
 	c.cut = c.launch(lostURL)
-	name := oneText(t, lost, "SELECT current_database()")
+	name := QueryText(t, lost, "SELECT current_database()")
 	for _, statement := range []string{
 		"ALTER DATABASE " + name + " ALLOW_CONNECTIONS false",
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + name + "'",
@@ -165,25 +165,25 @@ func (c *cluster) start() {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, startLimit, "/readyz is 503", func() bool { return c.status(c.cut, c.apiPort, "/readyz") == http.StatusServiceUnavailable })
+	Eventually(t, StartTimeout, "/readyz is 503", func() bool { return c.status(c.cut, c.apiPort, "/readyz") == http.StatusServiceUnavailable })
 }
 
-func (c *cluster) launch(databaseURL string) *process {
-	env := dockerfile(c.t).env
+func (c *cluster) launch(databaseURL string) *Process {
+	env := ReadDockerfile(c.t).Env
 	maps.Copy(env, c.secrets)
 	maps.Copy(env, map[string]string{"DATABASE_URL": databaseURL, "HOST": "127.0.0.1", "PORT": "0", "OPS_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s"})
-	p := launch(c.t, c.bin, c.t.TempDir(), env)
-	p.waitReady(c.t)
+	p := Launch(c.t, c.bin, c.t.TempDir(), env)
+	p.WaitReady(c.t)
 	return p
 }
 
 // status is what p answers where the program would listen on this port; 0 where it does not.
-func (c *cluster) status(p *process, port, path string) int {
-	url, found := map[string]string{c.apiPort: p.url, c.opsPort: p.opsURL}[port]
+func (c *cluster) status(p *Process, port, path string) int {
+	url, found := map[string]string{c.apiPort: p.URL, c.opsPort: p.OpsURL}[port]
 	if !found {
 		return 0
 	}
-	resp, err := httpClient.Get(url + path)
+	resp, err := HTTPClient.Get(url + path)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -202,19 +202,19 @@ func (c *cluster) migrates(args []string, env map[string]string) string {
 }
 
 func (c *cluster) migration(args []string, env map[string]string) string {
-	databaseURL, db := newDatabase(c.t)
-	all := dockerfile(c.t).env
+	databaseURL, db := NewDatabase(c.t)
+	all := ReadDockerfile(c.t).Env
 	all["DATABASE_URL"] = "sqlite:latchkey.db" // where the image's would be
 	maps.Copy(all, env)
 	if _, set := env["DATABASE_URL"]; set {
 		all["DATABASE_URL"] = databaseURL
 	}
 	for range 2 {
-		if _, stderr, code := command(c.t, c.bin, c.t.TempDir(), all, args...); code != 0 {
+		if _, stderr, code := RunCommand(c.t, c.bin, c.t.TempDir(), all, args...); code != 0 {
 			return fmt.Sprintf("ends with code %d: %s", code, stderr)
 		}
 	}
-	if oneText(c.t, db, "SELECT coalesce(to_regclass('accounts')::text, '')") == "" {
+	if QueryText(c.t, db, "SELECT coalesce(to_regclass('accounts')::text, '')") == "" {
 		return "does not migrate an empty database"
 	}
 	return ""

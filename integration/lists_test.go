@@ -8,11 +8,11 @@ import (
 )
 
 // checkLists: a list comes in pages that together are the whole, in one order, and takes no nonsense.
-func checkLists(t *testing.T, tg *target) {
-	user := tg.register(t, account{Username: freshName()}).Username
+func checkLists(t *testing.T, tg *Target) {
+	user := tg.Register(t, Account{Username: FreshName()}).Username
 	const total = 53 // more than the default page
 	for i := range total {
-		tg.create(t, "/service/storyspaces/begin", fmt.Sprintf(`{"username":%q,"name":"number %d"}`, user, i))
+		tg.Create(t, "/service/storyspaces/begin", fmt.Sprintf(`{"username":%q,"name":"number %d"}`, user, i))
 	}
 	path := "/service/storyspaces/?username=" + user
 	for query, size := range map[string]int{
@@ -20,22 +20,22 @@ func checkLists(t *testing.T, tg *target) {
 	} {
 		pages, seen := 0, map[string]bool{}
 		for next := path + query; next != ""; pages++ {
-			a := tg.do(t, call{path: next, token: tg.secrets.token()})
-			a.is(t, http.StatusOK, "")
-			items := listed(t, a)
+			a := tg.Do(t, Call{Path: next, Token: tg.Secrets.Token()})
+			a.Is(t, http.StatusOK, "")
+			items := ReadList(t, a)
 			if len(items) == 0 || len(items) > size || pages > total {
-				t.Fatalf("%s: page %d has %d items", a.call, pages, len(items))
+				t.Fatalf("%s: page %d has %d items", a.Call, pages, len(items))
 			}
 			for _, item := range items {
 				if seen[string(item)] {
-					t.Errorf("%s: %s comes twice", a.call, item)
+					t.Errorf("%s: %s comes twice", a.Call, item)
 				}
 				seen[string(item)] = true
 				if want := fmt.Sprintf(`"number %d"`, len(seen)-1); !strings.Contains(string(item), want) {
-					t.Errorf("%s: %s at place %d", a.call, item, len(seen)-1)
+					t.Errorf("%s: %s at place %d", a.Call, item, len(seen)-1)
 				}
 			}
-			next = tg.nextPage(t, a)
+			next = tg.NextPage(t, a)
 		}
 		if want := (total + size - 1) / size; len(seen) != total || pages != want {
 			t.Errorf("limit %q: %d items on %d pages, want %d on %d", query, len(seen), pages, total, want)
@@ -43,12 +43,12 @@ func checkLists(t *testing.T, tg *target) {
 	}
 
 	for _, limit := range []string{"0", "-1", "201", "1.5", "1e1", "abc", "0x10", "99999999999999999999", "%00", "5%20", "١"} {
-		tg.do(t, call{path: path + "&limit=" + limit, token: tg.secrets.token()}).invalid(t, "query limit")
+		tg.Do(t, Call{Path: path + "&limit=" + limit, Token: tg.Secrets.Token()}).IsInvalid(t, "query limit")
 	}
-	first := tg.do(t, call{path: path + "&limit=1", token: tg.secrets.token()})
-	_, cursor, _ := strings.Cut(tg.nextPage(t, first), "cursor=")
+	first := tg.Do(t, Call{Path: path + "&limit=1", Token: tg.Secrets.Token()})
+	_, cursor, _ := strings.Cut(tg.NextPage(t, first), "cursor=")
 	cursor, _, _ = strings.Cut(cursor, "&")
 	for _, wrong := range []string{"x", "1", "-1", "%00", "'--", cursor + "x", cursor[1:], "AAAA", "e30", strings.Repeat("a", 3000)} {
-		tg.do(t, call{path: path + "&cursor=" + wrong, token: tg.secrets.token()}).invalid(t, "query cursor")
+		tg.Do(t, Call{Path: path + "&cursor=" + wrong, Token: tg.Secrets.Token()}).IsInvalid(t, "query cursor")
 	}
 }

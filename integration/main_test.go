@@ -6,6 +6,6 @@ import (
 
 // TestMain prepares the container engine's library before a test uses it.
 func TestMain(m *testing.M) {
-	configureContainers()
+	ConfigureContainers()
 	m.Run()
 }

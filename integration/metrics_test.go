@@ -12,14 +12,14 @@ import (
 // sample is one line of the Prometheus text format.
 var sample = regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\S+)`)
 
-// opsPage reads a page of the operations port, which answers in its own way: none of the checks of do hold there.
-func (tg *target) opsPage(t *testing.T, path string) string {
+// OpsPage reads a page of the operations port, which answers in its own way: none of the checks of do hold there.
+func (tg *Target) OpsPage(t *testing.T, path string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tg.opsURL+path, http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tg.OpsURL+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := httpClient.Do(req)
+	resp, err := HTTPClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +31,8 @@ func (tg *target) opsPage(t *testing.T, path string) string {
 	return string(text)
 }
 
-// sum adds up the samples whose name ends in suffix and whose labels hold all the given texts.
-func sum(metrics, suffix string, labels ...string) float64 {
+// SumMetric adds up the samples whose name ends in suffix and whose labels hold all the given texts.
+func SumMetric(metrics, suffix string, labels ...string) float64 {
 	total := 0.0
 	for _, found := range sample.FindAllStringSubmatch(metrics, -1) {
 		fits := strings.HasSuffix(found[1], suffix)

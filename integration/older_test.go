@@ -45,82 +45,82 @@ func buildOlder(t *testing.T) string {
 func checkOlderInstance(t *testing.T, bin string) {
 	older := buildOlder(t)
 	t.Run("sqlite", func(t *testing.T) {
-		dir, s := t.TempDir(), freshSecrets()
-		checkOlderBeside(t, startProcessIn(t, bin, dir, s, nil), startProcessIn(t, older, dir, s, nil))
+		dir, s := t.TempDir(), FreshSecrets()
+		checkOlderBeside(t, StartProcessIn(t, bin, dir, s, nil), StartProcessIn(t, older, dir, s, nil))
 	})
 	t.Run("postgres", func(t *testing.T) {
-		databaseURL, _ := newDatabase(t)
-		s, settings := freshSecrets(), map[string]string{"DATABASE_URL": databaseURL}
-		checkOlderBeside(t, startProcessIn(t, bin, t.TempDir(), s, settings), startProcessIn(t, older, t.TempDir(), s, settings))
+		databaseURL, _ := NewDatabase(t)
+		s, settings := FreshSecrets(), map[string]string{"DATABASE_URL": databaseURL}
+		checkOlderBeside(t, StartProcessIn(t, bin, t.TempDir(), s, settings), StartProcessIn(t, older, t.TempDir(), s, settings))
 	})
 	t.Run("while it is in use", func(t *testing.T) { checkLevelRises(t, bin) })
 }
 
-func checkOlderBeside(t *testing.T, newer, older *process) {
+func checkOlderBeside(t *testing.T, newer, older *Process) {
 	t.Helper()
-	newer.enroll(t)
-	outOfOrder := func(key clientKey) {
+	newer.Enroll(t)
+	outOfOrder := func(key Key) {
 		t.Helper()
-		a := older.do(t, call{path: "/service/whoami", token: key.token(), unready: true})
-		if a.says(t, http.StatusServiceUnavailable); a.header.Get("Retry-After") == "" {
-			t.Errorf("503 with %v, want Retry-After", a.header)
+		a := older.Do(t, Call{Path: "/service/whoami", Token: key.Token(), Unready: true})
+		if a.IsError(t, http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" {
+			t.Errorf("503 with %v, want Retry-After", a.Header)
 		}
-		eventually(t, startLimit, "the log says why", func() bool {
-			return strings.Contains(older.log(t), "a newer version of latchkey made or changed the key "+key.id)
+		Eventually(t, StartTimeout, "the log says why", func() bool {
+			return strings.Contains(older.Log(t), "a newer version of latchkey made or changed the key "+key.ID)
 		})
 	}
-	older.do(t, call{path: "/service/whoami", token: older.secrets.token()}).is(t, http.StatusOK, "")
-	for kind, key := range newer.every {
+	older.Do(t, Call{Path: "/service/whoami", Token: older.Secrets.Token()}).Is(t, http.StatusOK, "")
+	for kind, key := range newer.FullKeys {
 		outOfOrder(key)
 		outOfOrder(key)
 		for _, args := range [][]string{{"rotate"}, {"disable"}, {"rewrap"}} {
 			verb := args[0]
 			args = append([]string{"keys"}, args...)
 			if verb != "rewrap" {
-				args = append(args, key.id)
-			} else if kind != kindHS256 {
+				args = append(args, key.ID)
+			} else if kind != KindHS256 {
 				continue
 			}
-			stdout, stderr, code := older.run(t, args...)
-			if code != 1 || stdout != "" || !strings.Contains(stderr, "a newer version of latchkey") || !strings.Contains(stderr, key.id) ||
+			stdout, stderr, code := older.Run(t, args...)
+			if code != 1 || stdout != "" || !strings.Contains(stderr, "a newer version of latchkey") || !strings.Contains(stderr, key.ID) ||
 				strings.Contains(stderr, "the store cannot be used") {
 				t.Errorf("%s by an older version: exit code %d, %s%s", verb, code, stdout, stderr)
 			}
 		}
-		newer.passes(t, key)
-		if shown := older.latchkey(t, "keys", "show", key.id); !strings.Contains(shown, key.id) {
+		newer.ExpectAccepted(t, key)
+		if shown := older.MustRun(t, "keys", "show", key.ID); !strings.Contains(shown, key.ID) {
 			t.Errorf("an older version shows\n%s", shown)
 		}
-		if listed := older.latchkey(t, "keys", "list"); !strings.Contains(listed, key.id) {
+		if listed := older.MustRun(t, "keys", "list"); !strings.Contains(listed, key.ID) {
 			t.Errorf("an older version lists\n%s", listed)
 		}
-		if _, _, code := older.run(t, "explain", key.token()); code != 1 {
+		if _, _, code := older.Run(t, "explain", key.Token()); code != 1 {
 			t.Errorf("explain by an older version: exit code %d", code)
 		}
 
-		token := key.token()
-		older.latchkey(t, "keys", "revoke", key.id)
-		for _, p := range []*process{newer, older} {
-			eventually(t, startLimit, "the revoked key is refused", func() bool { return p.whoami(t, token) == http.StatusUnauthorized })
-			p.barred(t, token)
+		token := key.Token()
+		older.MustRun(t, "keys", "revoke", key.ID)
+		for _, p := range []*Process{newer, older} {
+			Eventually(t, StartTimeout, "the revoked key is refused", func() bool { return p.WhoamiStatus(t, token) == http.StatusUnauthorized })
+			p.ExpectRefused(t, token)
 		}
 	}
 }
 
 // checkLevelRises: a key that a newer version changes while older instances serve it, tokens remembered or not.
 func checkLevelRises(t *testing.T, bin string) {
-	databaseURL, db := newDatabase(t)
-	s := freshSecrets()
-	fleet := []*process{
-		startProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL}),
-		startProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "TOKEN_CACHE_SIZE": "0"}),
+	databaseURL, db := NewDatabase(t)
+	s := FreshSecrets()
+	fleet := []*Process{
+		StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL}),
+		StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "TOKEN_CACHE_SIZE": "0"}),
 	}
-	fleet[0].enroll(t)
-	key, token := warm(t, fleet)
+	fleet[0].Enroll(t)
+	key, token := WarmKey(t, fleet)
 	rise := func(level int) {
 		t.Helper()
 		_, err := db.Exec(`WITH moved AS (UPDATE key_version SET value = value + 1 RETURNING value)
-			UPDATE keys SET level = $1, version = (SELECT value FROM moved) WHERE id = $2`, level, key.id)
+			UPDATE keys SET level = $1, version = (SELECT value FROM moved) WHERE id = $2`, level, key.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,9 +128,9 @@ func checkLevelRises(t *testing.T, bin string) {
 	for _, step := range []struct{ level, status int }{{2, http.StatusServiceUnavailable}, {1, http.StatusOK}, {7, http.StatusServiceUnavailable}} {
 		rise(step.level)
 		for _, p := range fleet {
-			eventually(t, startLimit, "the instance has heard of it", func() bool { return p.whoami(t, token) == step.status })
+			Eventually(t, StartTimeout, "the instance has heard of it", func() bool { return p.WhoamiStatus(t, token) == step.status })
 			for range 20 {
-				if status := p.whoami(t, token); status != step.status {
+				if status := p.WhoamiStatus(t, token); status != step.status {
 					t.Fatalf("level %d: %d, and %d before", step.level, status, step.status)
 				}
 			}

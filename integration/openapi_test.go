@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// document is the part of OpenAPI 3.1 that the tests need, with every $ref replaced by what it names.
-type document struct {
+// Document is the part of OpenAPI 3.1 that the tests need, with every $ref replaced by what it names.
+type Document struct {
 	OpenAPI    string                     `json:"openapi"`
 	Paths      map[string]json.RawMessage `json:"paths"`
 	Components struct {
@@ -22,12 +22,12 @@ type document struct {
 		} `json:"securitySchemes"`
 	} `json:"components"`
 
-	operations []operation
+	Operations []Operation
 }
 
-// operation is one method of one path.
-type operation struct {
-	method, path string
+// Operation is one method of one path.
+type Operation struct {
+	Method, Path string
 
 	ID          string                `json:"operationId"`
 	Summary     string                `json:"summary"`
@@ -49,15 +49,15 @@ type parameter struct {
 
 type requestBody struct {
 	Required bool             `json:"required"`
-	Content  map[string]media `json:"content"`
+	Content  map[string]Media `json:"content"`
 }
 
 type response struct {
 	Description string           `json:"description"`
-	Content     map[string]media `json:"content"`
+	Content     map[string]Media `json:"content"`
 }
 
-type media struct {
+type Media struct {
 	Example  any                `json:"example"`
 	Examples map[string]example `json:"examples"`
 	Schema   schema             `json:"schema"`
@@ -67,18 +67,18 @@ type example struct {
 	Value any `json:"value"`
 }
 
-// openapi reads the target's own description of itself.
-func (tg *target) openapi(t *testing.T) document {
+// OpenAPI reads the target's own description of itself.
+func (tg *Target) OpenAPI(t *testing.T) Document {
 	t.Helper()
-	a := tg.do(t, call{path: "/openapi.json"})
-	a.is(t, http.StatusOK, "")
+	a := tg.Do(t, Call{Path: "/openapi.json"})
+	a.Is(t, http.StatusOK, "")
 	var raw any
-	a.decode(t, &raw)
+	a.Decode(t, &raw)
 	whole, err := resolve(raw, raw, 0)
 	if err != nil {
 		t.Fatalf("/openapi.json: %v", err)
 	}
-	var doc document
+	var doc Document
 	remarshal(t, whole, &doc)
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 		var members map[string]json.RawMessage
@@ -87,29 +87,29 @@ func (tg *target) openapi(t *testing.T) document {
 			if members[method] == nil {
 				continue
 			}
-			op := operation{method: strings.ToUpper(method), path: path}
+			op := Operation{Method: strings.ToUpper(method), Path: path}
 			remarshal(t, members[method], &op)
-			doc.operations = append(doc.operations, op)
+			doc.Operations = append(doc.Operations, op)
 		}
 	}
-	if len(doc.operations) == 0 {
+	if len(doc.Operations) == 0 {
 		t.Fatal("/openapi.json describes no operation")
 	}
 	return doc
 }
 
-// guarded are the operations that ask for a token.
-func (d document) guarded() []operation {
-	return slices.DeleteFunc(slices.Clone(d.operations), func(op operation) bool { return !op.isGuarded() })
+// Guarded are the operations that ask for a token.
+func (d Document) Guarded() []Operation {
+	return slices.DeleteFunc(slices.Clone(d.Operations), func(op Operation) bool { return !op.IsGuarded() })
 }
 
-func (op operation) isGuarded() bool { return len(op.Security) > 0 }
+func (op Operation) IsGuarded() bool { return len(op.Security) > 0 }
 
-// name is how an operation appears in messages.
-func (op operation) name() string { return op.method + " " + op.path }
+// Name is how an operation appears in messages.
+func (op Operation) Name() string { return op.Method + " " + op.Path }
 
-// documents says whether the operation's documentation knows the status.
-func (op operation) documents(status int) bool {
+// Documents says whether the operation's documentation knows the status.
+func (op Operation) Documents(status int) bool {
 	_, ok := op.Responses[fmt.Sprint(status)]
 	return ok
 }
@@ -172,53 +172,53 @@ var fresh = map[string][]string{
 	"POST /service/account/register": {"username", "id"},
 }
 
-// request builds a valid request from nothing but the operation's documentation.
-func (op operation) request() (call, error) {
-	c := call{method: op.method, path: op.path, header: map[string]string{}}
+// Request builds a valid request from nothing but the operation's documentation.
+func (op Operation) Request() (Call, error) {
+	c := Call{Method: op.Method, Path: op.Path, Header: map[string]string{}}
 	query := url.Values{}
 	for _, p := range op.Parameters {
 		value, ok := p.example()
 		if !ok && (p.Required || p.In == "path") {
-			return call{}, fmt.Errorf("the %s parameter %q has no example", p.In, p.Name)
+			return Call{}, fmt.Errorf("the %s parameter %q has no example", p.In, p.Name)
 		}
 		switch {
 		case p.In == "path":
-			c.path = strings.ReplaceAll(c.path, "{"+p.Name+"}", url.PathEscape(value))
+			c.Path = strings.ReplaceAll(c.Path, "{"+p.Name+"}", url.PathEscape(value))
 		case p.Required && p.In == "query":
 			query.Set(p.Name, value)
 		case p.Required && p.In == "header":
-			c.header[p.Name] = value
+			c.Header[p.Name] = value
 		case p.Required:
-			return call{}, fmt.Errorf("the parameter %q is in %q, which no caller of this service needs", p.Name, p.In)
+			return Call{}, fmt.Errorf("the parameter %q is in %q, which no caller of this service needs", p.Name, p.In)
 		}
 	}
-	if strings.ContainsAny(c.path, "{}") {
-		return call{}, errors.New("the path has a parameter that is not documented")
+	if strings.ContainsAny(c.Path, "{}") {
+		return Call{}, errors.New("the path has a parameter that is not documented")
 	}
 	if len(query) > 0 {
-		c.path += "?" + query.Encode()
+		c.Path += "?" + query.Encode()
 	}
 	if op.RequestBody == nil {
 		return c, nil
 	}
 	m, ok := op.RequestBody.Content["application/json"]
 	if !ok {
-		return call{}, errors.New("the body has no application/json form")
+		return Call{}, errors.New("the body has no application/json form")
 	}
-	body, err := m.example()
+	body, err := m.ExampleBody()
 	if err != nil {
-		return call{}, fmt.Errorf("the body: %w", err)
+		return Call{}, fmt.Errorf("the body: %w", err)
 	}
-	for _, name := range fresh[op.name()] {
+	for _, name := range fresh[op.Name()] {
 		if object, ok := body.(map[string]any); ok && object[name] != nil {
-			object[name] = freshName()
+			object[name] = FreshName()
 		}
 	}
 	text, err := json.Marshal(body)
 	if err != nil {
-		return call{}, err
+		return Call{}, err
 	}
-	c.body, c.header["Content-Type"] = string(text), "application/json"
+	c.Body, c.Header["Content-Type"] = string(text), "application/json"
 	return c, nil
 }
 
@@ -236,8 +236,8 @@ func (p parameter) example() (string, bool) {
 	return fmt.Sprint(value), ok
 }
 
-// example is the documented example of a body: of the whole, or put together from its members.
-func (m media) example() (any, error) {
+// ExampleBody is the documented example of a body: of the whole, or put together from its members.
+func (m Media) ExampleBody() (any, error) {
 	if m.Example != nil {
 		return m.Example, nil
 	}
@@ -262,49 +262,49 @@ func (m media) example() (any, error) {
 	return object, nil
 }
 
-// mustRequest is request; an operation without one fails the test with the reason.
-func (op operation) mustRequest(t *testing.T) call {
+// MustRequest is request; an operation without one fails the test with the reason.
+func (op Operation) MustRequest(t *testing.T) Call {
 	t.Helper()
-	c, err := op.request()
+	c, err := op.Request()
 	if err != nil {
-		t.Fatalf("%s cannot be called from its documentation: %v", op.name(), err)
+		t.Fatalf("%s cannot be called from its documentation: %v", op.Name(), err)
 	}
 	return c
 }
 
-// needs is the scope that an operation needs, as its own refusal says it; "" for none.
-func (tg *target) needs(t *testing.T, op operation) string {
+// ScopeOf is the scope that an operation needs, as its own refusal says it; "" for none.
+func (tg *Target) ScopeOf(t *testing.T, op Operation) string {
 	t.Helper()
-	c := op.mustRequest(t)
-	c.token = tg.secrets.scoped("")
-	return tg.do(t, c).neededScope()
+	c := op.MustRequest(t)
+	c.Token = tg.Secrets.Scoped("")
+	return tg.Do(t, c).NeededScope()
 }
 
 // provided make what an operation's path names where its documented example need not exist: the value of the path's
 // parameter, for every operation whose path begins so.
-var provided = map[string]func(*testing.T, *target) string{
-	"/service/keys/{id}": func(t *testing.T, tg *target) string {
-		key, _ := tg.issue(t, request{})
-		return key.id
+var provided = map[string]func(*testing.T, *Target) string{
+	"/service/keys/{id}": func(t *testing.T, tg *Target) string {
+		key, _ := tg.IssueKey(t, Body{})
+		return key.ID
 	},
 }
 
-// request is a valid request for an operation that finds what it asks for.
-func (tg *target) request(t *testing.T, op operation) call {
+// RequestFor is a valid request for an operation that finds what it asks for.
+func (tg *Target) RequestFor(t *testing.T, op Operation) Call {
 	t.Helper()
 	for path, provide := range provided {
-		if strings.HasPrefix(op.path, path) && tg.administered() {
-			op.path = path[:strings.IndexByte(path, '{')] + provide(t, tg) + op.path[len(path):]
+		if strings.HasPrefix(op.Path, path) && tg.HasAdmin() {
+			op.Path = path[:strings.IndexByte(path, '{')] + provide(t, tg) + op.Path[len(path):]
 		}
 	}
-	return op.mustRequest(t)
+	return op.MustRequest(t)
 }
 
-// everyScope is the closed set, as the documentation of a new key has it.
-func (tg *target) everyScope(t *testing.T) []string {
+// EveryScope is the closed set, as the documentation of a new key has it.
+func (tg *Target) EveryScope(t *testing.T) []string {
 	t.Helper()
-	for _, op := range tg.openapi(t).operations {
-		if op.name() != "POST /service/keys" || op.RequestBody == nil {
+	for _, op := range tg.OpenAPI(t).Operations {
+		if op.Name() != "POST /service/keys" || op.RequestBody == nil {
 			continue
 		}
 		items := op.RequestBody.Content["application/json"].Schema.Properties["scopes"].Items
@@ -321,34 +321,34 @@ func (tg *target) everyScope(t *testing.T) []string {
 	return nil
 }
 
-// plainPath leaves out what the two spellings of a path differ in.
-func plainPath(name string) string { return strings.TrimSuffix(name, "/") }
+// PlainPath leaves out what the two spellings of a path differ in.
+func PlainPath(name string) string { return strings.TrimSuffix(name, "/") }
 
-// fitsDocumentation demands that the answer's status is documented for op and its body is as documented.
-func (a answer) fitsDocumentation(t *testing.T, op operation) {
+// FitsDocumentation demands that the answer's status is documented for op and its body is as documented.
+func (a Answer) FitsDocumentation(t *testing.T, op Operation) {
 	t.Helper()
-	if !op.documents(a.status) {
-		t.Errorf("%s: answers %d, which is not documented: %s", op.name(), a.status, a.body)
+	if !op.Documents(a.Status) {
+		t.Errorf("%s: answers %d, which is not documented: %s", op.Name(), a.Status, a.Body)
 		return
 	}
-	m, ok := op.Responses[fmt.Sprint(a.status)].Content["application/json"]
+	m, ok := op.Responses[fmt.Sprint(a.Status)].Content["application/json"]
 	if !ok {
 		return
 	}
 	var value any
-	a.decode(t, &value)
-	if err := m.Schema.check("body", value); err != nil {
-		t.Errorf("%s: %d is not as documented: %v: %s", op.name(), a.status, err, a.body)
+	a.Decode(t, &value)
+	if err := m.Schema.Check("body", value); err != nil {
+		t.Errorf("%s: %d is not as documented: %v: %s", op.Name(), a.Status, err, a.Body)
 	}
 }
 
-// methods are the methods that the documentation gives a concrete path, through all its templates, sorted.
-func (d document) methods(path string) []string {
+// Methods are the methods that the documentation gives a concrete path, through all its templates, sorted.
+func (d Document) Methods(path string) []string {
 	methods := []string{}
-	for _, op := range d.operations {
-		if matches(op.path, path) && !slices.Contains(methods, op.method) {
-			methods = append(methods, op.method)
-			if op.method == http.MethodGet {
+	for _, op := range d.Operations {
+		if PathMatches(op.Path, path) && !slices.Contains(methods, op.Method) {
+			methods = append(methods, op.Method)
+			if op.Method == http.MethodGet {
 				methods = append(methods, http.MethodHead)
 			}
 		}
@@ -357,17 +357,17 @@ func (d document) methods(path string) []string {
 	return methods
 }
 
-// matches says whether path is of the template's form; a trailing slash changes nothing.
-func matches(template, path string) bool {
-	want, got := strings.Split(plainPath(template), "/"), strings.Split(plainPath(path), "/")
+// PathMatches says whether path is of the template's form; a trailing slash changes nothing.
+func PathMatches(template, path string) bool {
+	want, got := strings.Split(PlainPath(template), "/"), strings.Split(PlainPath(path), "/")
 	return slices.EqualFunc(want, got, func(w, g string) bool {
 		return w == g || strings.HasPrefix(w, "{") && g != ""
 	})
 }
 
-// neededScope is the scope that a 403 names, or "".
-func (a answer) neededScope() string {
-	_, rest, _ := strings.Cut(a.header.Get("WWW-Authenticate"), `scope="`)
+// NeededScope is the scope that a 403 names, or "".
+func (a Answer) NeededScope() string {
+	_, rest, _ := strings.Cut(a.Header.Get("WWW-Authenticate"), `scope="`)
 	scope, _, _ := strings.Cut(rest, `"`)
 	return scope
 }

@@ -31,7 +31,7 @@ func opensslToken(t *testing.T, env ...string) string {
 	t.Helper()
 	for _, tool := range []string{"sh", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			unavailable(t, "no token was made by a shell: %v", err)
+			Unavailable(t, "no token was made by a shell: %v", err)
 		}
 	}
 	shell := exec.CommandContext(t.Context(), "sh", "-c", mintWithOpenSSL)
@@ -46,40 +46,40 @@ func opensslToken(t *testing.T, env ...string) string {
 }
 
 // checkOpenSSLToken: a token that a shell made is accepted bare, as older clients send it, and with Bearer.
-func checkOpenSSLToken(t *testing.T, tg *target) {
-	token := opensslToken(t, "HEADER="+headerHS256, "API_KEY="+tg.secrets.apiKey, "SECRET="+tg.secrets.secretKey, "JWT_AUDIENCE="+tg.secrets.audience)
+func checkOpenSSLToken(t *testing.T, tg *Target) {
+	token := opensslToken(t, "HEADER="+HeaderHS256, "API_KEY="+tg.Secrets.APIKey, "SECRET="+tg.Secrets.SecretKey, "JWT_AUDIENCE="+tg.Secrets.Audience)
 	for _, scheme := range []string{"", "Bearer "} {
-		a := tg.do(t, call{path: "/service/account/stevenm", auth: []string{scheme + token}})
-		a.is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)
+		a := tg.Do(t, Call{Path: "/service/account/stevenm", Auth: []string{scheme + token}})
+		a.Is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)
 	}
 }
 
 // checkOpenSSLKeys: of what keys create and keys pem print, a shell makes tokens that are accepted.
-func checkOpenSSLKeys(t *testing.T, tg *target) {
-	if tg.cli == nil {
+func checkOpenSSLKeys(t *testing.T, tg *Target) {
+	if tg.CLI == nil {
 		t.Skip("NOT TESTED: there is no command line beside this target")
 	}
-	for _, kind := range tg.kinds() {
+	for _, kind := range tg.Kinds() {
 		t.Run(kind, func(t *testing.T) {
-			stdout := tg.latchkey(t, "keys", "create", "--client", "shell", "--scope", "accounts:read", "--kind", kind)
-			key := readKey(t, strings.TrimSuffix(stdout, "\n"), tg.secrets.audience) // the key string, and nothing else
-			if key.kind != kind {
-				t.Fatalf("asked for %s, got %s", kind, key.kind)
+			stdout := tg.MustRun(t, "keys", "create", "--client", "shell", "--scope", "accounts:read", "--kind", kind)
+			key := ParseKey(t, strings.TrimSuffix(stdout, "\n"), tg.Secrets.Audience) // the key string, and nothing else
+			if key.Kind != kind {
+				t.Fatalf("asked for %s, got %s", kind, key.Kind)
 			}
-			env := []string{"HEADER=" + key.header, "API_KEY=" + key.id, "JWT_AUDIENCE=" + tg.secrets.audience}
-			if kind == kindHS256 {
-				env = append(env, "SECRET="+key.text)
-				if _, _, code := tg.run(t, "keys", "pem", "--key", key.text); code != 1 {
+			env := []string{"HEADER=" + key.Header, "API_KEY=" + key.ID, "JWT_AUDIENCE=" + tg.Secrets.Audience}
+			if kind == KindHS256 {
+				env = append(env, "SECRET="+key.Text)
+				if _, _, code := tg.Run(t, "keys", "pem", "--key", key.Text); code != 1 {
 					t.Errorf("keys pem of an hs256 key: exit code %d", code)
 				}
 			} else {
 				needsOpenSSL3(t)
-				env = append(env, "PEM="+tg.latchkey(t, "keys", "pem", "--key", key.text))
+				env = append(env, "PEM="+tg.MustRun(t, "keys", "pem", "--key", key.Text))
 			}
 			token := opensslToken(t, env...)
 			for _, scheme := range []string{"", "Bearer "} {
-				a := tg.do(t, call{path: "/service/account/stevenm", auth: []string{scheme + token}})
-				a.is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)
+				a := tg.Do(t, Call{Path: "/service/account/stevenm", Auth: []string{scheme + token}})
+				a.Is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)
 			}
 		})
 	}
@@ -90,6 +90,6 @@ func needsOpenSSL3(t *testing.T) {
 	t.Helper()
 	version, err := exec.CommandContext(t.Context(), "openssl", "version").Output()
 	if err != nil || !strings.HasPrefix(string(version), "OpenSSL ") || string(version) < "OpenSSL 3" {
-		unavailable(t, "no Ed25519 token was made by a shell: %s, %v", version, err)
+		Unavailable(t, "no Ed25519 token was made by a shell: %s, %v", version, err)
 	}
 }

@@ -10,38 +10,38 @@ import (
 )
 
 // checkAccessLog: one line a request, in JSON, with what an operator asks for.
-func checkAccessLog(t *testing.T, tg *target) {
-	if tg.log == nil {
+func checkAccessLog(t *testing.T, tg *Target) {
+	if tg.Log == nil {
 		t.Skip("NOT TESTED: the log of a deployment cannot be read")
 	}
 	tests := []struct {
 		name string
-		c    call
+		c    Call
 		want []string // values that stand somewhere in the line
 	}{
-		{"answered", call{path: "/service/account/stevenm", token: tg.secrets.token()}, []string{"GET", "200", "shared"}},
-		{"open", call{path: "/"}, []string{"GET", "/", "200"}},
-		{"anonymous", call{path: "/service/whoami"}, []string{"GET", "/service/whoami", "401"}},
-		{"nothing there", call{path: "/nothing"}, []string{"GET", "404"}},
-		{"wrong method", call{method: http.MethodDelete, path: "/service/whoami"}, []string{"DELETE", "405"}},
-		{"unknown method", call{method: "BREW", path: "/"}, []string{"405"}},
-		{"bad escape", call{path: "/%zz"}, []string{"GET", "400"}},
-		{"invalid", call{path: "/service/account/", token: tg.secrets.token()}, []string{"GET", "422", "shared"}},
+		{"answered", Call{Path: "/service/account/stevenm", Token: tg.Secrets.Token()}, []string{"GET", "200", "shared"}},
+		{"open", Call{Path: "/"}, []string{"GET", "/", "200"}},
+		{"anonymous", Call{Path: "/service/whoami"}, []string{"GET", "/service/whoami", "401"}},
+		{"nothing there", Call{Path: "/nothing"}, []string{"GET", "404"}},
+		{"wrong method", Call{Method: http.MethodDelete, Path: "/service/whoami"}, []string{"DELETE", "405"}},
+		{"unknown method", Call{Method: "BREW", Path: "/"}, []string{"405"}},
+		{"bad escape", Call{Path: "/%zz"}, []string{"GET", "400"}},
+		{"invalid", Call{Path: "/service/account/", Token: tg.Secrets.Token()}, []string{"GET", "422", "shared"}},
 	}
 	for _, tt := range tests {
-		id := freshName()
-		tt.c.header = map[string]string{"X-Request-ID": id}
-		tg.do(t, tt.c)
-		var lines []accessLine
-		eventually(t, startLimit, tt.name+": a log line with "+id, func() bool {
-			lines = accessLines(tg.log(t), id)
+		id := FreshName()
+		tt.c.Header = map[string]string{"X-Request-ID": id}
+		tg.Do(t, tt.c)
+		var lines []AccessLine
+		Eventually(t, StartTimeout, tt.name+": a log line with "+id, func() bool {
+			lines = AccessLines(tg.Log(t), id)
 			return len(lines) > 0
 		})
 		if len(lines) != 1 {
 			t.Errorf("%s: %d lines, want one: %v", tt.name, len(lines), lines)
 		}
 		for _, want := range tt.want {
-			if !lines[0].has(want) {
+			if !lines[0].Has(want) {
 				t.Errorf("%s: the line lacks %q: %v", tt.name, want, lines[0])
 			}
 		}
@@ -49,37 +49,37 @@ func checkAccessLog(t *testing.T, tg *target) {
 }
 
 // checkProbesWriteNoLine: while all is well, health checks do not fill the log; what is refused there still does.
-func checkProbesWriteNoLine(t *testing.T, tg *target) {
-	if tg.log == nil {
+func checkProbesWriteNoLine(t *testing.T, tg *Target) {
+	if tg.Log == nil {
 		t.Skip("NOT TESTED: the log of a deployment cannot be read")
 	}
-	asked := func(c call) string {
-		id := freshName()
-		c.header = map[string]string{"X-Request-ID": id}
-		tg.do(t, c)
+	asked := func(c Call) string {
+		id := FreshName()
+		c.Header = map[string]string{"X-Request-ID": id}
+		tg.Do(t, c)
 		return id
 	}
-	silent := []string{asked(call{path: "/livez"}), asked(call{path: "/readyz"}), asked(call{method: http.MethodHead, path: "/readyz/"})}
-	for _, id := range []string{asked(call{method: http.MethodPost, path: "/livez"}), asked(call{path: "/"})} {
-		eventually(t, startLimit, "a log line with "+id, func() bool { return len(accessLines(tg.log(t), id)) == 1 })
+	silent := []string{asked(Call{Path: "/livez"}), asked(Call{Path: "/readyz"}), asked(Call{Method: http.MethodHead, Path: "/readyz/"})}
+	for _, id := range []string{asked(Call{Method: http.MethodPost, Path: "/livez"}), asked(Call{Path: "/"})} {
+		Eventually(t, StartTimeout, "a log line with "+id, func() bool { return len(AccessLines(tg.Log(t), id)) == 1 })
 	}
 	for _, id := range silent {
-		if lines := accessLines(tg.log(t), id); len(lines) != 0 {
+		if lines := AccessLines(tg.Log(t), id); len(lines) != 0 {
 			t.Errorf("a probe that was answered 200 wrote %v", lines)
 		}
 	}
 }
 
 // checkLogKeepsSecrets: nothing that any check of this run sent or knows as secret stands in what the service printed.
-func checkLogKeepsSecrets(t *testing.T, tg *target) {
-	if tg.log == nil {
+func checkLogKeepsSecrets(t *testing.T, tg *Target) {
+	if tg.Log == nil {
 		t.Skip("NOT TESTED: the log of a deployment cannot be read")
 	}
-	log := tg.log(t)
+	log := tg.Log(t)
 	if !strings.Contains(log, "/service/whoami") {
 		t.Fatal("the log has not even the route of a request: it was not read")
 	}
-	for at, secret := range tg.leaks(log) {
+	for at, secret := range tg.Leaks(log) {
 		t.Errorf("the log has %q: ...%s", secret, log[max(0, at-200):min(len(log), at+len(secret)+50)])
 	}
 	for line := range strings.Lines(log) {
@@ -90,16 +90,16 @@ func checkLogKeepsSecrets(t *testing.T, tg *target) {
 }
 
 // checkFilesKeepSecrets: whoever steals the store gets in with nothing that any check of this run was given or sent.
-func checkFilesKeepSecrets(t *testing.T, tg *target) {
-	if tg.files == nil {
+func checkFilesKeepSecrets(t *testing.T, tg *Target) {
+	if tg.Files == nil {
 		t.Skip("NOT TESTED: the files of this target cannot be read")
 	}
-	files := tg.files(t)
-	if len(files) == 0 || !strings.Contains(strings.Join(slices.Collect(maps.Values(files)), ""), tg.admin.id) {
+	files := tg.Files(t)
+	if len(files) == 0 || !strings.Contains(strings.Join(slices.Collect(maps.Values(files)), ""), tg.Admin.ID) {
 		t.Fatalf("the store was not read: it lacks even the id of a key, in %d files", len(files))
 	}
 	for name, content := range files {
-		for at, secret := range tg.leaks(content) {
+		for at, secret := range tg.Leaks(content) {
 			t.Errorf("%s has %q at byte %d", name, secret, at)
 		}
 	}
@@ -107,29 +107,29 @@ func checkFilesKeepSecrets(t *testing.T, tg *target) {
 
 // checkMetrics: an operator sees requests, durations and refusals on the operations port, a caller does not, and no text
 // from a request becomes a label.
-func checkMetrics(t *testing.T, tg *target) {
-	if tg.opsURL == "" {
+func checkMetrics(t *testing.T, tg *Target) {
+	if tg.OpsURL == "" {
 		t.Skip("NOT TESTED: LATCHKEY_OPS_URL does not say where the metrics are")
 	}
-	tg.opsPage(t, "/livez")
-	tg.opsPage(t, "/readyz")
+	tg.OpsPage(t, "/livez")
+	tg.OpsPage(t, "/readyz")
 	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/vars"} {
-		tg.do(t, call{path: path}).says(t, http.StatusNotFound)
+		tg.Do(t, Call{Path: path}).IsError(t, http.StatusNotFound)
 	}
 
-	before := tg.opsPage(t, "/metrics")
+	before := tg.OpsPage(t, "/metrics")
 	const calls = 3
-	marker := freshName()
+	marker := FreshName()
 	for range calls {
-		tg.do(t, call{path: "/service/whoami", token: tg.secrets.token()}).is(t, http.StatusOK, "")
-		tg.do(t, call{path: "/service/whoami", token: signed(headerHS256, tg.secrets.good().json(), "x")})
-		tg.do(t, call{path: "/" + marker})
-		tg.do(t, call{path: "/service/account/" + marker, token: tg.secrets.token()})
-		tg.do(t, call{method: "BREW" + strings.ToUpper(strings.ReplaceAll(marker, "-", "")), path: "/"})
+		tg.Do(t, Call{Path: "/service/whoami", Token: tg.Secrets.Token()}).Is(t, http.StatusOK, "")
+		tg.Do(t, Call{Path: "/service/whoami", Token: SignHS256(HeaderHS256, tg.Secrets.Good().JSON(), "x")})
+		tg.Do(t, Call{Path: "/" + marker})
+		tg.Do(t, Call{Path: "/service/account/" + marker, Token: tg.Secrets.Token()})
+		tg.Do(t, Call{Method: "BREW" + strings.ToUpper(strings.ReplaceAll(marker, "-", "")), Path: "/"})
 	}
-	after := tg.opsPage(t, "/metrics")
+	after := tg.OpsPage(t, "/metrics")
 	grew := func(suffix string, labels ...string) float64 {
-		return sum(after, suffix, labels...) - sum(before, suffix, labels...)
+		return SumMetric(after, suffix, labels...) - SumMetric(before, suffix, labels...)
 	}
 	if got := grew("_requests_total", `route="/service/whoami"`, `method="GET"`, `status="200"`); got != calls {
 		t.Errorf("requests of whoami with 200 grew by %v, want %d", got, calls)
@@ -149,13 +149,13 @@ func checkMetrics(t *testing.T, tg *target) {
 	if got := grew("_total", `reason="signature_invalid"`); got != calls {
 		t.Errorf("refusals by signature grew by %v, want %d", got, calls)
 	}
-	if sum(after, "go_goroutines") == 0 {
+	if SumMetric(after, "go_goroutines") == 0 {
 		t.Error("nothing about the Go runtime")
 	}
 	if strings.Contains(strings.ToLower(after), marker) || strings.Contains(strings.ToLower(after), strings.ReplaceAll(marker, "-", "")) {
 		t.Error("text from a request is a label: anybody can fill the memory")
 	}
-	for _, secret := range tg.leaks(after) {
+	for _, secret := range tg.Leaks(after) {
 		t.Errorf("the metrics have %q", secret)
 	}
 }

@@ -8,40 +8,40 @@ import (
 )
 
 // checkOrder: of several things wrong with one request, the one that comes first is told, for each guarded operation.
-func checkOrder(t *testing.T, tg *target) {
-	doc := tg.openapi(t)
-	for _, op := range doc.guarded() {
-		forged := signed(headerHS256, tg.secrets.good().json(), "another secret")
+func checkOrder(t *testing.T, tg *Target) {
+	doc := tg.OpenAPI(t)
+	for _, op := range doc.Guarded() {
+		forged := SignHS256(HeaderHS256, tg.Secrets.Good().JSON(), "another secret")
 		// Nothing about the request is right but its path.
-		broken := op.mustRequest(t)
-		broken.path, _, _ = strings.Cut(broken.path, "?")
+		broken := op.MustRequest(t)
+		broken.Path, _, _ = strings.Cut(broken.Path, "?")
 		if op.RequestBody != nil {
-			broken.header["Content-Type"], broken.body = "text/plain", `{"unknown":`
+			broken.Header["Content-Type"], broken.Body = "text/plain", `{"unknown":`
 		}
 
 		wrongMethod := broken
-		wrongMethod.method, wrongMethod.token = "BREW", forged
-		a := tg.do(t, wrongMethod)
-		a.refused(t, http.StatusMethodNotAllowed, "Method Not Allowed", "")
+		wrongMethod.Method, wrongMethod.Token = "BREW", forged
+		a := tg.Do(t, wrongMethod)
+		a.IsRefused(t, http.StatusMethodNotAllowed, "Method Not Allowed", "")
 
 		anonymous := broken
-		a = tg.do(t, anonymous)
-		a.refused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
+		a = tg.Do(t, anonymous)
+		a.IsRefused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
 
 		forgery := broken
-		forgery.token = forged
-		if a = tg.do(t, forgery); a.status != http.StatusUnauthorized {
-			t.Errorf("%s, forged: %d %s, want 401", op.name(), a.status, a.body)
+		forgery.Token = forged
+		if a = tg.Do(t, forgery); a.Status != http.StatusUnauthorized {
+			t.Errorf("%s, forged: %d %s, want 401", op.Name(), a.Status, a.Body)
 		}
 
 		narrow := broken
-		narrow.token = tg.secrets.scoped("")
-		a = tg.do(t, narrow)
-		if designed[op.name()] != "" && a.status != http.StatusForbidden {
-			t.Errorf("%s without scope: %d %s, want 403", op.name(), a.status, a.body)
+		narrow.Token = tg.Secrets.Scoped("")
+		a = tg.Do(t, narrow)
+		if designed[op.Name()] != "" && a.Status != http.StatusForbidden {
+			t.Errorf("%s without scope: %d %s, want 403", op.Name(), a.Status, a.Body)
 		}
-		if holder, ok := tg.holder(a.neededScope()); ok && op.RequestBody != nil {
-			broken.token = holder.token()
+		if holder, ok := tg.CredentialFor(a.NeededScope()); ok && op.RequestBody != nil {
+			broken.Token = holder.Token()
 			checkBodyOrder(t, tg, op, broken)
 		}
 	}
@@ -49,91 +49,91 @@ func checkOrder(t *testing.T, tg *target) {
 }
 
 // checkBodyOrder: past the guard, the media type comes before what the body says.
-func checkBodyOrder(t *testing.T, tg *target, op operation, broken call) {
+func checkBodyOrder(t *testing.T, tg *Target, op Operation, broken Call) {
 	t.Helper()
-	a := tg.do(t, broken)
-	a.says(t, http.StatusUnsupportedMediaType)
-	a.fitsDocumentation(t, op)
+	a := tg.Do(t, broken)
+	a.IsError(t, http.StatusUnsupportedMediaType)
+	a.FitsDocumentation(t, op)
 
-	broken.header["Content-Type"] = "application/json"
-	a = tg.do(t, broken)
-	a.is(t, http.StatusUnprocessableEntity, "")
-	a.fitsDocumentation(t, op)
+	broken.Header["Content-Type"] = "application/json"
+	a = tg.Do(t, broken)
+	a.Is(t, http.StatusUnprocessableEntity, "")
+	a.FitsDocumentation(t, op)
 }
 
 // checkResourceOrder: what a request says is judged before what the store holds.
-func checkResourceOrder(t *testing.T, tg *target) {
+func checkResourceOrder(t *testing.T, tg *Target) {
 	t.Helper()
 	tests := []struct {
 		name   string
-		c      call
+		c      Call
 		status int
 	}{
-		{"a taken name, and a field nobody knows", post("/service/account/register", `{"username":"stevenm","x":1}`), 422},
-		{"a taken name", post("/service/account/register", `{"username":"stevenm"}`), 409},
-		{"no such user, and no name", post("/service/storyspaces/begin", `{"username":"nobody-here"}`), 422},
-		{"no such user, and an empty name", post("/service/storyspaces/begin", `{"username":"nobody-here","name":""}`), 422},
-		{"no such user", post("/service/storyspaces/begin", `{"username":"nobody-here","name":"x"}`), 404},
-		{"no such id, and none given", call{path: "/service/account/?account_id="}, 422},
-		{"no such id", call{path: "/service/account/?account_id=nobody-here"}, 404},
+		{"a taken name, and a field nobody knows", Post("/service/account/register", `{"username":"stevenm","x":1}`), 422},
+		{"a taken name", Post("/service/account/register", `{"username":"stevenm"}`), 409},
+		{"no such user, and no name", Post("/service/storyspaces/begin", `{"username":"nobody-here"}`), 422},
+		{"no such user, and an empty name", Post("/service/storyspaces/begin", `{"username":"nobody-here","name":""}`), 422},
+		{"no such user", Post("/service/storyspaces/begin", `{"username":"nobody-here","name":"x"}`), 404},
+		{"no such id, and none given", Call{Path: "/service/account/?account_id="}, 422},
+		{"no such id", Call{Path: "/service/account/?account_id=nobody-here"}, 404},
 	}
 	for _, tt := range tests {
-		anonymous := tg.do(t, tt.c)
-		anonymous.refused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
-		tt.c.token = tg.secrets.scoped("keys:admin")
-		if a := tg.do(t, tt.c); a.status != http.StatusForbidden {
-			t.Errorf("%s, without scope: %d %s, want 403", tt.name, a.status, a.body)
+		anonymous := tg.Do(t, tt.c)
+		anonymous.IsRefused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
+		tt.c.Token = tg.Secrets.Scoped("keys:admin")
+		if a := tg.Do(t, tt.c); a.Status != http.StatusForbidden {
+			t.Errorf("%s, without scope: %d %s, want 403", tt.name, a.Status, a.Body)
 		}
-		tt.c.token = tg.secrets.token()
-		if a := tg.do(t, tt.c); a.status != tt.status {
-			t.Errorf("%s: %d %s, want %d", tt.name, a.status, a.body, tt.status)
+		tt.c.Token = tg.Secrets.Token()
+		if a := tg.Do(t, tt.c); a.Status != tt.status {
+			t.Errorf("%s: %d %s, want %d", tt.name, a.Status, a.Body, tt.status)
 		}
 	}
 }
 
 // checkGuardOrder: a token that fails several checks is told the first of them. Each row is wrong in the way its text
 // says and in the way of the row after it, so that the rows together fix the whole order.
-func checkGuardOrder(t *testing.T, tg *target) {
-	for name, holder := range tg.holders("accounts:read") {
+func checkGuardOrder(t *testing.T, tg *Target) {
+	for name, holder := range tg.CredentialsFor("accounts:read") {
 		t.Run(name, func(t *testing.T) { checkGuardOrderOf(t, tg, holder) })
 	}
 }
 
-func checkGuardOrderOf(t *testing.T, tg *target, s credential) {
+func checkGuardOrderOf(t *testing.T, tg *Target, s Credential) {
 	t.Helper()
 	now := time.Now().Unix()
-	good := s.good()
-	unsigned := strings.Replace(s.header, algorithm.FindString(s.header), `"alg":"none"`, 1)
-	ahead := good.with("nbf", now+120)
+	good := s.Good()
+	unsigned := strings.Replace(s.Header, AlgMember.FindString(s.Header), `"alg":"none"`, 1)
+	ahead := good.With("nbf", now+120)
 	rows := []refusal{
-		{"too long, malformed", strings.Repeat("~", 4000), decodingError + "token too long"},
-		{"malformed claims, alg none", s.sign(unsigned, `{"exp":"soon"}`), decodingError + "malformed token"},
-		{"malformed claims, forged", signed(s.header, `{"exp":"soon"}`, "x"), decodingError + "malformed token"},
-		{"alg none, forged", signed(unsigned, good.json(), "x"), decodingError + "key or algorithm not acceptable"},
-		{"kid, forged", signed(s.headerWith(`"x"`), good.json(), "x"), decodingError + "key or algorithm not acceptable"},
+		{"too long, malformed", strings.Repeat("~", 4000), DecodingError + "token too long"},
+		{"malformed claims, alg none", s.Sign(unsigned, `{"exp":"soon"}`), DecodingError + "malformed token"},
+		{"malformed claims, forged", SignHS256(s.Header, `{"exp":"soon"}`, "x"), DecodingError + "malformed token"},
+		{"alg none, forged", SignHS256(unsigned, good.JSON(), "x"), DecodingError + "key or algorithm not acceptable"},
+		{"kid, forged", SignHS256(s.HeaderWithKeyID(`"x"`), good.JSON(), "x"), DecodingError + "key or algorithm not acceptable"},
 		{
-			"forged, expired", s.forged(good.with("exp", now-60)),
-			decodingError + "signature verification failed",
+			"forged, expired", s.Forged(good.With("exp", now-60)),
+			DecodingError + "signature verification failed",
 		},
-		{"forged, no claims", s.forged(claims{}), decodingError + "signature verification failed"},
-		{"forged, wrong key", s.forged(good.with("apiKey", "x")), decodingError + "signature verification failed"},
-		{"expired, not yet valid", s.jwt(ahead.with("exp", now-60)), decodingError + "signature has expired"},
-		{"expired, no aud", s.jwt(good.with("exp", now-60).without("aud")), decodingError + "signature has expired"},
-		{"not yet valid, no exp", s.jwt(ahead.without("exp")), decodingError + "token is not yet valid"},
-		{"not yet valid, no aud", s.jwt(ahead.without("aud")), decodingError + "token is not yet valid"},
-		{"no iat, wrong aud", s.jwt(good.without("iat").with("aud", "x")), decodingError + "required claim missing"},
-		{"no exp, wrong aud", s.jwt(good.without("exp").with("aud", "x")), decodingError + "required claim missing"},
-		{"wrong aud, too long a life", s.jwt(good.with("aud", "x").with("exp", now+7200)), decodingError + "invalid audience"},
-		{"wrong aud, no key", s.jwt(good.with("aud", "x").without("apiKey")), decodingError + "invalid audience"},
-		{"too long a life, no key", s.jwt(good.with("exp", now+7200).without("apiKey")), decodingError + "token lifetime too long"},
-		{"too long a life, wrong key", s.jwt(good.with("exp", now+7200).with("apiKey", "x")), decodingError + "token lifetime too long"},
-		{"no key, no scope", s.jwt(good.without("apiKey").with("scope", "")), "Missing API token"},
-		{"wrong key, no scope", s.jwt(good.with("apiKey", "x").with("scope", "")), "Incorrect API token"},
+		{"forged, no claims", s.Forged(Claims{}), DecodingError + "signature verification failed"},
+		{"forged, wrong key", s.Forged(good.With("apiKey", "x")), DecodingError + "signature verification failed"},
+		{"expired, not yet valid", s.JWT(ahead.With("exp", now-60)), DecodingError + "signature has expired"},
+		{"expired, no aud", s.JWT(good.With("exp", now-60).Without("aud")), DecodingError + "signature has expired"},
+		{"not yet valid, no exp", s.JWT(ahead.Without("exp")), DecodingError + "token is not yet valid"},
+		{"not yet valid, no aud", s.JWT(ahead.Without("aud")), DecodingError + "token is not yet valid"},
+		{"no iat, wrong aud", s.JWT(good.Without("iat").With("aud", "x")), DecodingError + "required claim missing"},
+		{"no exp, wrong aud", s.JWT(good.Without("exp").With("aud", "x")), DecodingError + "required claim missing"},
+		{"wrong aud, too long a life", s.JWT(good.With("aud", "x").With("exp", now+7200)), DecodingError + "invalid audience"},
+		{"wrong aud, no key", s.JWT(good.With("aud", "x").Without("apiKey")), DecodingError + "invalid audience"},
+		{"too long a life, no key", s.JWT(good.With("exp", now+7200).Without("apiKey")), DecodingError + "token lifetime too long"},
+		{"too long a life, wrong key", s.JWT(good.With("exp", now+7200).With("apiKey", "x")), DecodingError + "token lifetime too long"},
+		{"no key, no scope", s.JWT(good.Without("apiKey").With("scope", "")), "Missing API token"},
+		{"wrong key, no scope", s.JWT(good.With("apiKey", "x").With("scope", "")), "Incorrect API token"},
 	}
 	for _, row := range rows {
-		a := tg.do(t, call{path: "/service/account/stevenm", token: row.token})
-		if a.status != http.StatusUnauthorized || a.body != `{"detail":"`+row.detail+`"}` {
-			t.Errorf("%s: %d %s, want 401 %s", row.name, a.status, a.body, row.detail)
+		a := tg.Do(t, Call{Path: "/service/account/stevenm", Token: row.token})
+		if a.Status != http.StatusUnauthorized || a.Body != `{"detail":"`+row.detail+`"}` {
+			t.Errorf("%s: %d %s, want 401 %s", row.name, a.Status, a.Body, row.detail)
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// pause stops the program in the middle of whatever it does, until the function that it gives is called.
-func (p *process) pause(t *testing.T) (resume func()) {
+// Pause stops the program in the middle of whatever it does, until the function that it gives is called.
+func (p *Process) Pause(t *testing.T) (resume func()) {
 	t.Helper()
-	p.signal(t, syscall.SIGSTOP)
-	return func() { p.signal(t, syscall.SIGCONT) }
+	p.Signal(t, syscall.SIGSTOP)
+	return func() { p.Signal(t, syscall.SIGCONT) }
 }

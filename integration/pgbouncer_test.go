@@ -11,14 +11,14 @@ import (
 
 // checkPgBouncer proves two instances behind a PgBouncer that gives each transaction another connection.
 func checkPgBouncer(t *testing.T, bin string) {
-	databaseURL, db := newDatabase(t)
+	databaseURL, db := NewDatabase(t)
 	load := poolerLoad{keys: 8, requests: 800}
-	load.run(t, startFleet(t, bin, startPgBouncer(t, databaseURL, "transaction"), startPgBouncer(t, databaseURL, "transaction")))
+	load.run(t, StartFleet(t, bin, StartPgBouncer(t, databaseURL, "transaction"), StartPgBouncer(t, databaseURL, "transaction")))
 	t.Log(load.String())
 	if load.failed.Load() > 0 {
 		t.Errorf("%d requests failed: %s", load.failed.Load(), load.first)
 	}
-	if n := oneText(t, db, "SELECT count(*) FROM keys WHERE client = 'pooled' AND state = 'revoked'"); n != "8" {
+	if n := QueryText(t, db, "SELECT count(*) FROM keys WHERE client = 'pooled' AND state = 'revoked'"); n != "8" {
 		t.Errorf("%s keys are revoked", n)
 	}
 }
@@ -37,7 +37,7 @@ func (l *poolerLoad) String() string {
 		l.keys, l.confirmed.Load(), l.sent.Load(), l.failed.Load())
 }
 
-func (l *poolerLoad) run(t *testing.T, fleet []*process) {
+func (l *poolerLoad) run(t *testing.T, fleet []*Process) {
 	t.Helper()
 	places := make(chan struct{}, 16)
 	var all sync.WaitGroup
@@ -52,45 +52,45 @@ func (l *poolerLoad) run(t *testing.T, fleet []*process) {
 }
 
 // life is that of one key.
-func (l *poolerLoad) life(t *testing.T, fleet []*process) {
-	admin, shared := fleet[0].admin.token(), fleet[0].secrets.shared().token()
-	create := post("/service/keys", request{"client": "pooled", "scopes": []string{"accounts:read"}}.json())
-	create.token = admin
+func (l *poolerLoad) life(t *testing.T, fleet []*Process) {
+	admin, shared := fleet[0].Admin.Token(), fleet[0].Secrets.Shared().Token()
+	create := Post("/service/keys", Body{"client": "pooled", "scopes": []string{"accounts:read"}}.JSON())
+	create.Token = admin
 	made := l.ask(t, fleet[0], create, http.StatusCreated)
-	text := keyString.FindString(made.body)
+	text := KeyString.FindString(made.Body)
 	if text == "" {
 		return // it is counted
 	}
-	key := readKey(t, text, fleet[0].secrets.audience)
-	token := key.token()
+	key := ParseKey(t, text, fleet[0].Secrets.Audience)
+	token := key.Token()
 	for i := range (l.requests/l.keys - 6) / 4 {
 		p := fleet[i%len(fleet)]
-		l.ask(t, p, call{path: "/service/whoami", token: token}, http.StatusOK)
-		l.ask(t, p, call{path: "/service/account/stevenm", token: token}, http.StatusOK)
-		register := post("/service/account/register", request{"username": freshName()}.json())
-		register.token = shared
+		l.ask(t, p, Call{Path: "/service/whoami", Token: token}, http.StatusOK)
+		l.ask(t, p, Call{Path: "/service/account/stevenm", Token: token}, http.StatusOK)
+		register := Post("/service/account/register", Body{"username": FreshName()}.JSON())
+		register.Token = shared
 		l.ask(t, p, register, http.StatusCreated)
-		l.ask(t, p, call{path: "/service/keys/" + key.id, token: admin}, http.StatusOK)
+		l.ask(t, p, Call{Path: "/service/keys/" + key.ID, Token: admin}, http.StatusOK)
 	}
-	revoke := call{method: http.MethodPost, path: "/service/keys/" + key.id + "/revoke?wait=true", token: admin}
+	revoke := Call{Method: http.MethodPost, Path: "/service/keys/" + key.ID + "/revoke?wait=true", Token: admin}
 	revoked := l.ask(t, fleet[0], revoke, http.StatusOK)
-	if strings.Count(revoked.body, `"instance"`) == len(fleet) && strings.Contains(revoked.body, `"late":[]`) {
+	if strings.Count(revoked.Body, `"instance"`) == len(fleet) && strings.Contains(revoked.Body, `"late":[]`) {
 		l.confirmed.Add(1)
 	} else {
-		l.fail("not confirmed: " + revoked.body)
+		l.fail("not confirmed: " + revoked.Body)
 	}
 	for _, p := range fleet {
-		l.ask(t, p, call{path: "/service/whoami", token: token}, http.StatusUnauthorized)
+		l.ask(t, p, Call{Path: "/service/whoami", Token: token}, http.StatusUnauthorized)
 	}
-	l.ask(t, fleet[1], call{path: "/service/audit?key=" + key.id, token: admin}, http.StatusOK)
+	l.ask(t, fleet[1], Call{Path: "/service/audit?key=" + key.ID, Token: admin}, http.StatusOK)
 }
 
-func (l *poolerLoad) ask(t *testing.T, p *process, c call, want int) answer {
+func (l *poolerLoad) ask(t *testing.T, p *Process, c Call, want int) Answer {
 	l.sent.Add(1)
-	c.unready = true
-	a, err := p.try(t, c)
-	if err != nil || a.status != want {
-		l.fail(fmt.Sprintf("%s %s: %d %s, %v", c.method, c.path, a.status, a.body, err))
+	c.Unready = true
+	a, err := p.Try(t, c)
+	if err != nil || a.Status != want {
+		l.fail(fmt.Sprintf("%s %s: %d %s, %v", c.Method, c.Path, a.Status, a.Body, err))
 	}
 	return a
 }

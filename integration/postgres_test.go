@@ -12,14 +12,14 @@ import (
 
 // checkPostgres proves the program with a database of its own on the server at TEST_POSTGRES_URL.
 func checkPostgres(t *testing.T, bin string) {
-	databaseURL, db := newDatabase(t)
-	p := startProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL})
-	p.files = func(t *testing.T) map[string]string { return tables(t, db) }
-	checkContract(t, &p.target)
-	if _, err := os.Stat(p.cmd.Dir + "/latchkey.db"); err == nil {
+	databaseURL, db := NewDatabase(t)
+	p := StartProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL})
+	p.Files = func(t *testing.T) map[string]string { return ReadTables(t, db) }
+	checkContract(t, &p.Target)
+	if _, err := os.Stat(p.Cmd.Dir + "/latchkey.db"); err == nil {
 		t.Error("there is a SQLite store, too")
 	}
-	if code := p.stop(t); code != 0 {
+	if code := p.Stop(t); code != 0 {
 		t.Errorf("the program ended with code %d", code)
 	}
 }
@@ -29,17 +29,17 @@ func checkContainerOnPostgres(t *testing.T, image string) {
 	if runtime.GOOS != "linux" {
 		t.Skip("NOT TESTED: a container shares sockets with Linux alone")
 	}
-	databaseURL, db := newDatabase(t)
-	folder, socketURL := newSocket(t, databaseURL, "/postgres")
-	volume := "latchkey-" + freshName()
-	c := startContainerWith(t, image, freshSecrets(), containerSpec{
-		env:    map[string]string{"DATABASE_URL": socketURL},
-		volume: volume,
-		host: func(hc *container.HostConfig) {
-			mounted(volume, nil)(hc)
+	databaseURL, db := NewDatabase(t)
+	folder, socketURL := NewSocket(t, databaseURL, "/postgres")
+	volume := "latchkey-" + FreshName()
+	c := StartContainerWith(t, image, FreshSecrets(), ContainerSpec{
+		Env:    map[string]string{"DATABASE_URL": socketURL},
+		Volume: volume,
+		Host: func(hc *container.HostConfig) {
+			MountVolume(volume, nil)(hc)
 			hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeBind, Source: folder, Target: "/postgres"})
 		},
 	})
-	c.files = func(t *testing.T) map[string]string { return tables(t, db) }
-	checkContract(t, &c.target)
+	c.Files = func(t *testing.T) map[string]string { return ReadTables(t, db) }
+	checkContract(t, &c.Target)
 }

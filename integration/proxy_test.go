@@ -20,10 +20,10 @@ import (
 // TestProxy proves deploy/haproxy.cfg as it is shipped, with a real HAProxy and two instances on one database.
 func TestProxy(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		unavailable(t, "the proxy is tried on Linux only, where all of 127.0.0.0/8 is this machine")
+		Unavailable(t, "the proxy is tried on Linux only, where all of 127.0.0.0/8 is this machine")
 	}
 	if _, err := exec.LookPath("haproxy"); err != nil {
-		unavailable(t, "the proxy's configuration was not tried: %v", err)
+		Unavailable(t, "the proxy's configuration was not tried: %v", err)
 	}
 	f := newFleet(t)
 	for _, tt := range []struct {
@@ -45,22 +45,22 @@ func TestProxy(t *testing.T) {
 // fleet is two instances behind a proxy.
 type fleet struct {
 	bin       string
-	secrets   secrets
+	secrets   Secrets
 	settings  map[string]string
-	instances [2]*process
-	proxy     *target
+	instances [2]*Process
+	proxy     *Target
 }
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	databaseURL, _ := newDatabase(t)
-	f := &fleet{bin: buildBinary(t), secrets: freshSecrets(), settings: map[string]string{
+	databaseURL, _ := NewDatabase(t)
+	f := &fleet{bin: BuildBinary(t), secrets: FreshSecrets(), settings: map[string]string{
 		"DATABASE_URL": databaseURL, "TRUSTED_PROXIES": "127.0.0.1", "DRAIN_DELAY": "2s",
 	}}
 	f.start(t, 0, map[string]string{"DRAIN_DELAY": "12s"}) // for checkLeftInTime
 	f.start(t, 1, nil)
-	f.proxy = startProxy(t, f.instances[0].url, f.instances[1].url)
-	f.proxy.secrets = f.secrets
+	f.proxy = StartHAProxy(t, f.instances[0].URL, f.instances[1].URL)
+	f.proxy.Secrets = f.secrets
 	return f
 }
 
@@ -70,21 +70,21 @@ func (f *fleet) start(t *testing.T, i int, settings map[string]string) {
 	all := maps.Clone(f.settings)
 	maps.Copy(all, settings)
 	if before := f.instances[i]; before != nil {
-		_, all["PORT"], _ = net.SplitHostPort(strings.TrimPrefix(before.url, "http://"))
+		_, all["PORT"], _ = net.SplitHostPort(strings.TrimPrefix(before.URL, "http://"))
 	}
-	f.instances[i] = startProcessIn(t, f.bin, t.TempDir(), f.secrets, all)
+	f.instances[i] = StartProcessIn(t, f.bin, t.TempDir(), f.secrets, all)
 }
 
 // served is how many requests for whoami an instance has logged.
-func served(p *process) int { return strings.Count(p.output.String(), `"route":"/service/whoami"`) }
+func served(p *Process) int { return strings.Count(p.Output.String(), `"route":"/service/whoami"`) }
 
 func (f *fleet) whoami(t *testing.T) {
 	t.Helper()
-	f.proxy.do(t, call{path: "/service/whoami", token: f.secrets.token()}).is(t, http.StatusOK, "")
+	f.proxy.Do(t, Call{Path: "/service/whoami", Token: f.secrets.Token()}).Is(t, http.StatusOK, "")
 }
 
 func checkSpread(t *testing.T, f *fleet) {
-	eventually(t, startLimit, "both instances are asked", func() bool {
+	Eventually(t, StartTimeout, "both instances are asked", func() bool {
 		f.whoami(t)
 		return served(f.instances[0]) > 2 && served(f.instances[1]) > 2
 	})
@@ -94,36 +94,36 @@ func checkSpread(t *testing.T, f *fleet) {
 func checkPassing(t *testing.T, f *fleet) {
 	long := func(n int) map[string]string { return map[string]string{"X-Filler": strings.Repeat("x", n)} }
 	tests := []struct {
-		c      call
+		c      Call
 		status int
 	}{
-		{call{path: "/service/whoami"}, 401},
-		{call{path: "/service/whoami", token: f.secrets.jwt(f.secrets.good().with("aud", "other"))}, 401},
-		{call{path: "/service/account/stevenm", token: f.secrets.scoped("")}, 403},
-		{call{path: "/service/account/stevenm", token: f.secrets.token()}, 200},
-		{call{path: "/service/account/" + freshName(), token: f.secrets.token()}, 404},
-		{call{path: "/service/account/a%2Fb", token: f.secrets.token()}, 404},
-		{call{path: "/service/account/", token: f.secrets.token()}, 422},
-		{call{method: http.MethodDelete, path: "/service/whoami"}, 405},
-		{post("/service/account/register", strings.Repeat("x", 70_000)), 413},
-		{call{path: "/", header: long(15 << 10)}, 200},
-		{call{path: "/", header: long(20 << 10)}, 431},
-		{call{method: http.MethodHead, path: "/docs"}, 200},
+		{Call{Path: "/service/whoami"}, 401},
+		{Call{Path: "/service/whoami", Token: f.secrets.JWT(f.secrets.Good().With("aud", "other"))}, 401},
+		{Call{Path: "/service/account/stevenm", Token: f.secrets.Scoped("")}, 403},
+		{Call{Path: "/service/account/stevenm", Token: f.secrets.Token()}, 200},
+		{Call{Path: "/service/account/" + FreshName(), Token: f.secrets.Token()}, 404},
+		{Call{Path: "/service/account/a%2Fb", Token: f.secrets.Token()}, 404},
+		{Call{Path: "/service/account/", Token: f.secrets.Token()}, 422},
+		{Call{Method: http.MethodDelete, Path: "/service/whoami"}, 405},
+		{Post("/service/account/register", strings.Repeat("x", 70_000)), 413},
+		{Call{Path: "/", Header: long(15 << 10)}, 200},
+		{Call{Path: "/", Header: long(20 << 10)}, 431},
+		{Call{Method: http.MethodHead, Path: "/docs"}, 200},
 	}
 	for _, tt := range tests {
-		header := map[string]string{"X-Request-ID": freshName()}
-		maps.Copy(header, tt.c.header)
-		tt.c.header = header
-		direct, through := f.instances[0].do(t, tt.c), f.proxy.do(t, tt.c)
-		for _, a := range []answer{direct, through} {
-			a.header.Del("Date")
-			if a.status == http.StatusRequestHeaderFieldsTooLarge {
-				a.header.Del("X-Request-Id") // nobody read the caller's
+		header := map[string]string{"X-Request-ID": FreshName()}
+		maps.Copy(header, tt.c.Header)
+		tt.c.Header = header
+		direct, through := f.instances[0].Do(t, tt.c), f.proxy.Do(t, tt.c)
+		for _, a := range []Answer{direct, through} {
+			a.Header.Del("Date")
+			if a.Status == http.StatusRequestHeaderFieldsTooLarge {
+				a.Header.Del("X-Request-Id") // nobody read the caller's
 			}
 		}
-		if through.status != tt.status || through.body != direct.body || fmt.Sprint(through.header) != fmt.Sprint(direct.header) {
-			t.Errorf("%s: want %d\ndirect:  %d %v %s\nthrough: %d %v %s", direct.call, tt.status,
-				direct.status, direct.header, direct.body, through.status, through.header, through.body)
+		if through.Status != tt.status || through.Body != direct.Body || fmt.Sprint(through.Header) != fmt.Sprint(direct.Header) {
+			t.Errorf("%s: want %d\ndirect:  %d %v %s\nthrough: %d %v %s", direct.Call, tt.status,
+				direct.Status, direct.Header, direct.Body, through.Status, through.Header, through.Body)
 		}
 	}
 }
@@ -132,16 +132,16 @@ func checkPassing(t *testing.T, f *fleet) {
 func checkForgedAddress(t *testing.T, f *fleet) {
 	const caller, forged = "127.0.0.2", "203.0.113.9"
 	logged := func(id string) string {
-		var lines []accessLine
-		eventually(t, startLimit, "the request is logged", func() bool {
-			lines = append(accessLines(f.instances[0].output.String(), id), accessLines(f.instances[1].output.String(), id)...)
+		var lines []AccessLine
+		Eventually(t, StartTimeout, "the request is logged", func() bool {
+			lines = append(AccessLines(f.instances[0].Output.String(), id), AccessLines(f.instances[1].Output.String(), id)...)
 			return len(lines) == 1
 		})
 		return fmt.Sprint(lines[0]["address"])
 	}
 	// An instance does believe its proxy, so it is the proxy that has to drop what is forged.
-	id := freshName()
-	f.instances[0].do(t, call{path: "/", header: map[string]string{"X-Request-ID": id, "X-Forwarded-For": forged}})
+	id := FreshName()
+	f.instances[0].Do(t, Call{Path: "/", Header: map[string]string{"X-Request-ID": id, "X-Forwarded-For": forged}})
 	if got := logged(id); got != forged {
 		t.Fatalf("an instance that is told %s by its proxy logs %s", forged, got)
 	}
@@ -149,8 +149,8 @@ func checkForgedAddress(t *testing.T, f *fleet) {
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DialContext: dialer.DialContext}}
 	defer client.CloseIdleConnections()
 	for _, lines := range [][]string{nil, {forged}, {"127.0.0.1"}, {forged + ", 127.0.0.1"}, {forged, forged}, {"127.0.0.1, " + forged}} {
-		id := freshName()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.proxy.url, nil)
+		id := FreshName()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.proxy.URL, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,10 +176,10 @@ func checkSentOnce(t *testing.T, f *fleet) {
 		}
 	}))
 	defer server.Close()
-	proxy := startProxy(t, server.URL, server.URL)
+	proxy := StartHAProxy(t, server.URL, server.URL)
 	// On a connection that has had an answer the proxy would just close, as the client is then the one to decide.
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Post(proxy.url+"/service/account/register", "application/json", strings.NewReader(`{}`))
+	resp, err := client.Post(proxy.URL+"/service/account/register", "application/json", strings.NewReader(`{}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,11 +197,11 @@ func checkSentOnce(t *testing.T, f *fleet) {
 func checkLeftInTime(t *testing.T, f *fleet) {
 	stopping, other := f.instances[0], f.instances[1]
 	// The proxy's own times say how soon, with nothing slow in between: half of the delay of production is kept free.
-	config := readFile(t, "deploy/haproxy.cfg")
-	settings, _ := settingsOf(t, f.bin, nil)
+	config := ReadFile(t, "deploy/haproxy.cfg")
+	settings, _ := ReadSettings(t, f.bin, nil)
 	var seen [3]time.Duration
 	for i, text := range []string{
-		firstMatch(t, config, `check inter (\S+)`), firstMatch(t, config, `fastinter (\S+) fall 2`), settings["DRAIN_DELAY"],
+		FirstMatch(t, config, `check inter (\S+)`), FirstMatch(t, config, `fastinter (\S+) fall 2`), settings["DRAIN_DELAY"],
 	} {
 		var err error
 		if seen[i], err = time.ParseDuration(text); err != nil {
@@ -212,22 +212,22 @@ func checkLeftInTime(t *testing.T, f *fleet) {
 		t.Errorf("two checks that fail, after %s and %s, take too much of a DRAIN_DELAY of %s", seen[0], seen[1], seen[2])
 	}
 
-	stopping.signal(t, syscall.SIGTERM)
-	eventually(t, 10*time.Second, "the instance is asked no more", func() bool {
+	stopping.Signal(t, syscall.SIGTERM)
+	Eventually(t, 10*time.Second, "the instance is asked no more", func() bool {
 		before, others := served(stopping), served(other)
 		for range 20 {
 			f.whoami(t)
 		}
-		eventually(t, startLimit, "the requests are logged", func() bool {
+		Eventually(t, StartTimeout, "the requests are logged", func() bool {
 			return served(stopping)+served(other) >= before+others+20
 		})
 		return served(stopping) == before
 	})
-	if a, err := plainGet(t, stopping.url+"/livez"); err != nil || a.status != http.StatusOK {
-		t.Errorf("the instance was left only when it had ended: %v, %v", a.status, err)
+	if a, err := PlainGet(t, stopping.URL+"/livez"); err != nil || a.Status != http.StatusOK {
+		t.Errorf("the instance was left only when it had ended: %v, %v", a.Status, err)
 	}
-	_ = stopping.cmd.Process.Kill() // the rest of its delay shows nothing
-	stopping.wait(t)
+	_ = stopping.Cmd.Process.Kill() // the rest of its delay shows nothing
+	stopping.Wait(t)
 	f.start(t, 0, nil)
 }
 
@@ -236,12 +236,12 @@ func checkRollingRestart(t *testing.T, f *fleet) {
 	end := f.load(t)
 	t.Cleanup(func() { end() }) // also where the test ends early
 	for i := range f.instances {
-		f.instances[i].signal(t, syscall.SIGTERM)
-		if code := f.instances[i].wait(t); code != 0 {
+		f.instances[i].Signal(t, syscall.SIGTERM)
+		if code := f.instances[i].Wait(t); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
 		f.start(t, i, nil)
-		eventually(t, startLimit, "the instance is asked again", func() bool { return served(f.instances[i]) > 10 })
+		Eventually(t, StartTimeout, "the instance is asked again", func() bool { return served(f.instances[i]) > 10 })
 	}
 	total := end()
 	t.Logf("%d requests during two restarts", total)
@@ -266,12 +266,12 @@ func (f *fleet) load(t *testing.T) (end func() (total int)) {
 					return
 				case <-pause.C:
 				}
-				register := post("/service/account/register", `{"username":"`+freshName()+`"}`)
-				register.token = f.secrets.token()
-				for status, c := range map[int]call{200: {path: "/service/whoami", token: f.secrets.token()}, 201: register} {
-					a, err := f.proxy.try(t, c)
-					if err != nil || a.status != status || a.closes {
-						t.Errorf("%s: %d %s, closes %v, %v", c.path, a.status, a.body, a.closes, err)
+				register := Post("/service/account/register", `{"username":"`+FreshName()+`"}`)
+				register.Token = f.secrets.Token()
+				for status, c := range map[int]Call{200: {Path: "/service/whoami", Token: f.secrets.Token()}, 201: register} {
+					a, err := f.proxy.Try(t, c)
+					if err != nil || a.Status != status || a.Closes {
+						t.Errorf("%s: %d %s, closes %v, %v", c.Path, a.Status, a.Body, a.Closes, err)
 					}
 					total.Add(1)
 				}
@@ -288,17 +288,17 @@ func (f *fleet) load(t *testing.T) (end func() (total int)) {
 // checkNoInstance: with nobody left the proxy says so itself, in the form that every caller knows.
 func checkNoInstance(t *testing.T, f *fleet) {
 	for _, p := range f.instances {
-		p.signal(t, syscall.SIGTERM)
+		p.Signal(t, syscall.SIGTERM)
 	}
-	var a answer
-	eventually(t, startLimit, "the proxy answers 503", func() (done bool) {
-		got, err := plainGet(t, f.proxy.url+"/")
+	var a Answer
+	Eventually(t, StartTimeout, "the proxy answers 503", func() (done bool) {
+		got, err := PlainGet(t, f.proxy.URL+"/")
 		a = got
-		return err == nil && a.status == http.StatusServiceUnavailable
+		return err == nil && a.Status == http.StatusServiceUnavailable
 	})
-	a.refused(t, http.StatusServiceUnavailable, "Service Unavailable", "")
-	a.isJSON(t)
-	if a.header.Get("Retry-After") == "" {
+	a.IsRefused(t, http.StatusServiceUnavailable, "Service Unavailable", "")
+	a.IsJSON(t)
+	if a.Header.Get("Retry-After") == "" {
 		t.Error("the proxy does not say when to try again")
 	}
 }

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// raw is a connection of its own to a target, for requests that no HTTP client would send.
-type raw struct {
+// RawConn is a connection of its own to a target, for requests that no HTTP client would send.
+type RawConn struct {
 	net.Conn
-	reader *bufio.Reader
+	Reader *bufio.Reader
 }
 
-// dial opens a raw connection, closed when the test ends.
-func (tg *target) dial(t *testing.T) *raw {
+// Dial opens a raw connection, closed when the test ends.
+func (tg *Target) Dial(t *testing.T) *RawConn {
 	t.Helper()
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(tg.url, "http://"))
+	conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(tg.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,21 +28,21 @@ func (tg *target) dial(t *testing.T) *raw {
 	if err := conn.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	return &raw{Conn: conn, reader: bufio.NewReader(conn)}
+	return &RawConn{Conn: conn, Reader: bufio.NewReader(conn)}
 }
 
-// send writes text as it is.
-func (r *raw) send(t *testing.T, text string) {
+// Send writes text as it is.
+func (r *RawConn) Send(t *testing.T, text string) {
 	t.Helper()
 	if _, err := io.WriteString(r, text); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// receive reads one answer and checks it like any other.
-func (r *raw) receive(t *testing.T, tg *target, about string) answer {
+// Receive reads one answer and checks it like any other.
+func (r *RawConn) Receive(t *testing.T, tg *Target, about string) Answer {
 	t.Helper()
-	resp, err := http.ReadResponse(r.reader, nil)
+	resp, err := http.ReadResponse(r.Reader, nil)
 	if err != nil {
 		t.Fatalf("%s: no answer: %v", about, err)
 	}
@@ -51,15 +51,15 @@ func (r *raw) receive(t *testing.T, tg *target, about string) answer {
 	if err != nil {
 		t.Fatalf("%s: %d, half an answer: %v", about, resp.StatusCode, err)
 	}
-	a := answer{call: about, status: resp.StatusCode, header: resp.Header, body: string(body), closes: resp.Close}
-	a.check(t, tg, call{})
+	a := Answer{Call: about, Status: resp.StatusCode, Header: resp.Header, Body: string(body), Closes: resp.Close}
+	a.check(t, tg, Call{})
 	return a
 }
 
-// closed demands that the service ends the connection without another byte.
-func (r *raw) closed(t *testing.T, about string) {
+// Closed demands that the service ends the connection without another byte.
+func (r *RawConn) Closed(t *testing.T, about string) {
 	t.Helper()
-	rest, err := io.ReadAll(r.reader)
+	rest, err := io.ReadAll(r.Reader)
 	if err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("%s: the connection stays open: %v", about, err)
 	}
@@ -68,10 +68,10 @@ func (r *raw) closed(t *testing.T, about string) {
 	}
 }
 
-// onlyLocal ends a check whose bytes a proxy in front of a deployment would change.
-func onlyLocal(t *testing.T, tg *target) {
+// NeedLocal ends a check whose bytes a proxy in front of a deployment would change.
+func NeedLocal(t *testing.T, tg *Target) {
 	t.Helper()
-	if !tg.local() {
+	if !tg.IsLocal() {
 		t.Skip("NOT TESTED: a deployment may have a proxy in front, which sees raw bytes first")
 	}
 }

@@ -13,18 +13,18 @@ import (
 func TestReadmeJourney(t *testing.T) {
 	for _, tool := range []string{"sh", "curl", "sed", "cut"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			unavailable(t, "the README's script was not run: %v", err)
+			Unavailable(t, "the README's script was not run: %v", err)
 		}
 	}
-	script := codeBlock(t, "README.md", "journey", "sh")
-	bin, dir := buildBinary(t), t.TempDir()
+	script := CodeBlock(t, "README.md", "journey", "sh")
+	bin, dir := BuildBinary(t), t.TempDir()
 	env := map[string]string{"PORT": "0", "OPS_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json"}
-	p := launch(t, bin, dir, env)
-	p.waitReady(t)
+	p := Launch(t, bin, dir, env)
+	p.WaitReady(t)
 
 	shell := exec.CommandContext(t.Context(), "sh", "-euc", script)
 	shell.Dir = dir
-	shell.Env = append(environment(map[string]string{"LATCHKEY_URL": p.url}), "PATH="+filepath.Dir(bin)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	shell.Env = append(Environment(map[string]string{"LATCHKEY_URL": p.URL}), "PATH="+filepath.Dir(bin)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	var said strings.Builder
 	shell.Stderr = &said
 	out, err := shell.Output()

@@ -26,38 +26,38 @@ func TestRecipe(t *testing.T) {
 		"TestArch|TestTheRoutes|Document|Scope|SharedKey|NotMade|WhatAKeyMayBe")
 	bin := filepath.Join(t.TempDir(), "latchkey.exe") // the name that every system runs
 	goCommand(t, dir, "build", "-o", bin, ".")
-	t.Run("sqlite", func(t *testing.T) { checkRecipe(t, startProcess(t, bin, nil)) })
+	t.Run("sqlite", func(t *testing.T) { checkRecipe(t, StartProcess(t, bin, nil)) })
 	t.Run("postgres", func(t *testing.T) {
-		databaseURL, _ := newDatabase(t)
-		checkRecipe(t, startProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL}))
+		databaseURL, _ := NewDatabase(t)
+		checkRecipe(t, StartProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL}))
 	})
 }
 
 // checkRecipe: the new resource answers and keeps what every resource promises.
-func checkRecipe(t *testing.T, p *process) {
+func checkRecipe(t *testing.T, p *Process) {
 	t.Helper()
-	p.enroll(t)
-	token := p.secrets.token()
-	p.do(t, call{path: "/service/notes/1", token: token}).is(t, http.StatusOK, `{"id":"1","text":"hello"}`)
+	p.Enroll(t)
+	token := p.Secrets.Token()
+	p.Do(t, Call{Path: "/service/notes/1", Token: token}).Is(t, http.StatusOK, `{"id":"1","text":"hello"}`)
 	for _, id := range []string{"2", "%00", "%ff"} {
-		p.do(t, call{path: "/service/notes/" + id, token: token}).says(t, http.StatusNotFound)
+		p.Do(t, Call{Path: "/service/notes/" + id, Token: token}).IsError(t, http.StatusNotFound)
 	}
-	p.do(t, call{path: "/service/notes/1"}).is(t, http.StatusUnauthorized, `{"detail":"authorization header missing"}`)
-	documented := slices.ContainsFunc(p.openapi(t).guarded(), func(op operation) bool { return op.ID == "getNote" })
+	p.Do(t, Call{Path: "/service/notes/1"}).Is(t, http.StatusUnauthorized, `{"detail":"authorization header missing"}`)
+	documented := slices.ContainsFunc(p.OpenAPI(t).Guarded(), func(op Operation) bool { return op.ID == "getNote" })
 	if !documented {
 		t.Error("the new operation is not documented, or not as a guarded one")
 	}
-	if every := p.everyScope(t); !slices.Contains(every, "notes:read") {
+	if every := p.EveryScope(t); !slices.Contains(every, "notes:read") {
 		t.Errorf("the new scope is not documented: there are %q", every)
 	}
-	if help, _, _ := p.cli(t, "keys", "create", "--help"); !strings.Contains(help, "notes:read") {
+	if help, _, _ := p.CLI(t, "keys", "create", "--help"); !strings.Contains(help, "notes:read") {
 		t.Errorf("the new scope is not in the help:\n%s", help)
 	}
-	checkWhoami(t, &p.target)
-	checkDocumentation(t, &p.target)
-	checkAcceptance(t, &p.target)
-	checkRefusals(t, &p.target)
-	checkScopes(t, &p.target)
+	checkWhoami(t, &p.Target)
+	checkDocumentation(t, &p.Target)
+	checkAcceptance(t, &p.Target)
+	checkRefusals(t, &p.Target)
+	checkScopes(t, &p.Target)
 }
 
 // copyModule copies what the module is built and tested from.
@@ -104,7 +104,7 @@ type change struct{ path, before, after string }
 // line with a plus is new; a line with a blank exists already.
 func recipe(t *testing.T) []change {
 	t.Helper()
-	diff := codeBlock(t, "docs/extending.md", "recipe", "diff")
+	diff := CodeBlock(t, "docs/extending.md", "recipe", "diff")
 	var changes []change
 	for line := range strings.Lines(diff) {
 		switch {
@@ -160,6 +160,6 @@ func goCommand(t *testing.T, dir string, args ...string) {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, tail(string(out), 4000))
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, Tail(string(out), 4000))
 	}
 }

@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-// whoami is the answer of /service/whoami.
-type whoami struct {
+// Whoami is the answer of /service/whoami.
+type Whoami struct {
 	Key       string   `json:"key"`
 	Client    string   `json:"client"`
 	Scopes    []string `json:"scopes"`
 	ExpiresAt string   `json:"expires_at"`
 }
 
-// account is an account as the service answers it.
-type account struct {
+// Account is an account as the service answers it.
+type Account struct {
 	ID        string `json:"id"`
 	Username  string `json:"username"`
 	Email     string `json:"email,omitempty"`
@@ -26,8 +26,8 @@ type account struct {
 	AvatarURL string `json:"avatar_url,omitempty"`
 }
 
-// register registers an account and follows its Location to the same account.
-func (tg *target) register(t *testing.T, want account) account {
+// Register registers an account and follows its Location to the same account.
+func (tg *Target) Register(t *testing.T, want Account) Account {
 	t.Helper()
 	members := map[string]string{}
 	remarshal(t, want, &members)
@@ -38,33 +38,33 @@ func (tg *target) register(t *testing.T, want account) account {
 	if err != nil {
 		t.Fatal(err)
 	}
-	created := tg.create(t, "/service/account/register", string(body))
-	var got account
-	created.decode(t, &got)
-	byID := tg.do(t, call{path: "/service/account/?account_id=" + got.ID, token: tg.secrets.token()})
-	byID.is(t, http.StatusOK, created.body)
-	byName := tg.do(t, call{path: "/service/account/" + got.Username, token: tg.secrets.token()})
-	byName.is(t, http.StatusOK, created.body)
+	created := tg.Create(t, "/service/account/register", string(body))
+	var got Account
+	created.Decode(t, &got)
+	byID := tg.Do(t, Call{Path: "/service/account/?account_id=" + got.ID, Token: tg.Secrets.Token()})
+	byID.Is(t, http.StatusOK, created.Body)
+	byName := tg.Do(t, Call{Path: "/service/account/" + got.Username, Token: tg.Secrets.Token()})
+	byName.Is(t, http.StatusOK, created.Body)
 	return got
 }
 
-// create posts body, expects 201, and that Location leads to the same thing.
-func (tg *target) create(t *testing.T, path, body string) answer {
+// Create posts body, expects 201, and that Location leads to the same thing.
+func (tg *Target) Create(t *testing.T, path, body string) Answer {
 	t.Helper()
-	c := post(path, body)
-	c.token = tg.secrets.token()
-	created := tg.do(t, c)
-	if created.status != http.StatusCreated {
-		t.Fatalf("%s %s: %d %s, want 201", created.call, body, created.status, created.body)
+	c := Post(path, body)
+	c.Token = tg.Secrets.Token()
+	created := tg.Do(t, c)
+	if created.Status != http.StatusCreated {
+		t.Fatalf("%s %s: %d %s, want 201", created.Call, body, created.Status, created.Body)
 	}
-	created.isJSON(t)
-	location, found := strings.CutPrefix(created.header.Get("Location"), tg.url)
+	created.IsJSON(t)
+	location, found := strings.CutPrefix(created.Header.Get("Location"), tg.URL)
 	if !found && !strings.HasPrefix(location, "/") {
-		t.Fatalf("%s: Location %q", created.call, location)
+		t.Fatalf("%s: Location %q", created.Call, location)
 	}
-	tg.do(t, call{path: location, token: tg.secrets.token()}).is(t, http.StatusOK, strings.TrimSpace(created.body))
+	tg.Do(t, Call{Path: location, Token: tg.Secrets.Token()}).Is(t, http.StatusOK, strings.TrimSpace(created.Body))
 	return created
 }
 
-// freshName is a username that no account has.
-func freshName() string { return "it-" + strings.ToLower(rand.Text()) }
+// FreshName is a username that no account has.
+func FreshName() string { return "it-" + strings.ToLower(rand.Text()) }

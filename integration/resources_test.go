@@ -10,66 +10,66 @@ import (
 )
 
 // checkOpenRoutes: what needs no token answers without one, and with a bad one.
-func checkOpenRoutes(t *testing.T, tg *target) {
+func checkOpenRoutes(t *testing.T, tg *Target) {
 	for _, token := range []string{"", garbage} {
-		a := tg.do(t, call{path: "/", token: token})
-		a.is(t, http.StatusOK, `{"msg":"Hello from our latchkey app."}`)
-		a.isJSON(t)
+		a := tg.Do(t, Call{Path: "/", Token: token})
+		a.Is(t, http.StatusOK, `{"msg":"Hello from our latchkey app."}`)
+		a.IsJSON(t)
 		for _, path := range []string{"/livez", "/readyz", "/docs", "/openapi.json"} {
-			tg.do(t, call{path: path, token: token}).is(t, http.StatusOK, "")
+			tg.Do(t, Call{Path: path, Token: token}).Is(t, http.StatusOK, "")
 		}
 	}
 }
 
 // checkWhoami: a caller sees as whom it is known, until when, and what its token may do after narrowing.
-func checkWhoami(t *testing.T, tg *target) {
-	every := tg.everyScope(t)
+func checkWhoami(t *testing.T, tg *Target) {
+	every := tg.EveryScope(t)
 	all := slices.DeleteFunc(slices.Clone(every), func(scope string) bool { return scope == "keys:admin" })
-	good := tg.secrets.good()
+	good := tg.Secrets.Good()
 	expires := time.Unix(good["exp"].(int64), 0).UTC().Format("2006-01-02T15:04:05Z")
 	tests := []struct {
 		name   string
-		c      claims
+		c      Claims
 		scopes []string
 	}{
 		{"no scope claim", good, all},
-		{"one scope", good.with("scope", "accounts:read"), []string{"accounts:read"}},
-		{"sorted, and only what the key has", good.with("scope", "storyspaces:read keys:admin accounts:read"), []string{"accounts:read", "storyspaces:read"}},
-		{"a name nobody knows", good.with("scope", "accounts:delete"), nil},
-		{"one twice", good.with("scope", "accounts:read accounts:read"), []string{"accounts:read"}},
-		{"empty", good.with("scope", ""), nil},
-		{"all", good.with("scope", strings.Join(every, " ")), all},
+		{"one scope", good.With("scope", "accounts:read"), []string{"accounts:read"}},
+		{"sorted, and only what the key has", good.With("scope", "storyspaces:read keys:admin accounts:read"), []string{"accounts:read", "storyspaces:read"}},
+		{"a name nobody knows", good.With("scope", "accounts:delete"), nil},
+		{"one twice", good.With("scope", "accounts:read accounts:read"), []string{"accounts:read"}},
+		{"empty", good.With("scope", ""), nil},
+		{"all", good.With("scope", strings.Join(every, " ")), all},
 	}
 	for _, tt := range tests {
-		a := tg.do(t, call{path: "/service/whoami", token: tg.secrets.jwt(tt.c)})
-		a.is(t, http.StatusOK, "")
-		var got whoami
-		a.decode(t, &got)
+		a := tg.Do(t, Call{Path: "/service/whoami", Token: tg.Secrets.JWT(tt.c)})
+		a.Is(t, http.StatusOK, "")
+		var got Whoami
+		a.Decode(t, &got)
 		if got.Key != "shared" || got.Client != "shared" || got.ExpiresAt != expires {
-			t.Errorf("%s: %s, want key and client shared, expires_at %s", tt.name, a.body, expires)
+			t.Errorf("%s: %s, want key and client shared, expires_at %s", tt.name, a.Body, expires)
 		}
 		if !slices.Equal(got.Scopes, tt.scopes) || got.Scopes == nil {
-			t.Errorf("%s: scopes %s, want %q", tt.name, a.body, tt.scopes)
+			t.Errorf("%s: scopes %s, want %q", tt.name, a.Body, tt.scopes)
 		}
 	}
 }
 
 // checkAccounts: the demo rows, and an account from registering to being found in each way there is.
-func checkAccounts(t *testing.T, tg *target) {
+func checkAccounts(t *testing.T, tg *Target) {
 	for path, want := range map[string]string{
 		"/service/account/stevenm":          `{"id":"2112","username":"stevenm"}`,
 		"/service/account/foobar":           `{"id":"2113","username":"foobar"}`,
 		"/service/account/?account_id=2112": `{"id":"2112","username":"stevenm"}`,
 		"/service/account/?account_id=2113": `{"id":"2113","username":"foobar"}`,
 	} {
-		a := tg.do(t, call{path: path, token: tg.secrets.token()})
-		a.is(t, http.StatusOK, want)
-		a.isJSON(t)
+		a := tg.Do(t, Call{Path: path, Token: tg.Secrets.Token()})
+		a.Is(t, http.StatusOK, want)
+		a.IsJSON(t)
 	}
 
 	// As little as possible: the service gives an id, and leaves out what was not said.
-	minimal := account{Username: freshName()}
-	got := tg.register(t, minimal)
+	minimal := Account{Username: FreshName()}
+	got := tg.Register(t, minimal)
 	if got.ID == "" {
 		t.Error("the service gave no id")
 	}
@@ -77,14 +77,14 @@ func checkAccounts(t *testing.T, tg *target) {
 		t.Errorf("registered %+v, answered %+v", minimal, got)
 	}
 	// As much as possible.
-	full := account{
-		ID: freshName(), Username: freshName(), Email: "kim@example.com", FirstName: "Kim", LastName: "O'Neil \u202e\U0001f511",
+	full := Account{
+		ID: FreshName(), Username: FreshName(), Email: "kim@example.com", FirstName: "Kim", LastName: "O'Neil \u202e\U0001f511",
 		AvatarURL: "https://example.com/kim.png",
 	}
-	if got := tg.register(t, full); got != full {
+	if got := tg.Register(t, full); got != full {
 		t.Errorf("registered %+v, answered %+v", full, got)
 	}
-	other := freshName()
+	other := FreshName()
 	for name, body := range map[string]string{
 		"username taken":     `{"username":"` + full.Username + `"}`,
 		"id taken":           `{"username":"` + other + `","id":"` + full.ID + `"}`,
@@ -92,14 +92,14 @@ func checkAccounts(t *testing.T, tg *target) {
 		"id of a demo row":   `{"username":"` + other + `","id":"2112"}`,
 		"name of a demo row": `{"username":"stevenm"}`,
 	} {
-		c := post("/service/account/register", body)
-		c.token = tg.secrets.token()
-		a := tg.do(t, c)
-		if a.says(t, http.StatusConflict); a.status != http.StatusConflict {
+		c := Post("/service/account/register", body)
+		c.Token = tg.Secrets.Token()
+		a := tg.Do(t, c)
+		if a.IsError(t, http.StatusConflict); a.Status != http.StatusConflict {
 			t.Errorf("the row is %q", name)
 		}
 	}
-	tg.do(t, call{path: "/service/account/" + other, token: tg.secrets.token()}).says(t, http.StatusNotFound)
+	tg.Do(t, Call{Path: "/service/account/" + other, Token: tg.Secrets.Token()}).IsError(t, http.StatusNotFound)
 }
 
 // storyspace is a storyspace as the service answers it.
@@ -109,7 +109,7 @@ type storyspace struct {
 }
 
 // checkStoryspaces: the demo rows, and storyspaces from their beginning to the list of their user.
-func checkStoryspaces(t *testing.T, tg *target) {
+func checkStoryspaces(t *testing.T, tg *Target) {
 	for path, want := range map[string]string{
 		"/service/storyspaces/?username=stevenm": `[{"id":"1","name":"barfood"},{"id":"2","name":"bazbars"}]`,
 		"/service/storyspaces/?username=foobar":  `[{"id":"2113","name":"barfood"}]`,
@@ -117,19 +117,19 @@ func checkStoryspaces(t *testing.T, tg *target) {
 		"/service/storyspaces/?username=nobody":  `[]`,
 	} {
 		// Other checks begin no storyspace for the demo users but the documented example, so it is not among the first.
-		a := tg.do(t, call{path: path, token: tg.secrets.token()})
-		a.is(t, http.StatusOK, "")
+		a := tg.Do(t, Call{Path: path, Token: tg.Secrets.Token()})
+		a.Is(t, http.StatusOK, "")
 		if strings.HasPrefix(want, "[{") {
 			want = strings.TrimSuffix(want, "]")
 		}
-		if !strings.HasPrefix(a.body, want) {
-			t.Errorf("%s: %s, want %s", a.call, a.body, want)
+		if !strings.HasPrefix(a.Body, want) {
+			t.Errorf("%s: %s, want %s", a.Call, a.Body, want)
 		}
 	}
 
-	user := tg.register(t, account{Username: freshName()}).Username
-	list := call{path: "/service/storyspaces/?username=" + user, token: tg.secrets.token()}
-	tg.do(t, list).is(t, http.StatusOK, "[]")
+	user := tg.Register(t, Account{Username: FreshName()}).Username
+	list := Call{Path: "/service/storyspaces/?username=" + user, Token: tg.Secrets.Token()}
+	tg.Do(t, list).Is(t, http.StatusOK, "[]")
 	begun := map[storyspace]bool{}
 	for _, name := range []string{
 		"x", "a name with spaces", `"quotes" and \ backslash`, "'; DROP TABLE storyspaces; --", "../../etc", "%2F%00",
@@ -140,14 +140,14 @@ func checkStoryspaces(t *testing.T, tg *target) {
 			t.Fatal(err)
 		}
 		var got storyspace
-		tg.create(t, "/service/storyspaces/begin", string(body)).decode(t, &got)
+		tg.Create(t, "/service/storyspaces/begin", string(body)).Decode(t, &got)
 		if got.Name != name || got.ID == "" || begun[got] {
 			t.Errorf("began %q, answered %+v", name, got)
 		}
 		begun[got] = true
 	}
 	var all []storyspace
-	tg.do(t, list).decode(t, &all)
+	tg.Do(t, list).Decode(t, &all)
 	if len(all) != len(begun) {
 		t.Errorf("%d begun, %d listed", len(begun), len(all))
 	}
@@ -156,7 +156,7 @@ func checkStoryspaces(t *testing.T, tg *target) {
 			t.Errorf("listed %+v, never begun", one)
 		}
 	}
-	c := post("/service/storyspaces/begin", `{"username":"`+freshName()+`","name":"x"}`)
-	c.token = tg.secrets.token()
-	tg.do(t, c).says(t, http.StatusNotFound)
+	c := Post("/service/storyspaces/begin", `{"username":"`+FreshName()+`","name":"x"}`)
+	c.Token = tg.Secrets.Token()
+	tg.Do(t, c).IsError(t, http.StatusNotFound)
 }

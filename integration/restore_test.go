@@ -15,38 +15,38 @@ import (
 // restorable is a store that goes on after a backup: one account and one key are in the backup alone as they are there, one
 // account and one key came after it.
 type restorable struct {
-	early, late   account
-	revoked, made clientKey
+	early, late   Account
+	revoked, made Key
 }
 
-func newKey(t *testing.T, tg *target) clientKey {
+func newKey(t *testing.T, tg *Target) Key {
 	t.Helper()
-	return readKey(t, strings.TrimSpace(tg.latchkey(t, "keys", "create", "--client", "acme", "--scope", "accounts:read")), "latchkey-api")
+	return ParseKey(t, strings.TrimSpace(tg.MustRun(t, "keys", "create", "--client", "acme", "--scope", "accounts:read")), "latchkey-api")
 }
 
 // beforeBackup and afterBackup make what a restore has to tell apart.
-func (r *restorable) beforeBackup(t *testing.T, tg *target) {
+func (r *restorable) beforeBackup(t *testing.T, tg *Target) {
 	t.Helper()
-	r.early, r.revoked = tg.register(t, account{Username: freshName()}), newKey(t, tg)
-	tg.do(t, call{path: "/service/whoami", token: r.revoked.token()}).is(t, http.StatusOK, "")
+	r.early, r.revoked = tg.Register(t, Account{Username: FreshName()}), newKey(t, tg)
+	tg.Do(t, Call{Path: "/service/whoami", Token: r.revoked.Token()}).Is(t, http.StatusOK, "")
 }
 
-func (r *restorable) afterBackup(t *testing.T, tg *target) {
+func (r *restorable) afterBackup(t *testing.T, tg *Target) {
 	t.Helper()
-	r.late, r.made = tg.register(t, account{Username: freshName()}), newKey(t, tg)
-	tg.latchkey(t, "keys", "revoke", "--wait", r.revoked.id)
+	r.late, r.made = tg.Register(t, Account{Username: FreshName()}), newKey(t, tg)
+	tg.MustRun(t, "keys", "revoke", "--wait", r.revoked.ID)
 }
 
 // isRestored demands the accounts of the backup, and the keys of the store that was there or, revived, of the backup.
-func (r *restorable) isRestored(t *testing.T, tg *target, revived bool) {
+func (r *restorable) isRestored(t *testing.T, tg *Target, revived bool) {
 	t.Helper()
 	status := map[bool]int{true: http.StatusOK, false: http.StatusUnauthorized}
-	tg.do(t, call{path: "/service/account/" + r.early.Username, token: tg.secrets.token()}).is(t, http.StatusOK, "")
-	tg.do(t, call{path: "/service/account/" + r.late.Username, token: tg.secrets.token()}).is(t, http.StatusNotFound, "")
-	tg.do(t, call{path: "/service/whoami", token: r.revoked.token()}).is(t, status[revived], "")
-	tg.do(t, call{path: "/service/whoami", token: r.made.token()}).is(t, status[!revived], "")
+	tg.Do(t, Call{Path: "/service/account/" + r.early.Username, Token: tg.Secrets.Token()}).Is(t, http.StatusOK, "")
+	tg.Do(t, Call{Path: "/service/account/" + r.late.Username, Token: tg.Secrets.Token()}).Is(t, http.StatusNotFound, "")
+	tg.Do(t, Call{Path: "/service/whoami", Token: r.revoked.Token()}).Is(t, status[revived], "")
+	tg.Do(t, Call{Path: "/service/whoami", Token: r.made.Token()}).Is(t, status[!revived], "")
 	var rows []struct{ Actor, Action, Address string }
-	tg.latchkeyJSON(t, &rows, "keys", "audit", "--json")
+	tg.MustRunJSON(t, &rows, "keys", "audit", "--json")
 	want := map[bool]string{true: "revive", false: "restore"}[revived]
 	if last := rows[len(rows)-1]; last.Actor != "cli" || last.Action != want || last.Address == "" {
 		t.Errorf("the audit ends with %+v, want %s", last, want)
@@ -55,32 +55,32 @@ func (r *restorable) isRestored(t *testing.T, tg *target, revived bool) {
 
 // checkRestore: a server is killed, a backup put back, and the server started.
 func checkRestore(t *testing.T, bin string) {
-	dir, s := t.TempDir(), freshSecrets()
+	dir, s := t.TempDir(), FreshSecrets()
 	store, backup := filepath.Join(dir, "latchkey.db"), filepath.Join(t.TempDir(), "backup.db")
-	p := startProcessIn(t, bin, dir, s, nil)
+	p := StartProcessIn(t, bin, dir, s, nil)
 	var r restorable
-	r.beforeBackup(t, &p.target)
-	p.latchkey(t, "backup", backup)
+	r.beforeBackup(t, &p.Target)
+	p.MustRun(t, "backup", backup)
 	copied, err := os.ReadFile(backup)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if piped := p.latchkey(t, "backup", "-"); !strings.HasPrefix(piped, "SQLite format 3\x00") || piped[18:20] != "\x01\x01" {
+	if piped := p.MustRun(t, "backup", "-"); !strings.HasPrefix(piped, "SQLite format 3\x00") || piped[18:20] != "\x01\x01" {
 		t.Errorf("a backup on standard output begins with %q", piped[:min(len(piped), 100)])
 	}
-	r.afterBackup(t, &p.target)
+	r.afterBackup(t, &p.Target)
 
 	refuses := func(what string, args ...string) {
 		t.Helper()
-		stdout, stderr, code := p.cli(t, append([]string{"restore"}, args...)...)
+		stdout, stderr, code := p.CLI(t, append([]string{"restore"}, args...)...)
 		if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "latchkey: ") || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, what) {
 			t.Errorf("restore %q: exit code %d, %q, want 1 and %q", args, code, stderr, what)
 		}
 	}
 	refuses("is in use: stop the server", backup)
 	refuses("is in use: stop the server", "--revive", backup)
-	p.do(t, call{path: "/service/account/" + r.late.Username, token: s.token()}).is(t, http.StatusOK, "")
-	p.kill(t)
+	p.Do(t, Call{Path: "/service/account/" + r.late.Username, Token: s.Token()}).Is(t, http.StatusOK, "")
+	p.Kill(t)
 
 	bad := filepath.Join(t.TempDir(), "bad.db")
 	for what, content := range map[string]string{
@@ -99,19 +99,19 @@ func checkRestore(t *testing.T, bin string) {
 	refuses("of another environment", "--app-env=development", "--database-url=sqlite:"+filepath.Join(t.TempDir(), "other.db"), "--revive", backup)
 	refuses("pg_restore", "--database-url=postgres://user@localhost/name", backup)
 	for _, args := range [][]string{{"restore"}, {"restore", backup, backup}} {
-		if _, _, code := p.cli(t, args...); code != 2 {
+		if _, _, code := p.CLI(t, args...); code != 2 {
 			t.Errorf("%q: exit code %d, want 2", args, code)
 		}
 	}
 
-	p.latchkey(t, "restore", backup)
-	left := slices.Sorted(maps.Keys(contents(t, dir)))
+	p.MustRun(t, "restore", backup)
+	left := slices.Sorted(maps.Keys(ReadFolder(t, dir)))
 	if !slices.Equal(left, []string{"latchkey.db", "latchkey.db-incarnation", "latchkey.db-reserve"}) {
 		t.Errorf("beside the store there are %v", left)
 	}
-	p = startProcessIn(t, bin, dir, s, nil)
-	r.isRestored(t, &p.target, false)
-	p.kill(t)
+	p = StartProcessIn(t, bin, dir, s, nil)
+	r.isRestored(t, &p.Target, false)
+	p.Kill(t)
 
 	for name, spoil := range map[string]func() error{
 		"does not belong to the log": func() error { return os.WriteFile(store, copied, 0o600) },
@@ -128,13 +128,13 @@ func checkRestore(t *testing.T, bin string) {
 		}
 		refuses("--revive", backup)
 		refuses(name, backup)
-		_, stderr, code := p.cli(t, "restore", "--revive", backup)
-		if code != 0 || !strings.Contains(stderr, "  "+r.revoked.id+" for acme") || strings.Contains(stderr, r.made.id) {
+		_, stderr, code := p.CLI(t, "restore", "--revive", backup)
+		if code != 0 || !strings.Contains(stderr, "  "+r.revoked.ID+" for acme") || strings.Contains(stderr, r.made.ID) {
 			t.Errorf("restore --revive: exit code %d, %s", code, stderr)
 		}
-		p = startProcessIn(t, bin, dir, s, nil)
-		r.isRestored(t, &p.target, true)
-		p.kill(t)
+		p = StartProcessIn(t, bin, dir, s, nil)
+		r.isRestored(t, &p.Target, true)
+		p.Kill(t)
 	}
 }
 
@@ -142,12 +142,12 @@ func checkRestore(t *testing.T, bin string) {
 func checkRestoreInContainer(t *testing.T, image string) {
 	for _, tool := range []string{"sh", "docker"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			unavailable(t, "the restore of docs/operators.md was not tried: %v", err)
+			Unavailable(t, "the restore of docs/operators.md was not tried: %v", err)
 		}
 	}
-	script := codeBlock(t, "docs/operators.md", "restore", "sh")
-	volume := "latchkey-" + freshName()
-	c := startContainerWith(t, image, freshSecrets(), containerSpec{host: mounted(volume, nil), volume: volume})
+	script := CodeBlock(t, "docs/operators.md", "restore", "sh")
+	volume := "latchkey-" + FreshName()
+	c := StartContainerWith(t, image, FreshSecrets(), ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
 	id := c.GetContainerID()
 	named := strings.NewReplacer("exec latchkey ", "exec "+id+" ", "stop latchkey", "stop "+id, "start latchkey", "start "+id,
 		"-v latchkey-data:/data latchkey", "-v "+volume+":/data "+image)
@@ -161,20 +161,20 @@ func checkRestoreInContainer(t *testing.T, image string) {
 		}
 	}
 	var r restorable
-	r.beforeBackup(t, &c.target)
+	r.beforeBackup(t, &c.Target)
 	backup, rest, _ := strings.Cut(script, "\n")
 	shell(backup)
-	r.afterBackup(t, &c.target)
+	r.afterBackup(t, &c.Target)
 	shell(fmt.Sprintf("docker kill %s", id))
 	shell(rest)
 	endpoint, err := c.PortEndpoint(t.Context(), "8000/tcp", "http")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.url = endpoint
-	eventually(t, startLimit, "/readyz answers 200", func() bool {
-		a, err := c.try(t, call{path: "/readyz", unready: true})
-		return err == nil && a.status == http.StatusOK
+	c.URL = endpoint
+	Eventually(t, StartTimeout, "/readyz answers 200", func() bool {
+		a, err := c.Try(t, Call{Path: "/readyz", Unready: true})
+		return err == nil && a.Status == http.StatusOK
 	})
-	r.isRestored(t, &c.target, false)
+	r.isRestored(t, &c.Target, false)
 }

@@ -30,47 +30,47 @@ const (
 // checkRollingRestarts: two instances behind a balancer are restarted one after the other, again and again, and no client
 // notices. They have the settings of production, and the ports that the balancer knows.
 func checkRollingRestarts(t *testing.T, bin string) {
-	needSignals(t)
-	databaseURL, db := newDatabase(t)
-	s := freshSecrets()
-	start := make([]func() *process, 2)
-	processes := make([]*process, 2)
+	NeedSignals(t)
+	databaseURL, db := NewDatabase(t)
+	s := FreshSecrets()
+	start := make([]func() *Process, 2)
+	processes := make([]*Process, 2)
 	addresses := make([]string, 2)
 	for i := range start {
 		port, dir := fixedPort(t), t.TempDir()
 		addresses[i] = net.JoinHostPort("127.0.0.1", port)
-		start[i] = func() *process {
-			return startProcessIn(t, bin, dir, s, map[string]string{"DATABASE_URL": databaseURL, "PORT": port, "DRAIN_DELAY": "2s"})
+		start[i] = func() *Process {
+			return StartProcessIn(t, bin, dir, s, map[string]string{"DATABASE_URL": databaseURL, "PORT": port, "DRAIN_DELAY": "2s"})
 		}
 		processes[i] = start[i]()
 	}
-	processes[0].enroll(t)
-	proxy := startBalancer(t, addresses...)
+	processes[0].Enroll(t)
+	proxy := StartBalancer(t, addresses...)
 	takesPart := func(i int) {
 		t.Helper()
-		eventually(t, startLimit, "the balancer finds the instance ready", proxy.instances[i].ready.Load)
+		Eventually(t, StartTimeout, "the balancer finds the instance ready", proxy.Instances[i].Ready.Load)
 	}
 	takesPart(0)
 	takesPart(1)
 
-	load := startLoad(t, proxy.url, []credential{s.shared(), processes[0].every[kindEd25519].credential, processes[0].every[kindHS256].credential})
+	load := startLoad(t, proxy.URL, []Credential{s.Shared(), processes[0].FullKeys[KindEd25519].Credential, processes[0].FullKeys[KindHS256].Credential})
 	began := time.Now()
 	for n := range rollingRestarts {
 		i := n % len(processes)
-		if code := processes[i].stop(t); code != 0 {
+		if code := processes[i].Stop(t); code != 0 {
 			t.Errorf("restart %d: exit code %d", n, code)
 		}
-		eventually(t, startLimit, "the balancer finds the instance gone", func() bool { return !proxy.instances[i].ready.Load() })
+		Eventually(t, StartTimeout, "the balancer finds the instance gone", func() bool { return !proxy.Instances[i].Ready.Load() })
 		processes[i] = start[i]()
 		takesPart(i)
 	}
 	took := time.Since(began)
-	eventually(t, rollingLimit, "enough requests", func() bool { return load.total() >= rollingRequests })
+	Eventually(t, rollingLimit, "enough requests", func() bool { return load.total() >= rollingRequests })
 	load.stop()
 
 	right, failed, text := load.count()
 	t.Logf("%d rolling restarts in %s: %d requests, %d failed (%s); instance 1 served %d, instance 2 %d", rollingRestarts,
-		took.Round(time.Second), right+failed, failed, text, proxy.instances[0].served.Load(), proxy.instances[1].served.Load())
+		took.Round(time.Second), right+failed, failed, text, proxy.Instances[0].Served.Load(), proxy.Instances[1].Served.Load())
 	if failed > 0 {
 		t.Errorf("%d requests failed", failed)
 	}
@@ -106,14 +106,14 @@ type load struct {
 
 // startLoad lets clients use the service at url: of every credential some that keep their connections, and some that
 // open one for each request.
-func startLoad(t *testing.T, url string, credentials []credential) *load {
+func startLoad(t *testing.T, url string, credentials []Credential) *load {
 	t.Helper()
 	l := &load{url: url, statuses: map[string]int{}, failures: map[string]int{}, accounts: map[string]string{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	for _, c := range credentials {
 		for _, fresh := range []bool{false, false, true, true} {
-			client := &http.Client{Transport: sentOnce{transport(t, fresh)}, Timeout: startLimit}
+			client := &http.Client{Transport: SentOnce{NewTransport(t, fresh)}, Timeout: StartTimeout}
 			clients.Go(func() { l.use(ctx, client, c) })
 		}
 	}
@@ -123,15 +123,15 @@ func startLoad(t *testing.T, url string, credentials []credential) *load {
 }
 
 // use registers accounts and reads them back, until ctx ends.
-func (l *load) use(ctx context.Context, client *http.Client, c credential) {
+func (l *load) use(ctx context.Context, client *http.Client, c Credential) {
 	tick := time.NewTicker(rollingPace)
 	defer tick.Stop()
-	who := `{"key":"` + c.apiKey + `"`
-	if c.header == headerHS256 {
+	who := `{"key":"` + c.APIKey + `"`
+	if c.Header == HeaderHS256 {
 		who = `{"key":"shared"`
 	}
-	for token := c.token(); ctx.Err() == nil; {
-		name := freshName()
+	for token := c.Token(); ctx.Err() == nil; {
+		name := FreshName()
 		registered, ok := l.ask(client, token, http.MethodPost, "/service/account/register", `{"username":"`+name+`"}`, http.StatusCreated, `{"id":"`)
 		<-tick.C
 		if !ok {
@@ -189,7 +189,7 @@ func (l *load) failed(method, why string) bool {
 
 // acknowledged keeps the id of an account that was registered.
 func (l *load) acknowledged(name, body string) {
-	var made account
+	var made Account
 	if err := json.Unmarshal([]byte(body), &made); err != nil || made.Username != name || made.ID == "" {
 		l.failed(http.MethodPost, body)
 		return

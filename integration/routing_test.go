@@ -11,45 +11,45 @@ import (
 const garbage = "no.token.atall"
 
 // checkRouting: a path that does not exist is 404 for everybody, and a path is what it is to the letter.
-func checkRouting(t *testing.T, tg *target) {
+func checkRouting(t *testing.T, tg *Target) {
 	for _, path := range []string{
 		"/nothing", "/service", "/service/nothing", "/service/account/stevenm/more", "/service/storyspaces/1/2",
 		"/service/whoami/x", "/accounts", "/favicon.ico", "/.env", "/.git/config", "/metrics", "/debug/pprof/",
 		"/Service/whoami", "/service/WHOAMI", "/service/Account/stevenm", "/LIVEZ", "/Docs", "/openapi.JSON",
 		"/service/whoam%49", "/service/whoami.", "/service/whoamix", "/servicex/whoami",
 	} {
-		for _, token := range []string{"", garbage, tg.secrets.token()} {
-			tg.do(t, call{path: path, token: token}).says(t, http.StatusNotFound)
+		for _, token := range []string{"", garbage, tg.Secrets.Token()} {
+			tg.Do(t, Call{Path: path, Token: token}).IsError(t, http.StatusNotFound)
 		}
-		tg.do(t, call{method: http.MethodPost, path: path}).says(t, http.StatusNotFound)
+		tg.Do(t, Call{Method: http.MethodPost, Path: path}).IsError(t, http.StatusNotFound)
 	}
 }
 
 // checkMethods: a method that a path does not have is 405 for everybody, with the methods that it has.
-func checkMethods(t *testing.T, tg *target) {
-	doc := tg.openapi(t)
+func checkMethods(t *testing.T, tg *Target) {
+	doc := tg.OpenAPI(t)
 	for _, path := range []string{"/docs", "/openapi.json"} { // the documentation need not document itself
-		doc.operations = append(doc.operations, operation{method: http.MethodGet, path: path})
+		doc.Operations = append(doc.Operations, Operation{Method: http.MethodGet, Path: path})
 	}
-	for _, op := range doc.operations {
-		c := op.mustRequest(t)
-		path, _, _ := strings.Cut(c.path, "?")
-		want := doc.methods(path)
+	for _, op := range doc.Operations {
+		c := op.MustRequest(t)
+		path, _, _ := strings.Cut(c.Path, "?")
+		want := doc.Methods(path)
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get"} {
 			if slices.Contains(want, method) {
 				continue
 			}
-			for _, token := range []string{"", garbage, tg.secrets.token()} {
-				a := tg.do(t, call{method: method, path: path, token: token})
+			for _, token := range []string{"", garbage, tg.Secrets.Token()} {
+				a := tg.Do(t, Call{Method: method, Path: path, Token: token})
 				if method == "HEAD" {
-					a.is(t, http.StatusMethodNotAllowed, "")
+					a.Is(t, http.StatusMethodNotAllowed, "")
 				} else {
-					a.says(t, http.StatusMethodNotAllowed)
+					a.IsError(t, http.StatusMethodNotAllowed)
 				}
-				got := strings.Split(strings.ReplaceAll(strings.Join(a.header.Values("Allow"), ","), " ", ""), ",")
+				got := strings.Split(strings.ReplaceAll(strings.Join(a.Header.Values("Allow"), ","), " ", ""), ",")
 				slices.Sort(got)
 				if !slices.Equal(got, want) {
-					t.Errorf("%s: 405 with Allow %q, want %q", a.call, got, want)
+					t.Errorf("%s: 405 with Allow %q, want %q", a.Call, got, want)
 				}
 			}
 		}
@@ -57,83 +57,83 @@ func checkMethods(t *testing.T, tg *target) {
 }
 
 // checkSlashes: a path answers with and without the slash at its end, and never by a redirect.
-func checkSlashes(t *testing.T, tg *target) {
-	for _, op := range tg.openapi(t).operations {
+func checkSlashes(t *testing.T, tg *Target) {
+	for _, op := range tg.OpenAPI(t).Operations {
 		for _, slash := range []string{"", "/"} {
-			c := op.mustRequest(t)
-			var holder credential
-			if op.isGuarded() {
+			c := op.MustRequest(t)
+			var holder Credential
+			if op.IsGuarded() {
 				var ok bool
-				if holder, ok = tg.holder(tg.needs(t, op)); !ok {
+				if holder, ok = tg.CredentialFor(tg.ScopeOf(t, op)); !ok {
 					continue
 				}
-				c = tg.request(t, op)
+				c = tg.RequestFor(t, op)
 			}
-			path, query, hasQuery := strings.Cut(c.path, "?")
-			c.path = strings.TrimSuffix(path, "/") + slash
-			if c.path == "" {
-				c.path = "/" // a request has no empty path
+			path, query, hasQuery := strings.Cut(c.Path, "?")
+			c.Path = strings.TrimSuffix(path, "/") + slash
+			if c.Path == "" {
+				c.Path = "/" // a request has no empty path
 			}
 			if hasQuery {
-				c.path += "?" + query
+				c.Path += "?" + query
 			}
-			if op.isGuarded() {
-				if a := tg.do(t, c); a.status != http.StatusUnauthorized {
-					t.Errorf("%s without token: %d %s, want 401", a.call, a.status, a.body)
+			if op.IsGuarded() {
+				if a := tg.Do(t, c); a.Status != http.StatusUnauthorized {
+					t.Errorf("%s without token: %d %s, want 401", a.Call, a.Status, a.Body)
 				}
-				c.token = holder.token()
+				c.Token = holder.Token()
 			}
-			if a := tg.do(t, c); a.status/100 != 2 {
-				t.Errorf("%s: %d %s", a.call, a.status, a.body)
+			if a := tg.Do(t, c); a.Status/100 != 2 {
+				t.Errorf("%s: %d %s", a.Call, a.Status, a.Body)
 			}
 		}
 	}
 }
 
 // checkHead: HEAD answers as GET, without a body.
-func checkHead(t *testing.T, tg *target) {
-	for _, op := range tg.openapi(t).operations {
-		if op.method != http.MethodGet {
+func checkHead(t *testing.T, tg *Target) {
+	for _, op := range tg.OpenAPI(t).Operations {
+		if op.Method != http.MethodGet {
 			continue
 		}
 		tokens := []string{""}
-		if holder, ok := tg.holder(tg.needs(t, op)); ok {
-			tokens = append(tokens, holder.token())
+		if holder, ok := tg.CredentialFor(tg.ScopeOf(t, op)); ok {
+			tokens = append(tokens, holder.Token())
 		}
 		for _, token := range tokens {
-			c := tg.request(t, op)
-			c.token = token
+			c := tg.RequestFor(t, op)
+			c.Token = token
 			get, head := getAndHead(t, tg, c)
-			head.is(t, get.status, "")
+			head.Is(t, get.Status, "")
 			for _, name := range []string{"Content-Type", "WWW-Authenticate", "Cache-Control", "ETag", "Content-Length"} {
-				if head.header.Get(name) != get.header.Get(name) {
-					t.Errorf("%s: %s %q, GET has %q", head.call, name, head.header.Get(name), get.header.Get(name))
+				if head.Header.Get(name) != get.Header.Get(name) {
+					t.Errorf("%s: %s %q, GET has %q", head.Call, name, head.Header.Get(name), get.Header.Get(name))
 				}
 			}
-			if head.body != "" {
-				t.Errorf("%s: a body: %s", head.call, head.body)
+			if head.Body != "" {
+				t.Errorf("%s: a body: %s", head.Call, head.Body)
 			}
 		}
 	}
 }
 
 // getAndHead are the answers to both methods at a moment at which what is asked for does not change.
-func getAndHead(t *testing.T, tg *target, c call) (get, head answer) {
+func getAndHead(t *testing.T, tg *Target, c Call) (get, head Answer) {
 	t.Helper()
-	eventually(t, startLimit, "two answers to "+c.path+" that are equal", func() bool {
-		get = tg.do(t, c)
+	Eventually(t, StartTimeout, "two answers to "+c.Path+" that are equal", func() bool {
+		get = tg.Do(t, c)
 		asHead := c
-		asHead.method = http.MethodHead
-		head = tg.do(t, asHead)
-		again := tg.do(t, c)
-		return get.body == again.body
+		asHead.Method = http.MethodHead
+		head = tg.Do(t, asHead)
+		again := tg.Do(t, c)
+		return get.Body == again.Body
 	})
 	return get, head
 }
 
 // checkPaths: path parameters are percent-decoded exactly once, and no spelling of a path finds its way to a file, past
 // a guard, or into SQL.
-func checkPaths(t *testing.T, tg *target) {
+func checkPaths(t *testing.T, tg *Target) {
 	const steven = `{"id":"2112","username":"stevenm"}`
 	tests := []struct {
 		path   string
@@ -182,10 +182,10 @@ func checkPaths(t *testing.T, tg *target) {
 		{"/service/storyspaces/?username=%", 400, `{"detail":"Bad Request"}`},
 	}
 	for _, tt := range tests {
-		a := tg.do(t, call{path: tt.path, token: tg.secrets.token()})
-		a.is(t, tt.status, tt.body)
+		a := tg.Do(t, Call{Path: tt.path, Token: tg.Secrets.Token()})
+		a.Is(t, tt.status, tt.body)
 		if tt.status == http.StatusNotFound {
-			a.is(t, tt.status, `{"detail":"Not Found"}`)
+			a.Is(t, tt.status, `{"detail":"Not Found"}`)
 		}
 	}
 	// No spelling of a guarded path is open.
@@ -194,9 +194,9 @@ func checkPaths(t *testing.T, tg *target) {
 		"/%73ervice/whoami", "/service%2Fwhoami", "/docs/..%2fservice/whoami", "/service/whoami;x", "/service/whoami%00",
 		"/docs/..%2f..%2f..%2fetc/passwd", "/docs/../../../../etc/passwd", "/docs/%5c..%5cetc", "/service/whoami%3f", "/;/service/whoami",
 	} {
-		a := tg.do(t, call{path: path})
-		if a.status == http.StatusOK || strings.Contains(a.body, "scopes") || strings.Contains(a.body, "root:") {
-			t.Errorf("%s without token: %d %s", a.call, a.status, a.body)
+		a := tg.Do(t, Call{Path: path})
+		if a.Status == http.StatusOK || strings.Contains(a.Body, "scopes") || strings.Contains(a.Body, "root:") {
+			t.Errorf("%s without token: %d %s", a.Call, a.Status, a.Body)
 		}
 	}
 }

@@ -49,16 +49,16 @@ func (s schema) example() (any, bool) {
 	return nil, false
 }
 
-// check says where value is not what the schema describes. A member that the schema does not name is wrong, too: a
+// Check says where value is not what the schema describes. A member that the schema does not name is wrong, too: a
 // caller's developer could not know of it.
-func (s schema) check(at string, value any) error {
+func (s schema) Check(at string, value any) error {
 	for _, part := range s.AllOf {
-		if err := part.check(at, value); err != nil {
+		if err := part.Check(at, value); err != nil {
 			return err
 		}
 	}
 	if choices := slices.Concat(s.AnyOf, s.OneOf); len(choices) > 0 {
-		fits := func(choice schema) bool { return choice.check(at, value) == nil }
+		fits := func(choice schema) bool { return choice.Check(at, value) == nil }
 		if !slices.ContainsFunc(choices, fits) {
 			return fmt.Errorf("%s: %v fits none of the documented forms", at, value)
 		}
@@ -80,7 +80,7 @@ func (s schema) check(at string, value any) error {
 			if s.Items == nil {
 				continue
 			}
-			if err := s.Items.check(fmt.Sprintf("%s[%d]", at, i), item); err != nil {
+			if err := s.Items.Check(fmt.Sprintf("%s[%d]", at, i), item); err != nil {
 				return err
 			}
 		}
@@ -99,7 +99,7 @@ func (s schema) checkObject(at string, object map[string]any) error {
 		if !ok && len(s.Properties) > 0 {
 			return fmt.Errorf("%s: the member %q is not documented", at, name)
 		}
-		if err := member.check(at+"."+name, value); err != nil {
+		if err := member.Check(at+"."+name, value); err != nil {
 			return err
 		}
 	}

@@ -33,7 +33,7 @@ func TestSchemaCheckRefuses(t *testing.T) {
 		if err := json.Unmarshal([]byte(tt.value), &value); err != nil {
 			t.Fatal(err)
 		}
-		if err := account.check("account", value); (err == nil) != tt.ok {
+		if err := account.Check("account", value); (err == nil) != tt.ok {
 			t.Errorf("%s: %v, want ok %v", tt.value, err, tt.ok)
 		}
 	}

@@ -32,9 +32,9 @@ func TestSentOnceSeesWhatATransportHides(t *testing.T) {
 		want string // of the second request
 	}{
 		{"as it is", func(inner http.RoundTripper) http.RoundTripper { return inner }, "<nil>"},
-		{"sent once", func(inner http.RoundTripper) http.RoundTripper { return sentOnce{inner} }, "sent 2 times"},
+		{"sent once", func(inner http.RoundTripper) http.RoundTripper { return SentOnce{inner} }, "sent 2 times"},
 	} {
-		client := &http.Client{Transport: tt.sent(transport(t, false)), Timeout: startLimit}
+		client := &http.Client{Transport: tt.sent(NewTransport(t, false)), Timeout: StartTimeout}
 		ask := func() error {
 			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String(), nil)
 			a, err := client.Do(r)

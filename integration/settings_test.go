@@ -15,54 +15,54 @@ import (
 // checkAudienceOptional: with JWT_REQUIRE_AUDIENCE=false the payload of older clients, which has no aud, is accepted;
 // an aud that is there must still be right.
 func checkAudienceOptional(t *testing.T, bin string) {
-	strict := startProcess(t, bin, nil)
-	lenient := startProcess(t, bin, map[string]string{"JWT_REQUIRE_AUDIENCE": "false"})
+	strict := StartProcess(t, bin, nil)
+	lenient := StartProcess(t, bin, map[string]string{"JWT_REQUIRE_AUDIENCE": "false"})
 	for _, tt := range []struct {
-		p    *process
-		c    claims
+		p    *Process
+		c    Claims
 		want string // "" for accepted
 	}{
-		{strict, strict.secrets.good().without("aud"), "required claim missing"},
-		{lenient, lenient.secrets.good().without("aud"), ""},
-		{lenient, lenient.secrets.good(), ""},
-		{lenient, lenient.secrets.good().with("aud", "other"), "invalid audience"},
-		{lenient, lenient.secrets.good().with("aud", ""), "invalid audience"},
-		{lenient, lenient.secrets.good().with("aud", []string{}), "invalid audience"},
-		{lenient, lenient.secrets.good().without("aud", "iat"), "required claim missing"},
-		{lenient, lenient.secrets.good().without("aud", "exp"), "required claim missing"},
+		{strict, strict.Secrets.Good().Without("aud"), "required claim missing"},
+		{lenient, lenient.Secrets.Good().Without("aud"), ""},
+		{lenient, lenient.Secrets.Good(), ""},
+		{lenient, lenient.Secrets.Good().With("aud", "other"), "invalid audience"},
+		{lenient, lenient.Secrets.Good().With("aud", ""), "invalid audience"},
+		{lenient, lenient.Secrets.Good().With("aud", []string{}), "invalid audience"},
+		{lenient, lenient.Secrets.Good().Without("aud", "iat"), "required claim missing"},
+		{lenient, lenient.Secrets.Good().Without("aud", "exp"), "required claim missing"},
 	} {
-		tt.p.expects(t, tt.p.secrets.jwt(tt.c), tt.want)
+		tt.p.ExpectToken(t, tt.p.Secrets.JWT(tt.c), tt.want)
 	}
 }
 
 // checkPreviousSecret: during a rotation tokens of both secrets verify, and no others.
 func checkPreviousSecret(t *testing.T, bin string) {
-	older := freshSecrets()
-	p := startProcess(t, bin, map[string]string{"JWT_SECRET_KEY_PREVIOUS": older.secretKey})
-	p.expects(t, p.secrets.token(), "")
-	p.expects(t, signed(headerHS256, p.secrets.good().json(), older.secretKey), "")
-	p.expects(t, signed(headerHS256, p.secrets.good().json(), freshSecrets().secretKey), "signature verification failed")
-	p.expects(t, signed(headerHS256, p.secrets.good().json(), ""), "signature verification failed")
-	if strings.Contains(p.output.String(), older.secretKey) {
+	older := FreshSecrets()
+	p := StartProcess(t, bin, map[string]string{"JWT_SECRET_KEY_PREVIOUS": older.SecretKey})
+	p.ExpectToken(t, p.Secrets.Token(), "")
+	p.ExpectToken(t, SignHS256(HeaderHS256, p.Secrets.Good().JSON(), older.SecretKey), "")
+	p.ExpectToken(t, SignHS256(HeaderHS256, p.Secrets.Good().JSON(), FreshSecrets().SecretKey), "signature verification failed")
+	p.ExpectToken(t, SignHS256(HeaderHS256, p.Secrets.Good().JSON(), ""), "signature verification failed")
+	if strings.Contains(p.Output.String(), older.SecretKey) {
 		t.Error("the previous secret is printed")
 	}
 }
 
 // checkAlgorithm: the shared key has one algorithm, the one that is configured.
 func checkAlgorithm(t *testing.T, bin string) {
-	p := startProcess(t, bin, map[string]string{"JWT_ALGORITHM": "HS512"})
-	good := p.secrets.good().json()
-	p.expects(t, signedWith(sha512.New, `{"alg":"HS512"}`, good, p.secrets.secretKey), "")
-	p.expects(t, signedWith(sha512.New384, `{"alg":"HS384"}`, good, p.secrets.secretKey), "key or algorithm not acceptable")
-	p.expects(t, p.secrets.token(), "key or algorithm not acceptable")
-	p.expects(t, signed(`{"alg":"HS512"}`, good, p.secrets.secretKey), "signature verification failed")
+	p := StartProcess(t, bin, map[string]string{"JWT_ALGORITHM": "HS512"})
+	good := p.Secrets.Good().JSON()
+	p.ExpectToken(t, SignHMAC(sha512.New, `{"alg":"HS512"}`, good, p.Secrets.SecretKey), "")
+	p.ExpectToken(t, SignHMAC(sha512.New384, `{"alg":"HS384"}`, good, p.Secrets.SecretKey), "key or algorithm not acceptable")
+	p.ExpectToken(t, p.Secrets.Token(), "key or algorithm not acceptable")
+	p.ExpectToken(t, SignHS256(`{"alg":"HS512"}`, good, p.Secrets.SecretKey), "signature verification failed")
 }
 
 // checkDocsOff: the page can be switched off, and the service still answers.
 func checkDocsOff(t *testing.T, bin string) {
-	p := startProcess(t, bin, map[string]string{"DOCS_ENABLED": "false"})
-	p.do(t, call{path: "/docs"}).says(t, http.StatusNotFound)
-	p.do(t, call{path: "/service/whoami", token: p.secrets.token()}).is(t, http.StatusOK, "")
+	p := StartProcess(t, bin, map[string]string{"DOCS_ENABLED": "false"})
+	p.Do(t, Call{Path: "/docs"}).IsError(t, http.StatusNotFound)
+	p.Do(t, Call{Path: "/service/whoami", Token: p.Secrets.Token()}).Is(t, http.StatusOK, "")
 }
 
 // checkRefusesToStart: what is wrong with the settings is told in one sentence each, without the secrets, with exit code
@@ -105,17 +105,17 @@ func checkRefusesToStart(t *testing.T, bin string) {
 		},
 	}
 	for _, tt := range tests {
-		dir, s := t.TempDir(), freshSecrets()
-		env := productionEnv(s, dir)
+		dir, s := t.TempDir(), FreshSecrets()
+		env := ProductionEnv(s, dir)
 		maps.Copy(env, tt.settings)
-		p := launch(t, bin, dir, env)
+		p := Launch(t, bin, dir, env)
 		select {
-		case <-p.exited:
-		case <-time.After(startLimit):
+		case <-p.Exited:
+		case <-time.After(StartTimeout):
 			t.Fatalf("%s: the program runs", tt.name)
 		}
-		printed := p.output.String()
-		if code := p.cmd.ProcessState.ExitCode(); code != 1 {
+		printed := p.Output.String()
+		if code := p.Cmd.ProcessState.ExitCode(); code != 1 {
 			t.Errorf("%s: exit code %d, want 1: %s", tt.name, code, printed)
 		}
 		for _, want := range tt.says {

@@ -13,7 +13,7 @@ import (
 
 // pipedProcess is the program with one pipe for standard output and error, which a test reads as far as it wants.
 type pipedProcess struct {
-	*process
+	*Process
 
 	pipe   *os.File
 	reader *bufio.Reader
@@ -22,41 +22,41 @@ type pipedProcess struct {
 // startPiped starts the program and reads no further than the first line, the one that has the addresses.
 func startPiped(t *testing.T, bin string) *pipedProcess {
 	t.Helper()
-	needSignals(t)
+	NeedSignals(t)
 	pipe, theirs, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pipe.Close() })
-	dir, s := t.TempDir(), freshSecrets()
-	p := launchInto(t, theirs, bin, dir, productionEnv(s, dir))
-	p.secrets = s
+	dir, s := t.TempDir(), FreshSecrets()
+	p := LaunchInto(t, theirs, bin, dir, ProductionEnv(s, dir))
+	p.Secrets = s
 	_ = theirs.Close() // the program has it
 	reader := bufio.NewReader(pipe)
 	first, err := reader.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = p.output.Write([]byte(first))
-	p.waitReady(t)
+	_, _ = p.Output.Write([]byte(first))
+	p.WaitReady(t)
 	return &pipedProcess{p, pipe, reader}
 }
 
 // ask sends requests one after the other; each is answered, and its line has a number as its request id.
 func (p *pipedProcess) ask(t *testing.T, requests int) {
 	t.Helper()
-	token := p.secrets.token()
+	token := p.Secrets.Token()
 	for i := range requests {
-		p.do(t, call{path: "/service/whoami", token: token, header: map[string]string{"X-Request-ID": "ask-" + strconv.Itoa(i)}}).is(t, http.StatusOK, "")
+		p.Do(t, Call{Path: "/service/whoami", Token: token, Header: map[string]string{"X-Request-ID": "ask-" + strconv.Itoa(i)}}).Is(t, http.StatusOK, "")
 	}
-	p.do(t, call{path: "/readyz"}).is(t, http.StatusOK, `{"status":"ok"}`)
-	p.opsPage(t, "/readyz")
+	p.Do(t, Call{Path: "/readyz"}).Is(t, http.StatusOK, `{"status":"ok"}`)
+	p.OpsPage(t, "/readyz")
 }
 
 // dropped is the program's own count of lines that are lost.
 func (p *pipedProcess) dropped(t *testing.T) float64 {
 	t.Helper()
-	return sum(p.opsPage(t, "/metrics"), "latchkey_log_lines_dropped_total")
+	return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_log_lines_dropped_total")
 }
 
 // enough is how many requests have more lines than a pipe holds.
@@ -67,8 +67,8 @@ func checkOutputGone(t *testing.T, bin string) {
 	p := startPiped(t, bin)
 	_ = p.pipe.Close()
 	p.ask(t, enough)
-	eventually(t, startLimit, "the lines that are lost are counted", func() bool { return p.dropped(t) >= enough })
-	if code := p.stop(t); code != 0 {
+	Eventually(t, StartTimeout, "the lines that are lost are counted", func() bool { return p.dropped(t) >= enough })
+	if code := p.Stop(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -77,7 +77,7 @@ func checkOutputGone(t *testing.T, bin string) {
 func checkOutputBlocked(t *testing.T, bin string) {
 	p := startPiped(t, bin)
 	p.ask(t, enough)
-	if code := p.stop(t); code != 0 {
+	if code := p.Stop(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -95,7 +95,7 @@ func checkOutputResumed(t *testing.T, bin string) {
 		text, _ := io.ReadAll(p.reader) // what is missing is seen below
 		lines <- strings.SplitAfter(string(text), "\n")
 	}()
-	if code := p.stop(t); code != 0 {
+	if code := p.Stop(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	next, last := 0, ""

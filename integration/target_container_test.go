@@ -21,8 +21,8 @@ import (
 	"github.com/testcontainers/testcontainers-go/wait"
 )
 
-// configureContainers tells testcontainers-go, before it reads its settings, what it cannot find out by itself.
-func configureContainers() {
+// ConfigureContainers tells testcontainers-go, before it reads its settings, what it cannot find out by itself.
+func ConfigureContainers() {
 	host := os.Getenv("DOCKER_HOST")
 	if local := host == "" || strings.HasPrefix(host, "unix:") || strings.HasPrefix(host, "npipe:"); local {
 		// In a container that shares the engine's socket, the library would look for published ports at the gateway.
@@ -58,8 +58,8 @@ func imageExists(name string) bool {
 	return err == nil
 }
 
-// connectEngine gives the container engine; without one the test ends.
-func connectEngine(t *testing.T) *testcontainers.DockerProvider {
+// ConnectEngine gives the container engine; without one the test ends.
+func ConnectEngine(t *testing.T) *testcontainers.DockerProvider {
 	t.Helper()
 	engine, err := func() (engine *testcontainers.DockerProvider, err error) {
 		defer func() {
@@ -73,14 +73,14 @@ func connectEngine(t *testing.T) *testcontainers.DockerProvider {
 		err = engine.Health(t.Context())
 	}
 	if err != nil {
-		unavailable(t, "no container engine answers, the container suite did not run: %v", err)
+		Unavailable(t, "no container engine answers, the container suite did not run: %v", err)
 	}
 	t.Cleanup(func() { _ = engine.Close() })
 	return engine
 }
 
-// containerImage is the image of LATCHKEY_IMAGE, or one built now from the Dockerfile and removed at the end.
-func containerImage(t *testing.T, engine *testcontainers.DockerProvider) string {
+// ContainerImage is the image of LATCHKEY_IMAGE, or one built now from the Dockerfile and removed at the end.
+func ContainerImage(t *testing.T, engine *testcontainers.DockerProvider) string {
 	t.Helper()
 	if image := os.Getenv("LATCHKEY_IMAGE"); image != "" {
 		return image
@@ -89,7 +89,7 @@ func containerImage(t *testing.T, engine *testcontainers.DockerProvider) string 
 		FromDockerfile: testcontainers.FromDockerfile{
 			Context: "..",
 			Repo:    "latchkey-integration",
-			Tag:     strings.TrimPrefix(freshName(), "it-"),
+			Tag:     strings.TrimPrefix(FreshName(), "it-"),
 			BuildOptionsModifier: func(options *client.ImageBuildOptions) {
 				options.Version = build.BuilderBuildKit // the Dockerfile mounts caches
 			},
@@ -108,24 +108,24 @@ func containerImage(t *testing.T, engine *testcontainers.DockerProvider) string 
 	return image
 }
 
-// running is a container of the service, as a target.
-type running struct {
-	target
+// Container is a container of the service, as a target.
+type Container struct {
+	Target
 	testcontainers.Container
 }
 
-// containerSpec is what differs between the containers that the tests start.
-type containerSpec struct {
-	env    map[string]string
-	host   func(*container.HostConfig)
-	wait   wait.Strategy
-	volume string   // removed with the container
+// ContainerSpec is what differs between the containers that the tests start.
+type ContainerSpec struct {
+	Env    map[string]string
+	Host   func(*container.HostConfig)
+	Wait   wait.Strategy
+	Volume string   // removed with the container
 	args   []string // of the program: serve, where there are none
 }
 
-// runContainer starts a container as a careful operator would: production settings, a read-only root, no capability and
+// RunContainer starts a container as a careful operator would: production settings, a read-only root, no capability and
 // no way to gain one. It is removed when the test ends.
-func runContainer(t *testing.T, image string, spec containerSpec) testcontainers.Container {
+func RunContainer(t *testing.T, image string, spec ContainerSpec) testcontainers.Container {
 	t.Helper()
 	ports := []string{"8000/tcp", "9464/tcp"}
 	if len(spec.args) > 0 {
@@ -135,15 +135,15 @@ func runContainer(t *testing.T, image string, spec containerSpec) testcontainers
 		ContainerRequest: testcontainers.ContainerRequest{
 			Image:        image,
 			Cmd:          spec.args,
-			Env:          spec.env,
+			Env:          spec.Env,
 			ExposedPorts: ports,
-			WaitingFor:   spec.wait,
+			WaitingFor:   spec.Wait,
 			HostConfigModifier: func(hc *container.HostConfig) {
 				hc.ReadonlyRootfs = true
 				hc.CapDrop = []string{"ALL"}
 				hc.SecurityOpt = []string{"no-new-privileges"}
-				if spec.host != nil {
-					spec.host(hc)
+				if spec.Host != nil {
+					spec.Host(hc)
 				}
 			},
 		},
@@ -152,8 +152,8 @@ func runContainer(t *testing.T, image string, spec containerSpec) testcontainers
 	})
 	t.Cleanup(func() {
 		options := []testcontainers.TerminateOption{}
-		if spec.volume != "" {
-			options = append(options, testcontainers.RemoveVolumes(spec.volume))
+		if spec.Volume != "" {
+			options = append(options, testcontainers.RemoveVolumes(spec.Volume))
 		}
 		if err := testcontainers.TerminateContainer(c, options...); err != nil {
 			t.Errorf("a container is left behind: %v", err)
@@ -162,46 +162,46 @@ func runContainer(t *testing.T, image string, spec containerSpec) testcontainers
 	if err != nil {
 		printed := ""
 		if c != nil {
-			printed = containerLog(t, c)
+			printed = ContainerLog(t, c)
 		}
 		t.Fatalf("the container did not start: %v\n%s", err, printed)
 	}
 	return c
 }
 
-// startContainer starts the service in a container and waits until it is ready.
-func startContainer(t *testing.T, image string, settings map[string]string) *running {
+// StartContainer starts the service in a container and waits until it is ready.
+func StartContainer(t *testing.T, image string, settings map[string]string) *Container {
 	t.Helper()
-	return startContainerWith(t, image, freshSecrets(), containerSpec{env: settings})
+	return StartContainerWith(t, image, FreshSecrets(), ContainerSpec{Env: settings})
 }
 
-// startContainerWith is startContainer with secrets that the caller knows and a container that the caller shaped.
-func startContainerWith(t *testing.T, image string, s secrets, spec containerSpec) *running {
+// StartContainerWith is startContainer with secrets that the caller knows and a container that the caller shaped.
+func StartContainerWith(t *testing.T, image string, s Secrets, spec ContainerSpec) *Container {
 	t.Helper()
 	env := map[string]string{
-		"API_KEY":        s.apiKey,
-		"JWT_SECRET_KEY": s.secretKey,
-		"MASTER_KEY":     s.masterKey,
+		"API_KEY":        s.APIKey,
+		"JWT_SECRET_KEY": s.SecretKey,
+		"MASTER_KEY":     s.MasterKey,
 		"DEMO_DATA":      "true",
 		"DRAIN_DELAY":    "0s",
 	}
-	maps.Copy(env, spec.env)
-	spec.env = env
-	if spec.volume == "" {
-		spec.volume = "latchkey-" + freshName()
-		spec.host = mounted(spec.volume, nil)
+	maps.Copy(env, spec.Env)
+	spec.Env = env
+	if spec.Volume == "" {
+		spec.Volume = "latchkey-" + FreshName()
+		spec.Host = MountVolume(spec.Volume, nil)
 	}
-	oneOff := containerSpec{env: spec.env, host: spec.host}
-	spec.wait = wait.ForHTTP("/readyz").WithPort("8000/tcp").WithStartupTimeout(startLimit)
-	c := &running{Container: runContainer(t, image, spec)}
-	c.kind, c.secrets = "container", s
-	c.cli = func(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	oneOff := ContainerSpec{Env: spec.Env, Host: spec.Host}
+	spec.Wait = wait.ForHTTP("/readyz").WithPort("8000/tcp").WithStartupTimeout(StartTimeout)
+	c := &Container{Container: RunContainer(t, image, spec)}
+	c.kind, c.Secrets = "container", s
+	c.CLI = func(t *testing.T, args ...string) (stdout, stderr string, code int) {
 		oneOff.args = args
 		return runOnce(t, image, oneOff)
 	}
-	c.log = func(t *testing.T) string { return containerLog(t, c) }
-	c.files = func(t *testing.T) map[string]string { return storeFiles(t, c) }
-	for port, url := range map[string]*string{"8000/tcp": &c.url, "9464/tcp": &c.opsURL} {
+	c.Log = func(t *testing.T) string { return ContainerLog(t, c) }
+	c.Files = func(t *testing.T) map[string]string { return storeFiles(t, c) }
+	for port, url := range map[string]*string{"8000/tcp": &c.URL, "9464/tcp": &c.OpsURL} {
 		endpoint, err := c.PortEndpoint(t.Context(), port, "http")
 		if err != nil {
 			t.Fatal(err)
@@ -212,10 +212,10 @@ func startContainerWith(t *testing.T, image string, s secrets, spec containerSpe
 }
 
 // runOnce runs the program in a container of its own to its end.
-func runOnce(t *testing.T, image string, spec containerSpec) (stdout, stderr string, code int) {
+func runOnce(t *testing.T, image string, spec ContainerSpec) (stdout, stderr string, code int) {
 	t.Helper()
-	spec.wait = wait.ForExit().WithExitTimeout(startLimit).WithPollInterval(20 * time.Millisecond)
-	c := runContainer(t, image, spec)
+	spec.Wait = wait.ForExit().WithExitTimeout(StartTimeout).WithPollInterval(20 * time.Millisecond)
+	c := RunContainer(t, image, spec)
 	state, err := c.State(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -259,8 +259,8 @@ func storeFiles(t *testing.T, c testcontainers.Container) map[string]string {
 	return files
 }
 
-// containerLog is all that the container has printed.
-func containerLog(t *testing.T, c testcontainers.Container) string {
+// ContainerLog is all that the container has printed.
+func ContainerLog(t *testing.T, c testcontainers.Container) string {
 	t.Helper()
 	lines, err := c.Logs(context.WithoutCancel(t.Context()))
 	if err != nil {
@@ -275,8 +275,8 @@ func containerLog(t *testing.T, c testcontainers.Container) string {
 	return string(text)
 }
 
-// mounted puts the named volume at /data.
-func mounted(name string, options *mount.VolumeOptions) func(*container.HostConfig) {
+// MountVolume puts the named volume at /data.
+func MountVolume(name string, options *mount.VolumeOptions) func(*container.HostConfig) {
 	return func(hc *container.HostConfig) {
 		hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeVolume, Source: name, Target: "/data", VolumeOptions: options})
 	}

@@ -11,16 +11,16 @@ import (
 	"testing"
 )
 
-// startPgBouncer puts a PgBouncer of the test's own before the server of a database, and gives the URL of the database
+// StartPgBouncer puts a PgBouncer of the test's own before the server of a database, and gives the URL of the database
 // through it, without parameters.
-func startPgBouncer(t *testing.T, databaseURL, mode string) string {
+func StartPgBouncer(t *testing.T, databaseURL, mode string) string {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		program = "/usr/sbin/pgbouncer" // where Debian keeps it
 	}
 	if _, err := os.Stat(program); err != nil {
-		unavailable(t, "there is no pgbouncer")
+		Unavailable(t, "there is no pgbouncer")
 	}
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -70,10 +70,10 @@ pool_mode = ` + mode + "\n"
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		if t.Failed() {
-			t.Logf("PgBouncer's log, last part:\n%s", tail(log.String(), 4000))
+			t.Logf("PgBouncer's log, last part:\n%s", Tail(log.String(), 4000))
 		}
 	})
-	eventually(t, startLimit, "PgBouncer accepts", func() bool {
+	Eventually(t, StartTimeout, "PgBouncer accepts", func() bool {
 		conn, err := net.Dial("tcp", address)
 		return err == nil && conn.Close() == nil
 	})

@@ -15,19 +15,19 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
-// newDatabase makes a database that is removed when the test ends. It gives its URL, and a connection to it.
-func newDatabase(t *testing.T) (string, *sql.DB) {
+// NewDatabase makes a database that is removed when the test ends. It gives its URL, and a connection to it.
+func NewDatabase(t *testing.T) (string, *sql.DB) {
 	t.Helper()
 	server := os.Getenv("TEST_POSTGRES_URL")
 	if server == "" {
-		unavailable(t, "TEST_POSTGRES_URL names no PostgreSQL server")
+		Unavailable(t, "TEST_POSTGRES_URL names no PostgreSQL server")
 	}
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal("TEST_POSTGRES_URL is not a URL") // the error repeats it
 	}
 	name := "latchkey_it_" + strings.ToLower(rand.Text())
-	admin := connect(t, server)
+	admin := OpenDatabase(t, server)
 	if _, err := admin.Exec("CREATE DATABASE " + name + " TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
 		t.Fatal(err)
 	}
@@ -37,10 +37,10 @@ func newDatabase(t *testing.T) (string, *sql.DB) {
 		}
 	})
 	u.Path = "/" + name
-	return u.String(), connect(t, u.String())
+	return u.String(), OpenDatabase(t, u.String())
 }
 
-func connect(t *testing.T, databaseURL string) *sql.DB {
+func OpenDatabase(t *testing.T, databaseURL string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("pgx", databaseURL)
 	if err != nil {
@@ -50,19 +50,19 @@ func connect(t *testing.T, databaseURL string) *sql.DB {
 	return db
 }
 
-// tables are the rows of every table as text, by the table's name.
-func tables(t *testing.T, db *sql.DB) map[string]string {
+// ReadTables are the rows of every table as text, by the table's name.
+func ReadTables(t *testing.T, db *sql.DB) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for name := range strings.FieldsSeq(oneText(t, db, "SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public'")) {
-		found[name] = oneText(t, db, "SELECT coalesce(string_agg(r::text, chr(10)), '') FROM "+name+" r")
+	for name := range strings.FieldsSeq(QueryText(t, db, "SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public'")) {
+		found[name] = QueryText(t, db, "SELECT coalesce(string_agg(r::text, chr(10)), '') FROM "+name+" r")
 	}
 	// A row's text has these bytes as hexadecimal digits.
-	found["material of keys"] = oneText(t, db, "SELECT coalesce(string_agg(encode(material, 'escape'), chr(10)), '') FROM keys")
+	found["material of keys"] = QueryText(t, db, "SELECT coalesce(string_agg(encode(material, 'escape'), chr(10)), '') FROM keys")
 	return found
 }
 
-func oneText(t *testing.T, db *sql.DB, query string) (text string) {
+func QueryText(t *testing.T, db *sql.DB, query string) (text string) {
 	t.Helper()
 	if err := db.QueryRow(query).Scan(&text); err != nil {
 		t.Fatal(err)
@@ -70,17 +70,17 @@ func oneText(t *testing.T, db *sql.DB, query string) (text string) {
 	return text
 }
 
-// postgresServer is a PostgreSQL server of a test's own.
-type postgresServer struct {
+// PostgresServer is a PostgreSQL server of a test's own.
+type PostgresServer struct {
 	control     string
 	environment []string
-	url         string
+	URL         string
 }
 
-// startPostgres starts a server by the program that TEST_POSTGRES_CONTROL names: "up" starts one with its data in PGTEST_DIR,
+// StartPostgres starts a server by the program that TEST_POSTGRES_CONTROL names: "up" starts one with its data in PGTEST_DIR,
 // at the port PGTEST_PORT, and prints its URL on the last line; "kill", "stop", "start", "pause" and "resume" do to that
 // server what they say.
-func startPostgres(t *testing.T) *postgresServer {
+func StartPostgres(t *testing.T) *PostgresServer {
 	t.Helper()
 	control := os.Getenv("TEST_POSTGRES_CONTROL")
 	if control == "" {
@@ -100,17 +100,17 @@ func startPostgres(t *testing.T) *postgresServer {
 	if err := errors.Join(err, free.Close()); err != nil {
 		t.Fatal(err)
 	}
-	s := &postgresServer{control: control, environment: append(os.Environ(), "PGTEST_DIR="+filepath.Join(folder, "postgres"), "PGTEST_PORT="+port)}
+	s := &PostgresServer{control: control, environment: append(os.Environ(), "PGTEST_DIR="+filepath.Join(folder, "postgres"), "PGTEST_PORT="+port)}
 	t.Cleanup(func() {
 		_, _ = s.run("resume") // a test may have ended while it was paused, or gone
 		_, _ = s.run("kill")
 	})
-	lines := strings.Split(strings.TrimSpace(s.do(t, "up")), "\n")
-	s.url = lines[len(lines)-1]
+	lines := strings.Split(strings.TrimSpace(s.Control(t, "up")), "\n")
+	s.URL = lines[len(lines)-1]
 	return s
 }
 
-func (s *postgresServer) do(t *testing.T, verb string) string {
+func (s *PostgresServer) Control(t *testing.T, verb string) string {
 	t.Helper()
 	out, err := s.run(verb)
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *postgresServer) do(t *testing.T, verb string) string {
 	return out
 }
 
-func (s *postgresServer) run(verb string) (string, error) {
+func (s *PostgresServer) run(verb string) (string, error) {
 	command := exec.Command(s.control, verb)
 	command.Env = s.environment
 	out, err := command.Output()

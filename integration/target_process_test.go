@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// buildBinary builds the module's root package and gives the program's path.
-func buildBinary(t *testing.T) string {
+// BuildBinary builds the module's root package and gives the program's path.
+func BuildBinary(t *testing.T) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "latchkey")
 	if runtime.GOOS == "windows" {
@@ -32,90 +32,90 @@ func buildBinary(t *testing.T) string {
 	return bin
 }
 
-// process is the built program, running as a target.
-type process struct {
-	target
-	cmd    *exec.Cmd
-	output *buffer
-	exited chan struct{} // closed when the program has ended
+// Process is the built program, running as a target.
+type Process struct {
+	Target
+	Cmd    *exec.Cmd
+	Output *buffer
+	Exited chan struct{} // closed when the program has ended
 }
 
-// productionEnv are the settings of a production process that a test starts: every port free, its own store.
-func productionEnv(s secrets, dir string) map[string]string {
+// ProductionEnv are the settings of a production process that a test starts: every port free, its own store.
+func ProductionEnv(s Secrets, dir string) map[string]string {
 	return map[string]string{
 		"APP_ENV":        "production",
 		"HOST":           "127.0.0.1",
 		"PORT":           "0",
 		"OPS_ADDR":       "127.0.0.1:0",
-		"API_KEY":        s.apiKey,
-		"JWT_SECRET_KEY": s.secretKey,
-		"MASTER_KEY":     s.masterKey,
+		"API_KEY":        s.APIKey,
+		"JWT_SECRET_KEY": s.SecretKey,
+		"MASTER_KEY":     s.MasterKey,
 		"DATABASE_URL":   "sqlite:" + filepath.ToSlash(filepath.Join(dir, "latchkey.db")),
 		"DEMO_DATA":      "true",
 		"DRAIN_DELAY":    "0s",
 	}
 }
 
-// startProcess starts the program with fresh secrets and its own store, waits until it is ready, and stops it when the
+// StartProcess starts the program with fresh secrets and its own store, waits until it is ready, and stops it when the
 // test ends. The given settings replace those of productionEnv.
-func startProcess(t *testing.T, bin string, settings map[string]string) *process {
+func StartProcess(t *testing.T, bin string, settings map[string]string) *Process {
 	t.Helper()
 	dir := t.TempDir()
-	return startProcessIn(t, bin, dir, freshSecrets(), settings)
+	return StartProcessIn(t, bin, dir, FreshSecrets(), settings)
 }
 
-// startProcessIn is startProcess in a folder that the caller chose, with secrets that the caller knows.
-func startProcessIn(t *testing.T, bin, dir string, s secrets, settings map[string]string) *process {
+// StartProcessIn is startProcess in a folder that the caller chose, with secrets that the caller knows.
+func StartProcessIn(t *testing.T, bin, dir string, s Secrets, settings map[string]string) *Process {
 	t.Helper()
-	env := productionEnv(s, dir)
+	env := ProductionEnv(s, dir)
 	maps.Copy(env, settings)
-	p := launch(t, bin, dir, env)
-	p.secrets = s
-	p.cli = func(t *testing.T, args ...string) (stdout, stderr string, code int) {
-		return command(t, bin, dir, env, args...)
+	p := Launch(t, bin, dir, env)
+	p.Secrets = s
+	p.CLI = func(t *testing.T, args ...string) (stdout, stderr string, code int) {
+		return RunCommand(t, bin, dir, env, args...)
 	}
-	p.files = func(t *testing.T) map[string]string { return contents(t, dir) }
-	p.waitReady(t)
+	p.Files = func(t *testing.T) map[string]string { return ReadFolder(t, dir) }
+	p.WaitReady(t)
 	return p
 }
 
-// launch runs the program with exactly this environment and reads no further than its being started.
-func launch(t *testing.T, bin, dir string, env map[string]string, args ...string) *process {
+// Launch runs the program with exactly this environment and reads no further than its being started.
+func Launch(t *testing.T, bin, dir string, env map[string]string, args ...string) *Process {
 	t.Helper()
-	return launchInto(t, nil, bin, dir, env, args...)
+	return LaunchInto(t, nil, bin, dir, env, args...)
 }
 
-// launchInto is launch with the output to where the test says, nil for the process's own buffer.
-func launchInto(t *testing.T, out *os.File, bin, dir string, env map[string]string, args ...string) *process {
+// LaunchInto is launch with the output to where the test says, nil for the process's own buffer.
+func LaunchInto(t *testing.T, out *os.File, bin, dir string, env map[string]string, args ...string) *Process {
 	t.Helper()
-	p := &process{cmd: exec.Command(bin, args...), output: &buffer{}, exited: make(chan struct{})}
+	p := &Process{Cmd: exec.Command(bin, args...), Output: &buffer{}, Exited: make(chan struct{})}
 	p.kind = "binary"
-	p.log = func(*testing.T) string { return p.output.String() }
-	p.cmd.Dir = dir
-	p.cmd.Env = environment(env)
-	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	p.Log = func(*testing.T) string { return p.Output.String() }
+	p.Cmd.Dir = dir
+	p.Cmd.Env = Environment(env)
+	p.Cmd.Stdout, p.Cmd.Stderr = p.Output, p.Output
 	if out != nil {
-		p.cmd.Stdout, p.cmd.Stderr = out, out
+		p.Cmd.Stdout, p.Cmd.Stderr = out, out
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err := p.Cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		defer close(p.exited)
-		_ = p.cmd.Wait() // the exit code is read from ProcessState
+		defer close(p.Exited)
+		_ = p.Cmd.Wait() // the exit code is read from ProcessState
 	}()
 	t.Cleanup(func() {
-		p.stop(t)
+		p.Stop(t)
 		if t.Failed() {
-			t.Logf("the program's output, last part:\n%s", tail(p.output.String(), 4000))
+			t.Logf("the program's output, last part:\n%s", Tail(p.Output.String(), 4000))
 		}
 	})
 	return p
 }
 
-// environment is env and the little that any program needs, and nothing else of this process: a setting in the shell
+// Environment is env and the little that any program needs, and nothing else of this process: a setting in the shell
 // that runs the tests must not change them.
-func environment(env map[string]string) []string {
+func Environment(env map[string]string) []string {
 	list := []string{}
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "SYSTEMROOT", "TEMP", "TMP", "GOCOVERDIR"} {
 		if value, ok := os.LookupEnv(name); ok {
@@ -128,19 +128,19 @@ func environment(env map[string]string) []string {
 	return list
 }
 
-// waitReady reads the addresses from the first log line and waits until /readyz answers 200.
-func (p *process) waitReady(t *testing.T) {
+// WaitReady reads the addresses from the first log line and waits until /readyz answers 200.
+func (p *Process) WaitReady(t *testing.T) {
 	t.Helper()
 	var line string
-	eventually(t, startLimit, "the first log line", func() bool {
+	Eventually(t, StartTimeout, "the first log line", func() bool {
 		// A first start in development says more, before the log and not as a part of it.
-		at := strings.Index("\n"+p.output.String(), "\n{")
-		line = p.output.String()[max(0, at):]
+		at := strings.Index("\n"+p.Output.String(), "\n{")
+		line = p.Output.String()[max(0, at):]
 		complete := at >= 0 && strings.Contains(line, "\n")
 		line, _, _ = strings.Cut(line, "\n")
 		select {
-		case <-p.exited:
-			t.Fatalf("the program ended with code %d:\n%s", p.cmd.ProcessState.ExitCode(), p.output)
+		case <-p.Exited:
+			t.Fatalf("the program ended with code %d:\n%s", p.Cmd.ProcessState.ExitCode(), p.Output)
 		default:
 		}
 		return complete
@@ -152,49 +152,49 @@ func (p *process) waitReady(t *testing.T) {
 	if err := json.Unmarshal([]byte(line), &first); err != nil || first.URL == "" {
 		t.Fatalf("the first log line is not JSON with url: %s", line)
 	}
-	p.url, p.opsURL = strings.TrimSuffix(first.URL, "/"), strings.TrimSuffix(first.OpsURL, "/")
-	eventually(t, startLimit, "/readyz answers 200", func() bool {
-		a, err := p.try(t, call{path: "/readyz", unready: true})
-		return err == nil && a.status == 200
+	p.URL, p.OpsURL = strings.TrimSuffix(first.URL, "/"), strings.TrimSuffix(first.OpsURL, "/")
+	Eventually(t, StartTimeout, "/readyz answers 200", func() bool {
+		a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
+		return err == nil && a.Status == 200
 	})
 }
 
-// signal asks the program to end; Windows has no such signal, there it is killed.
-func (p *process) signal(t *testing.T, sig os.Signal) {
+// Signal asks the program to end; Windows has no such signal, there it is killed.
+func (p *Process) Signal(t *testing.T, sig os.Signal) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		sig = os.Kill
 	}
-	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.Cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("signal %v: %v", sig, err)
 	}
 }
 
-// stop ends the program, which must not take longer than a container engine waits, and gives its exit code.
-func (p *process) stop(t *testing.T) int {
+// Stop ends the program, which must not take longer than a container engine waits, and gives its exit code.
+func (p *Process) Stop(t *testing.T) int {
 	t.Helper()
-	p.signal(t, syscall.SIGTERM)
-	return p.wait(t)
+	p.Signal(t, syscall.SIGTERM)
+	return p.Wait(t)
 }
 
-// wait gives the exit code of the program once it has ended.
-func (p *process) wait(t *testing.T) int {
+// Wait gives the exit code of the program once it has ended.
+func (p *Process) Wait(t *testing.T) int {
 	t.Helper()
 	select {
-	case <-p.exited:
+	case <-p.Exited:
 	case <-time.After(15 * time.Second):
 		t.Error("the program did not end within 15 s; killed")
-		_ = p.cmd.Process.Kill()
-		<-p.exited
+		_ = p.Cmd.Process.Kill()
+		<-p.Exited
 	}
-	return p.cmd.ProcessState.ExitCode()
+	return p.Cmd.ProcessState.ExitCode()
 }
 
-// command runs the program to its end and gives its output and exit code.
-func command(t *testing.T, bin, dir string, env map[string]string, args ...string) (stdout, stderr string, code int) {
+// RunCommand runs the program to its end and gives its output and exit code.
+func RunCommand(t *testing.T, bin, dir string, env map[string]string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), bin, args...)
-	cmd.Dir, cmd.Env = dir, environment(env)
+	cmd.Dir, cmd.Env = dir, Environment(env)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -203,8 +203,8 @@ func command(t *testing.T, bin, dir string, env map[string]string, args ...strin
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// contents are the files of a folder, by name.
-func contents(t *testing.T, dir string) map[string]string {
+// ReadFolder are the files of a folder, by name.
+func ReadFolder(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -221,8 +221,8 @@ func contents(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// tail is the end of text, at most n bytes.
-func tail(text string, n int) string {
+// Tail is the end of text, at most n bytes.
+func Tail(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}
@@ -247,27 +247,27 @@ func (b *buffer) String() string {
 	return b.text.String()
 }
 
-// whoami is the status of a request with this token.
-func (p *process) whoami(t *testing.T, token string) int {
+// WhoamiStatus is the status of a request with this token.
+func (p *Process) WhoamiStatus(t *testing.T, token string) int {
 	t.Helper()
-	a, err := p.try(t, call{path: "/service/whoami", token: token, unready: true})
+	a, err := p.Try(t, Call{Path: "/service/whoami", Token: token, Unready: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a.status
+	return a.Status
 }
 
-// kill ends the program without warning.
-func (p *process) kill(t *testing.T) {
+// Kill ends the program without warning.
+func (p *Process) Kill(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Kill(); err != nil {
+	if err := p.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	p.wait(t)
+	p.Wait(t)
 }
 
-// needSignals ends a test on systems that cannot ask a program to end.
-func needSignals(t *testing.T) {
+// NeedSignals ends a test on systems that cannot ask a program to end.
+func NeedSignals(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("NOT TESTED: Windows has no SIGTERM")

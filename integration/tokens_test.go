@@ -12,7 +12,7 @@ func TestSignedMatchesTheExampleOfRFC7515(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := signed("{\"typ\":\"JWT\",\r\n \"alg\":\"HS256\"}",
+	got := SignHS256("{\"typ\":\"JWT\",\r\n \"alg\":\"HS256\"}",
 		"{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n \"http://example.com/is_root\":true}", string(key))
 	const want = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9" +
 		".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ" +
@@ -20,7 +20,7 @@ func TestSignedMatchesTheExampleOfRFC7515(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if lax := nonCanonical(got); lax == got {
+	if lax := NonCanonical(got); lax == got {
 		t.Error("nonCanonical changed nothing")
 	}
 }

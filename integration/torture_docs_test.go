@@ -33,34 +33,34 @@ func TestTortureCostOfStalledReaders(t *testing.T) {
 		name     string
 		requests []string // sent by the connections in turn
 	}{
-		{"bundle and document", []string{get(bundlePath, ""), get("/openapi.json", "")}},
-		{"bundle, compressed", []string{get(bundlePath, "Accept-Encoding: gzip\r\n")}},
-		{"page", []string{get("/docs", "")}},
-		{"refusals, pipelined", []string{strings.Repeat(get("/nothing", ""), 1000)}},
+		{"bundle and document", []string{GetRequest(bundlePath, ""), GetRequest("/openapi.json", "")}},
+		{"bundle, compressed", []string{GetRequest(bundlePath, "Accept-Encoding: gzip\r\n")}},
+		{"page", []string{GetRequest("/docs", "")}},
+		{"refusals, pipelined", []string{strings.Repeat(GetRequest("/nothing", ""), 1000)}},
 		{"body of 64 KiB but for a byte", []string{"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n" + strings.Repeat("a", 65535)}},
 		{"body that is too large, not sent", []string{"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 70000000\r\n\r\n"}},
 		{"header of 16 KiB but for its end", []string{"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + strings.Repeat("a", 16000)}},
 	} {
-		p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
-		p.do(t, call{path: bundlePath})
-		before := p.memory(t, "VmRSS")
+		p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+		p.Do(t, Call{Path: bundlePath})
+		before := p.Memory(t, "VmRSS")
 		var conns []net.Conn
 		for i := range stalledReaders {
-			conn := p.connect(t)
+			conn := p.Connect(t)
 			_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // what does not fit is not sent
 			_, _ = io.WriteString(conn, tt.requests[i%len(tt.requests)])
 			conns = append(conns, conn)
 		}
 		most, began := before, time.Now()
-		eventually(t, measureFor, "the time of measuring is over", func() bool {
-			most = max(most, p.memory(t, "VmRSS"))
+		Eventually(t, measureFor, "the time of measuring is over", func() bool {
+			most = max(most, p.Memory(t, "VmRSS"))
 			return time.Since(began) > measureFor-time.Second
 		})
-		a, err := p.try(t, call{path: "/service/whoami", token: p.secrets.token()})
+		a, err := p.Try(t, Call{Path: "/service/whoami", Token: p.Secrets.Token()})
 		tortureRow(t, fmt.Sprintf("%d connections stall: %s", stalledReaders, tt.name),
 			fmt.Sprintf("less than %d MiB more, whoami 200", stalledCost>>10),
-			fmt.Sprintf("%.1f MiB more (%.1f before), whoami %d %v", float64(most-before)/1024, float64(before)/1024, a.status, err),
-			most-before < stalledCost && a.status == http.StatusOK)
+			fmt.Sprintf("%.1f MiB more (%.1f before), whoami %d %v", float64(most-before)/1024, float64(before)/1024, a.Status, err),
+			most-before < stalledCost && a.Status == http.StatusOK)
 		// Somebody who reads is served beside them.
 		took, status := timedAnswer(p, bundlePath, 10*time.Second)
 		tortureRow(t, "the bundle for somebody who reads, beside them", "200 within 2 s", fmt.Sprintf("%d in %v", status, took.Round(time.Millisecond)),
@@ -68,50 +68,50 @@ func TestTortureCostOfStalledReaders(t *testing.T) {
 		for _, conn := range conns {
 			_ = conn.Close()
 		}
-		p.stop(t)
+		p.Stop(t)
 	}
 }
 
 // TestTortureCostOfDocumentation: callers who load the documentation in a loop leave the guarded routes half of their
 // rate. The server has a core of its own, and the callers another.
 func TestTortureCostOfDocumentation(t *testing.T) {
-	cores := allowedCores(t)
+	cores := AllowedCores(t)
 	if len(cores) < 2 {
 		t.Skip("NOT TESTED: one core for the server and its callers says nothing")
 	}
 	bin := tortureBinary(t)
-	pin(t, os.Getpid(), cores[1])
-	defer pin(t, os.Getpid(), strings.Join(cores, ","))
-	p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
-	pin(t, p.cmd.Process.Pid, cores[0])
-	whoami := get("/service/whoami", "Authorization: "+p.secrets.token()+"\r\n")
+	Pin(t, os.Getpid(), cores[1])
+	defer Pin(t, os.Getpid(), strings.Join(cores, ","))
+	p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+	Pin(t, p.Cmd.Process.Pid, cores[0])
+	whoami := GetRequest("/service/whoami", "Authorization: "+p.Secrets.Token()+"\r\n")
 
-	p.loops(t, whoami, whoamiCallers, time.Second) // it gets warm
+	p.Loops(t, whoami, whoamiCallers, time.Second) // it gets warm
 	for _, tt := range []struct{ name, request string }{
-		{"the bundle", get(bundlePath, "")},
-		{"the bundle, compressed", get(bundlePath, "Accept-Encoding: gzip\r\n")},
-		{"/openapi.json", get("/openapi.json", "")},
+		{"the bundle", GetRequest(bundlePath, "")},
+		{"the bundle, compressed", GetRequest(bundlePath, "Accept-Encoding: gzip\r\n")},
+		{"/openapi.json", GetRequest("/openapi.json", "")},
 	} {
-		alone := p.loops(t, whoami, whoamiCallers, measureFor)
-		tortureRow(t, fmt.Sprintf("%d callers of whoami, alone", whoamiCallers), "all 200", alone.String(), alone.wrong() == 0)
+		alone := p.Loops(t, whoami, whoamiCallers, measureFor)
+		tortureRow(t, fmt.Sprintf("%d callers of whoami, alone", whoamiCallers), "all 200", alone.String(), alone.Wrong() == 0)
 		ctx, cancel := context.WithCancel(t.Context())
-		var beside *counts
+		var beside *LoopCounts
 		var done sync.WaitGroup
-		done.Go(func() { beside = p.loopsUntil(ctx, tt.request, bundleLoops) })
-		during := p.loops(t, whoami, whoamiCallers, measureFor)
+		done.Go(func() { beside = p.LoopsUntil(ctx, tt.request, bundleLoops) })
+		during := p.Loops(t, whoami, whoamiCallers, measureFor)
 		cancel()
 		done.Wait()
-		share := during.perSecond() / alone.perSecond()
+		share := during.PerSecond() / alone.PerSecond()
 		tortureRow(t, fmt.Sprintf("%d callers of whoami beside %d of %s", whoamiCallers, bundleLoops, tt.name),
 			"all 200, half of the rate or more", fmt.Sprintf("%s: %.0f %% (the others: %s)", during, 100*share, beside),
-			during.wrong() == 0 && share >= 0.5 && beside.ok.Load() > 0)
+			during.Wrong() == 0 && share >= 0.5 && beside.OK.Load() > 0)
 	}
 }
 
 // timedAnswer is how long one whole answer takes.
-func timedAnswer(p *process, path string, limit time.Duration) (time.Duration, int) {
+func timedAnswer(p *Process, path string, limit time.Duration) (time.Duration, int) {
 	client, began := http.Client{Timeout: limit}, time.Now()
-	resp, err := client.Get(p.url + path)
+	resp, err := client.Get(p.URL + path)
 	if err != nil {
 		return time.Since(began), 0
 	}

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// dialog is a connection on which one request follows another.
-type dialog struct {
+// Dialog is a connection on which one request follows another.
+type Dialog struct {
 	conn   net.Conn
 	reader *bufio.Reader
 }
 
-func (p *process) dialog(t *testing.T) *dialog {
+func (p *Process) Dialog(t *testing.T) *Dialog {
 	t.Helper()
-	conn := p.connect(t)
-	return &dialog{conn, bufio.NewReaderSize(conn, 2<<10)}
+	conn := p.Connect(t)
+	return &Dialog{conn, bufio.NewReaderSize(conn, 2<<10)}
 }
 
-// ask sends a request and gives the status of its answer.
-func (d *dialog) ask(request string) (status int, err error) {
+// Ask sends a request and gives the status of its answer.
+func (d *Dialog) Ask(request string) (status int, err error) {
 	_ = d.conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.WriteString(d.conn, request); err != nil {
 		return 0, err
@@ -33,20 +33,20 @@ func (d *dialog) ask(request string) (status int, err error) {
 	return status, err
 }
 
-// timed is ask, and how long it took. A status of 0 is none.
-func (d *dialog) timed(request string) (status int, took time.Duration) {
+// TimedAsk is ask, and how long it took. A status of 0 is none.
+func (d *Dialog) TimedAsk(request string) (status int, took time.Duration) {
 	began := time.Now()
-	status, _ = d.ask(request)
+	status, _ = d.Ask(request)
 	return status, time.Since(began).Round(time.Millisecond / 10)
 }
 
-func (p *process) connect(t *testing.T) net.Conn {
+func (p *Process) Connect(t *testing.T) net.Conn {
 	t.Helper()
-	return p.connectTo(t, p.url)
+	return p.ConnectTo(t, p.URL)
 }
 
-// connectTo opens a connection to one of the program's addresses.
-func (p *process) connectTo(t *testing.T, url string) net.Conn {
+// ConnectTo opens a connection to one of the program's addresses.
+func (p *Process) ConnectTo(t *testing.T, url string) net.Conn {
 	t.Helper()
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {

@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// farStore leads to a database that answers later than it does.
-type farStore struct {
-	server string
-	delay  time.Duration
-	asked  atomic.Int64 // how often something was sent to it
+// FarStore leads to a database that answers later than it does.
+type FarStore struct {
+	server   string
+	delay    time.Duration
+	Requests atomic.Int64 // how often something was sent to it
 }
 
-// newFarStore gives a way to the database by which each answer takes so much longer, and its URL.
-func newFarStore(t *testing.T, databaseURL string, delay time.Duration) (*farStore, string) {
+// NewFarStore gives a way to the database by which each answer takes so much longer, and its URL.
+func NewFarStore(t *testing.T, databaseURL string, delay time.Duration) (*FarStore, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	if err != nil {
 		t.Fatal("the database's URL is none") // the error repeats it
 	}
-	f := &farStore{server: u.Host, delay: delay}
+	f := &FarStore{server: u.Host, delay: delay}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func newFarStore(t *testing.T, databaseURL string, delay time.Duration) (*farSto
 	return f, u.String()
 }
 
-func (f *farStore) lead(near net.Conn) {
+func (f *FarStore) lead(near net.Conn) {
 	defer near.Close()
 	far, err := net.Dial("tcp", f.server)
 	if err != nil {
@@ -54,7 +54,7 @@ func (f *farStore) lead(near net.Conn) {
 	go func() {
 		defer far.Close()
 		move(far, near, func([]byte) bool {
-			f.asked.Add(1)
+			f.Requests.Add(1)
 			return true
 		})
 	}()

@@ -40,18 +40,18 @@ const (
 // longStore is a store with a long audit.
 type longStore struct {
 	name   string
-	target *process // stopped; it knows the keys
+	target *Process // stopped; it knows the keys
 	env    map[string]string
 	dir    string
 	db     func(t *testing.T) *sql.DB
 	began  time.Time // of the audit
-	quiet  clientKey // a key that did little
-	noisy  clientKey // a key that did nearly everything
+	quiet  Key       // a key that did little
+	noisy  Key       // a key that did nearly everything
 }
 
 // TestTortureLists: lists of a long audit are quick, take little from others, and end with their request.
 func TestTortureLists(t *testing.T) {
-	cores := allowedCores(t)
+	cores := AllowedCores(t)
 	bin := tortureBinary(t)
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		s := newLongStore(t, bin, engine)
@@ -63,7 +63,7 @@ func TestTortureLists(t *testing.T) {
 			} else {
 				s.beside(t, p, cores)
 			}
-			p.stop(t)
+			p.Stop(t)
 			s.endless(t, bin)
 		})
 	}
@@ -84,18 +84,18 @@ func newLongStore(t *testing.T, bin, engine string) *longStore {
 			return db
 		}
 	} else {
-		databaseURL, _ := newDatabase(t)
+		databaseURL, _ := NewDatabase(t)
 		s.env["DATABASE_URL"] = databaseURL
-		s.db = func(t *testing.T) *sql.DB { return connect(t, databaseURL) }
+		s.db = func(t *testing.T) *sql.DB { return OpenDatabase(t, databaseURL) }
 	}
-	p := startProcessIn(t, bin, s.dir, freshSecrets(), s.env)
-	for key, scope := range map[*clientKey]string{&p.admin: "keys:admin", &s.quiet: "accounts:read", &s.noisy: "accounts:read"} {
-		var made madeKey
-		p.latchkeyJSON(t, &made, "keys", "create", "--client", "lists", "--scope", scope, "--json")
-		*key = readKey(t, made.Secret, p.secrets.audience)
+	p := StartProcessIn(t, bin, s.dir, FreshSecrets(), s.env)
+	for key, scope := range map[*Key]string{&p.Admin: "keys:admin", &s.quiet: "accounts:read", &s.noisy: "accounts:read"} {
+		var made CreatedKey
+		p.MustRunJSON(t, &made, "keys", "create", "--client", "lists", "--scope", scope, "--json")
+		*key = ParseKey(t, made.Secret, p.Secrets.Audience)
 	}
 	s.target = p
-	p.stop(t)
+	p.Stop(t)
 
 	db := s.db(t)
 	defer db.Close()
@@ -110,7 +110,7 @@ func newLongStore(t *testing.T, bin, engine string) *longStore {
 	// A key does nearly everything, and another one a little at the beginning. Times do not rise with the rows.
 	fill := fmt.Sprintf(`INSERT INTO audit (at, actor, request_id, address, action, target, count)
 		SELECT %d + i * 1000 + (i * 7919) %% 5000000, CASE WHEN i %% 10 = 0 THEN 'E' || (i %% 9973) WHEN i < 100 THEN '%s' ELSE '%s' END,
-			'request-' || i, '192.0.2.1', 'refused', '/service/keys', 1 FROM (%s) AS rows`, s.began.UnixMicro(), s.quiet.id, s.noisy.id, numbers)
+			'request-' || i, '192.0.2.1', 'refused', '/service/keys', 1 FROM (%s) AS rows`, s.began.UnixMicro(), s.quiet.ID, s.noisy.ID, numbers)
 	began := time.Now()
 	made := dropIndexes(t, db, indexes)
 	for _, statement := range slices.Concat([]string{fill}, made, []string{last}) {
@@ -149,12 +149,12 @@ func dropIndexes(t *testing.T, db *sql.DB, query string) (made []string) {
 }
 
 // start serves from the store.
-func (s *longStore) start(t *testing.T, bin string, more map[string]string) *process {
+func (s *longStore) start(t *testing.T, bin string, more map[string]string) *Process {
 	t.Helper()
 	env := maps.Clone(s.env)
 	maps.Copy(env, more)
-	p := startProcessIn(t, bin, s.dir, s.target.secrets, env)
-	p.admin = s.target.admin
+	p := StartProcessIn(t, bin, s.dir, s.target.Secrets, env)
+	p.Admin = s.target.Admin
 	return p
 }
 
@@ -162,7 +162,7 @@ func (s *longStore) start(t *testing.T, bin string, more map[string]string) *pro
 // that few have and that none has, from the beginning and from far behind.
 func (s *longStore) lists() []string {
 	var paths []string
-	for _, key := range []string{"", s.noisy.id, s.quiet.id, "Enobody00000"} {
+	for _, key := range []string{"", s.noisy.ID, s.quiet.ID, "Enobody00000"} {
 		for _, since := range []int64{0, 1, auditRows / 2, auditRows - 20_000, auditRows * 2} {
 			for _, after := range []int64{0, auditRows / 2, auditRows - 1000} {
 				query := url.Values{"limit": {"200"}}
@@ -189,7 +189,7 @@ func auditCursor(seq int64) string {
 }
 
 // pages reads each list, one page after the other.
-func (s *longStore) pages(t *testing.T, p *process) {
+func (s *longStore) pages(t *testing.T, p *Process) {
 	paths := s.lists()
 	var all []time.Duration
 	slowest, slow, unread := "", 0, 0
@@ -224,38 +224,38 @@ func (s *longStore) pages(t *testing.T, p *process) {
 }
 
 // beside measures callers of whoami, alone and beside callers of lists. The server has a core of its own.
-func (s *longStore) beside(t *testing.T, p *process, cores []string) {
-	pin(t, os.Getpid(), cores[1])
-	defer pin(t, os.Getpid(), strings.Join(cores, ","))
-	pin(t, p.cmd.Process.Pid, cores[0])
-	defer pin(t, p.cmd.Process.Pid, strings.Join(cores, ","))
-	whoami := get("/service/whoami", "Authorization: "+s.noisy.token()+"\r\n")
-	p.loops(t, whoami, whoamiCallers, time.Second) // it gets warm
-	alone := p.loops(t, whoami, whoamiCallers, measureFor)
-	tortureRow(t, fmt.Sprintf("%d callers of whoami, alone", whoamiCallers), "all 200", alone.String(), alone.wrong() == 0)
+func (s *longStore) beside(t *testing.T, p *Process, cores []string) {
+	Pin(t, os.Getpid(), cores[1])
+	defer Pin(t, os.Getpid(), strings.Join(cores, ","))
+	Pin(t, p.Cmd.Process.Pid, cores[0])
+	defer Pin(t, p.Cmd.Process.Pid, strings.Join(cores, ","))
+	whoami := GetRequest("/service/whoami", "Authorization: "+s.noisy.Token()+"\r\n")
+	p.Loops(t, whoami, whoamiCallers, time.Second) // it gets warm
+	alone := p.Loops(t, whoami, whoamiCallers, measureFor)
+	tortureRow(t, fmt.Sprintf("%d callers of whoami, alone", whoamiCallers), "all 200", alone.String(), alone.Wrong() == 0)
 
 	ctx, cancel := context.WithCancel(t.Context())
-	var beside counts
+	var beside LoopCounts
 	var done sync.WaitGroup
 	paths := s.lists()
-	token := p.admin.token()
+	token := p.Admin.Token()
 	began := time.Now()
 	for i := range listCallers {
 		done.Go(func() {
 			for ctx.Err() == nil {
-				if err := p.loop(ctx, get(paths[i%len(paths)], "Authorization: "+token+"\r\n"), &beside); err != nil && ctx.Err() == nil {
-					beside.failed.Add(1)
+				if err := p.Loop(ctx, GetRequest(paths[i%len(paths)], "Authorization: "+token+"\r\n"), &beside); err != nil && ctx.Err() == nil {
+					beside.Failed.Add(1)
 				}
 			}
 		})
 	}
-	during := p.loops(t, whoami, whoamiCallers, measureFor)
+	during := p.Loops(t, whoami, whoamiCallers, measureFor)
 	cancel()
 	done.Wait()
-	beside.took = time.Since(began)
-	share := during.perSecond() / alone.perSecond()
+	beside.Took = time.Since(began)
+	share := during.PerSecond() / alone.PerSecond()
 	tortureRow(t, fmt.Sprintf("%d callers of whoami beside %d callers of lists", whoamiCallers, listCallers), "all 200, half of the rate or more",
-		fmt.Sprintf("%s: %.0f %% (the lists: %s)", during, 100*share, &beside), during.wrong() == 0 && share >= 0.5 && beside.ok.Load() > 0)
+		fmt.Sprintf("%s: %.0f %% (the lists: %s)", during, 100*share, &beside), during.Wrong() == 0 && share >= 0.5 && beside.OK.Load() > 0)
 }
 
 // endless takes the indexes away, so that a list whose filter nothing fits reads every row: it ends when its request does.
@@ -271,10 +271,10 @@ func (s *longStore) endless(t *testing.T, bin string) {
 
 	p := s.start(t, bin, nil)
 	status, unlimited := timedList(t, p, path)
-	p.stop(t)
+	p.Stop(t)
 
 	p = s.start(t, bin, map[string]string{"REQUEST_TIMEOUT": listTimeout.String()})
-	defer p.stop(t)
+	defer p.Stop(t)
 	var took []time.Duration
 	codes := map[int]int{}
 	for range 10 {
@@ -291,10 +291,10 @@ func (s *longStore) endless(t *testing.T, bin string) {
 		codes[ends] == 10 && slices.Max(took) < 2*listTimeout)
 
 	// Clients that ask and go away: what they asked for is not worked on.
-	request := get(path, "Authorization: "+p.admin.token()+"\r\n")
+	request := GetRequest(path, "Authorization: "+p.Admin.Token()+"\r\n")
 	before := s.work(t, p)
 	for range listCallers {
-		conn := p.connect(t)
+		conn := p.Connect(t)
 		if _, err := conn.Write([]byte(request)); err != nil {
 			t.Fatal(err)
 		}
@@ -305,22 +305,22 @@ func (s *longStore) endless(t *testing.T, bin string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	idle := time.Since(began)
-	whoami, err := p.try(t, call{path: "/service/whoami", token: p.admin.token(), unready: true})
+	whoami, err := p.Try(t, Call{Path: "/service/whoami", Token: p.Admin.Token(), Unready: true})
 	tortureRow(t, fmt.Sprintf("%d clients ask for it and go away", listCallers), fmt.Sprintf("whoami 200; the work ends within %v", 10*listTimeout),
-		fmt.Sprintf("whoami %d %v; it ends after %v, %v of processor time", whoami.status, err, idle.Round(time.Millisecond), (s.work(t, p)-before).Round(time.Millisecond)),
-		whoami.status == http.StatusOK && idle < 10*listTimeout)
+		fmt.Sprintf("whoami %d %v; it ends after %v, %v of processor time", whoami.Status, err, idle.Round(time.Millisecond), (s.work(t, p)-before).Round(time.Millisecond)),
+		whoami.Status == http.StatusOK && idle < 10*listTimeout)
 }
 
 // timedList asks for a list, and says how long its whole answer took.
-func timedList(t *testing.T, p *process, path string) (status int, took time.Duration) {
+func timedList(t *testing.T, p *Process, path string) (status int, took time.Duration) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+p.admin.token())
+	r.Header.Set("Authorization", "Bearer "+p.Admin.Token())
 	began := time.Now()
-	resp, err := httpClient.Do(r)
+	resp, err := HTTPClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,9 +332,9 @@ func timedList(t *testing.T, p *process, path string) (status int, took time.Dur
 }
 
 // work is the processor time that the server has used.
-func (s *longStore) work(t *testing.T, p *process) time.Duration {
+func (s *longStore) work(t *testing.T, p *Process) time.Duration {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +352,7 @@ func (s *longStore) work(t *testing.T, p *process) time.Duration {
 }
 
 // busy reports whether a list is being read: on SQLite the server itself works, on PostgreSQL its server does.
-func (s *longStore) busy(t *testing.T, p *process) bool {
+func (s *longStore) busy(t *testing.T, p *Process) bool {
 	t.Helper()
 	if s.name == "SQLite" {
 		before := s.work(t, p)

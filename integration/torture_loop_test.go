@@ -17,55 +17,55 @@ import (
 	"time"
 )
 
-// get is a request for path, with more header lines.
-func get(path, lines string) string {
+// GetRequest is a request for path, with more header lines.
+func GetRequest(path, lines string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" + lines + "\r\n"
 }
 
-// counts is what callers in a loop were answered.
-type counts struct {
-	ok, refused, failed atomic.Int64
+// LoopCounts is what callers in a loop were answered.
+type LoopCounts struct {
+	OK, Refused, Failed atomic.Int64
 	bytes               atomic.Int64
-	took                time.Duration
+	Took                time.Duration
 }
 
-func (c *counts) wrong() int64 { return c.refused.Load() + c.failed.Load() }
+func (c *LoopCounts) Wrong() int64 { return c.Refused.Load() + c.Failed.Load() }
 
-func (c *counts) perSecond() float64 { return float64(c.ok.Load()) / c.took.Seconds() }
+func (c *LoopCounts) PerSecond() float64 { return float64(c.OK.Load()) / c.Took.Seconds() }
 
-func (c *counts) String() string {
-	return fmt.Sprintf("%.0f/s, %.0f MB/s, %d refused, %d failed", c.perSecond(), float64(c.bytes.Load())/c.took.Seconds()/1e6,
-		c.refused.Load(), c.failed.Load())
+func (c *LoopCounts) String() string {
+	return fmt.Sprintf("%.0f/s, %.0f MB/s, %d refused, %d failed", c.PerSecond(), float64(c.bytes.Load())/c.Took.Seconds()/1e6,
+		c.Refused.Load(), c.Failed.Load())
 }
 
-// loops sends request from so many connections, again and again, for a while.
-func (p *process) loops(t *testing.T, request string, connections int, d time.Duration) *counts {
+// Loops sends request from so many connections, again and again, for a while.
+func (p *Process) Loops(t *testing.T, request string, connections int, d time.Duration) *LoopCounts {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	return p.loopsUntil(ctx, request, connections)
+	return p.LoopsUntil(ctx, request, connections)
 }
 
-func (p *process) loopsUntil(ctx context.Context, request string, connections int) *counts {
-	result, began := &counts{}, time.Now()
+func (p *Process) LoopsUntil(ctx context.Context, request string, connections int) *LoopCounts {
+	result, began := &LoopCounts{}, time.Now()
 	var all sync.WaitGroup
 	for range connections {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				if err := p.loop(ctx, request, result); err != nil && ctx.Err() == nil {
-					result.failed.Add(1)
+				if err := p.Loop(ctx, request, result); err != nil && ctx.Err() == nil {
+					result.Failed.Add(1)
 				}
 			}
 		})
 	}
 	all.Wait()
-	result.took = time.Since(began)
+	result.Took = time.Since(began)
 	return result
 }
 
-// loop uses one connection until it ends.
-func (p *process) loop(ctx context.Context, request string, result *counts) error {
+// Loop uses one connection until it ends.
+func (p *Process) Loop(ctx context.Context, request string, result *LoopCounts) error {
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(p.url, "http://"))
+	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(p.URL, "http://"))
 	if err != nil {
 		return err
 	}
@@ -82,9 +82,9 @@ func (p *process) loop(ctx context.Context, request string, result *counts) erro
 		}
 		result.bytes.Add(int64(size))
 		if status == http.StatusOK {
-			result.ok.Add(1)
+			result.OK.Add(1)
 		} else {
-			result.refused.Add(1)
+			result.Refused.Add(1)
 		}
 	}
 }

@@ -34,9 +34,9 @@ func TestTortureCostOfOpsBody(t *testing.T) {
 		{"with its length", fmt.Sprintf("GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", opsBody)},
 		{"chunked", fmt.Sprintf("GET /readyz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", opsBody)},
 	} {
-		p := startProcess(t, bin, nil)
-		before := p.memory(t, "VmRSS")
-		conn := p.connectTo(t, p.opsURL)
+		p := StartProcess(t, bin, nil)
+		before := p.Memory(t, "VmRSS")
+		conn := p.ConnectTo(t, p.OpsURL)
 		_, _ = io.WriteString(conn, tt.head)
 		most, sent := before, 0
 		for chunk := make([]byte, 1<<20); sent < opsBody && most-before < opsTooMuch; sent += len(chunk) {
@@ -44,12 +44,12 @@ func TestTortureCostOfOpsBody(t *testing.T) {
 			if _, err := conn.Write(chunk); err != nil {
 				break
 			}
-			most = max(most, p.memory(t, "VmRSS"))
+			most = max(most, p.Memory(t, "VmRSS"))
 		}
-		most = max(most, p.memory(t, "VmHWM"))
+		most = max(most, p.Memory(t, "VmHWM"))
 		tortureRow(t, fmt.Sprintf("a body of %d MiB, %s, to OPS_ADDR", opsBody>>20, tt.name), fmt.Sprintf("less than %d MiB more", opsCost>>10),
 			fmt.Sprintf("%.1f MiB more, %d MiB of the body were taken", float64(most-before)/1024, sent>>20), most-before < opsCost)
-		p.stop(t)
+		p.Stop(t)
 	}
 }
 
@@ -70,34 +70,34 @@ func TestTortureCostOfOpsConnections(t *testing.T) {
 		{name: "half-sent requests to the API", request: half, connections: 4 * descriptors, api: true},
 	} {
 		p := startFew(t, bin)
-		before := p.memory(t, "VmRSS")
-		address := p.opsURL
+		before := p.Memory(t, "VmRSS")
+		address := p.OpsURL
 		if tt.api {
-			address = p.url
+			address = p.URL
 		}
 		for range tt.connections {
-			conn := p.connectTo(t, address)
+			conn := p.ConnectTo(t, address)
 			_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // what does not fit is not sent
 			_, _ = io.WriteString(conn, tt.request)
 		}
 		const times = 5
-		ops, slowest := probeReady(p.opsURL, times)
+		ops, slowest := probeReady(p.OpsURL, times)
 		seen, ok := fmt.Sprintf("OPS_ADDR %s, slowest %v", ops.text, slowest.Round(time.Millisecond)), ops.good == times
 		if !tt.api { // who holds all of the API holds its probes, too
-			api, took := probeReady(p.url, times)
+			api, took := probeReady(p.URL, times)
 			seen, ok = fmt.Sprintf("%s; API %s, slowest %v", seen, api.text, took.Round(time.Millisecond)), ok && api.good == times
 		}
-		added := p.memory(t, "VmHWM") - before
+		added := p.Memory(t, "VmHWM") - before
 		tortureRow(t, fmt.Sprintf("%d %s, %d descriptors", tt.connections, tt.name, descriptors),
 			fmt.Sprintf("5 of 5 probes, each within %v; less than %d MiB more", probeLimit, stalledCost>>10),
 			fmt.Sprintf("%s; %.1f MiB more", seen, float64(added)/1024), ok && added < stalledCost)
-		p.stop(t)
+		p.Stop(t)
 	}
 }
 
 // TestTortureCostOfOpsSlowness: who sends a header a byte at a time is cut, and so is who does not read.
 func TestTortureCostOfOpsSlowness(t *testing.T) {
-	p := startProcess(t, tortureBinary(t), nil)
+	p := StartProcess(t, tortureBinary(t), nil)
 	for _, tt := range []struct {
 		name, first, then string
 		limit             time.Duration
@@ -106,7 +106,7 @@ func TestTortureCostOfOpsSlowness(t *testing.T) {
 		{"a body a byte a second", "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "x", 7 * time.Second},
 		{"no reading", strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 1000), "", 17 * time.Second},
 	} {
-		conn := p.connectTo(t, p.opsURL)
+		conn := p.ConnectTo(t, p.OpsURL)
 		_ = conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
 		_, _ = io.WriteString(conn, tt.first)
 		began, tick := time.Now(), time.NewTicker(time.Second)
@@ -152,7 +152,7 @@ func floodOps(t *testing.T, bin, from string, mayFail int) {
 					return
 				default:
 				}
-				conn, err := dialer.Dial("tcp", strings.TrimPrefix(p.opsURL, "http://"))
+				conn, err := dialer.Dial("tcp", strings.TrimPrefix(p.OpsURL, "http://"))
 				if err != nil {
 					continue
 				}
@@ -167,8 +167,8 @@ func floodOps(t *testing.T, bin, from string, mayFail int) {
 	}
 	time.Sleep(time.Second) // the flood begins
 	const times = 50
-	ops, slowest := probeReady(p.opsURL, times)
-	api, apiSlowest := probeReady(p.url, times)
+	ops, slowest := probeReady(p.OpsURL, times)
+	api, apiSlowest := probeReady(p.URL, times)
 	close(stop)
 	all.Wait()
 	sum := 0
@@ -179,24 +179,24 @@ func floodOps(t *testing.T, bin, from string, mayFail int) {
 		fmt.Sprintf("%d of %d probes of OPS_ADDR, all of the API", times-mayFail, times),
 		fmt.Sprintf("OPS_ADDR %s, slowest %v; API %s, slowest %v; %d connections", ops.text, slowest.Round(time.Millisecond), api.text,
 			apiSlowest.Round(time.Millisecond), sum), ops.good >= times-mayFail && api.good == times)
-	p.stop(t)
+	p.Stop(t)
 }
 
 // TestTortureCostOfMetrics: strangers who ask for /metrics in a loop leave the API half of its rate.
 func TestTortureCostOfMetrics(t *testing.T) {
-	cores := allowedCores(t)
+	cores := AllowedCores(t)
 	if len(cores) < 2 {
 		t.Skip("NOT TESTED: one core for the server and its callers says nothing")
 	}
 	bin := tortureBinary(t)
-	pin(t, os.Getpid(), cores[1])
-	defer pin(t, os.Getpid(), strings.Join(cores, ","))
-	p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
-	pin(t, p.cmd.Process.Pid, cores[0])
-	whoami := get("/service/whoami", "Authorization: "+p.secrets.token()+"\r\n")
+	Pin(t, os.Getpid(), cores[1])
+	defer Pin(t, os.Getpid(), strings.Join(cores, ","))
+	p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+	Pin(t, p.Cmd.Process.Pid, cores[0])
+	whoami := GetRequest("/service/whoami", "Authorization: "+p.Secrets.Token()+"\r\n")
 
-	p.loops(t, whoami, whoamiCallers, time.Second) // it gets warm
-	alone := p.loops(t, whoami, whoamiCallers, measureFor)
+	p.Loops(t, whoami, whoamiCallers, time.Second) // it gets warm
+	alone := p.Loops(t, whoami, whoamiCallers, measureFor)
 	ctx, cancel := context.WithCancel(t.Context())
 	var pages atomic.Int64
 	var all sync.WaitGroup
@@ -205,7 +205,7 @@ func TestTortureCostOfMetrics(t *testing.T) {
 			client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableCompression: true}}
 			defer client.CloseIdleConnections()
 			for ctx.Err() == nil {
-				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.opsURL+"/metrics", http.NoBody)
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, p.OpsURL+"/metrics", http.NoBody)
 				if resp, err := client.Do(req); err == nil {
 					_, _ = io.Copy(io.Discard, resp.Body)
 					_ = resp.Body.Close()
@@ -214,26 +214,26 @@ func TestTortureCostOfMetrics(t *testing.T) {
 			}
 		})
 	}
-	during := p.loops(t, whoami, whoamiCallers, measureFor)
+	during := p.Loops(t, whoami, whoamiCallers, measureFor)
 	cancel()
 	all.Wait()
-	share := during.perSecond() / alone.perSecond()
+	share := during.PerSecond() / alone.PerSecond()
 	tortureRow(t, fmt.Sprintf("%d callers of whoami beside 48 of /metrics", whoamiCallers), "all 200, half of the rate or more",
-		fmt.Sprintf("%s, alone %s: %.0f %% (the others: %.0f/s)", during, alone, 100*share, float64(pages.Load())/during.took.Seconds()),
-		during.wrong() == 0 && share >= 0.5 && pages.Load() > 0)
+		fmt.Sprintf("%s, alone %s: %.0f %% (the others: %.0f/s)", during, alone, 100*share, float64(pages.Load())/during.Took.Seconds()),
+		during.Wrong() == 0 && share >= 0.5 && pages.Load() > 0)
 }
 
 // startFew starts the program where it may have few descriptors.
-func startFew(t *testing.T, bin string) *process {
+func startFew(t *testing.T, bin string) *Process {
 	t.Helper()
-	dir, s := t.TempDir(), freshSecrets()
+	dir, s := t.TempDir(), FreshSecrets()
 	absolute, err := filepath.Abs(bin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := launch(t, "/bin/sh", dir, productionEnv(s, dir), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0"`, descriptors), absolute)
-	p.secrets = s
-	p.waitReady(t)
+	p := Launch(t, "/bin/sh", dir, ProductionEnv(s, dir), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0"`, descriptors), absolute)
+	p.Secrets = s
+	p.WaitReady(t)
 	return p
 }
 

@@ -10,16 +10,16 @@ import (
 
 func TestTorturePgBouncer(t *testing.T) {
 	bin := tortureBinary(t)
-	databaseURL, _ := newDatabase(t)
-	fleet := startUnenrolled(t, bin, startPgBouncer(t, databaseURL, "transaction"), startPgBouncer(t, databaseURL, "transaction"))
+	databaseURL, _ := NewDatabase(t)
+	fleet := StartFleetWithoutAdmin(t, bin, StartPgBouncer(t, databaseURL, "transaction"), StartPgBouncer(t, databaseURL, "transaction"))
 	// Its administrator is made without the pooler, so that a program that fails behind one comes to the load.
-	env := productionEnv(fleet[0].secrets, t.TempDir())
+	env := ProductionEnv(fleet[0].Secrets, t.TempDir())
 	env["DATABASE_URL"] = databaseURL
-	text, stderr, _ := command(t, bin, t.TempDir(), env, "keys", "create", "--client", "operations", "--scope", "keys:admin")
+	text, stderr, _ := RunCommand(t, bin, t.TempDir(), env, "keys", "create", "--client", "operations", "--scope", "keys:admin")
 	if text == "" {
 		t.Fatal(stderr)
 	}
-	fleet[0].admin = readKey(t, strings.TrimSpace(text), fleet[0].secrets.audience)
+	fleet[0].Admin = ParseKey(t, strings.TrimSpace(text), fleet[0].Secrets.Audience)
 	load := poolerLoad{keys: 100, requests: 20_600}
 	began := time.Now()
 	load.run(t, fleet)

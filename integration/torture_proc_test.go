@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// memory is a line of the process's /proc/PID/status, in KiB.
-func (p *process) memory(t *testing.T, name string) int {
+// Memory is a line of the process's /proc/PID/status, in KiB.
+func (p *Process) Memory(t *testing.T, name string) int {
 	t.Helper()
-	return procStatus(t, p.cmd.Process.Pid, name)
+	return procStatus(t, p.Cmd.Process.Pid, name)
 }
 
 func procStatus(t *testing.T, pid int, name string) int {
@@ -23,22 +23,22 @@ func procStatus(t *testing.T, pid int, name string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	value, err := strconv.Atoi(firstMatch(t, string(text), `(?m)^`+name+`:\s+(\d+)`))
+	value, err := strconv.Atoi(FirstMatch(t, string(text), `(?m)^`+name+`:\s+(\d+)`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return value
 }
 
-// allowedCores are the cores that this process may use.
-func allowedCores(t *testing.T) []string {
+// AllowedCores are the cores that this process may use.
+func AllowedCores(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var cores []string
-	for part := range strings.SplitSeq(firstMatch(t, string(text), `(?m)^Cpus_allowed_list:\s+(\S+)`), ",") {
+	for part := range strings.SplitSeq(FirstMatch(t, string(text), `(?m)^Cpus_allowed_list:\s+(\S+)`), ",") {
 		from, to, isRange := strings.Cut(part, "-")
 		if !isRange {
 			to = from
@@ -52,17 +52,17 @@ func allowedCores(t *testing.T) []string {
 	return cores
 }
 
-// pin keeps every thread of a process on the cores.
-func pin(t *testing.T, pid int, cores string) {
+// Pin keeps every thread of a process on the cores.
+func Pin(t *testing.T, pid int, cores string) {
 	t.Helper()
 	out, err := exec.Command("taskset", "--all-tasks", "--cpu-list", "--pid", cores, strconv.Itoa(pid)).CombinedOutput()
 	if err != nil {
-		unavailable(t, "taskset: %v: %s", err, out)
+		Unavailable(t, "taskset: %v: %s", err, out)
 	}
 }
 
-// heap is the size of the heap that is in use, in MiB.
-func (p *process) heap(t *testing.T) float64 {
+// Heap is the size of the heap that is in use, in MiB.
+func (p *Process) Heap(t *testing.T) float64 {
 	t.Helper()
-	return sum(p.opsPage(t, "/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
+	return SumMetric(p.OpsPage(t, "/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
 }

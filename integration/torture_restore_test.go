@@ -29,10 +29,10 @@ const tortureKills = 100
 // gets what people did then: the backup is copied over the store.
 func TestTortureRestoreAfterKill(t *testing.T) {
 	bin := tortureBinary(t)
-	s, dir := freshSecrets(), t.TempDir()
-	p := startProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
-	p.admin = newAdmin(t, &p.target)
-	_, _, code := p.cli(t, "restore", "--help")
+	s, dir := FreshSecrets(), t.TempDir()
+	p := StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
+	p.Admin = newAdmin(t, &p.Target)
+	_, _, code := p.CLI(t, "restore", "--help")
 	copied := code != 0
 	load, found := newRestoreLoad(), &faultsFound{}
 	how, rounds, accounts, revokedSince := "restore", 0, 0, 0
@@ -51,9 +51,9 @@ func TestTortureRestoreAfterKill(t *testing.T) {
 		load.begin(t, p)
 		backup := filepath.Join(t.TempDir(), "backup.db")
 		<-time.After(rand.N(150 * time.Millisecond)) // at any moment of the load
-		p.latchkey(t, "backup", backup)
+		p.MustRun(t, "backup", backup)
 		<-time.After(rand.N(300 * time.Millisecond)) // the same for the kill
-		p.kill(t)
+		p.Kill(t)
 		load.end()
 
 		store := filepath.Join(dir, "latchkey.db")
@@ -65,12 +65,12 @@ func TestTortureRestoreAfterKill(t *testing.T) {
 			if err := errors.Join(err, os.WriteFile(store, text, 0o600)); err != nil {
 				t.Fatal(err)
 			}
-		} else if _, stderr, code := p.cli(t, "restore", backup); code != 0 {
+		} else if _, stderr, code := p.CLI(t, "restore", backup); code != 0 {
 			found.add("restore: exit code %d: %s", code, stderr)
 		}
 		readStore(t, copyOf(t, store)).isRestored(found, saved, before)
 
-		p = restartAfter(t, found, bin, dir, s, p.admin)
+		p = restartAfter(t, found, bin, dir, s, p.Admin)
 		load.checkKeys(t, p, found)
 		load.checkAccounts(t, p, found, saved)
 		// What the server makes of it is whole as well.
@@ -85,20 +85,20 @@ func TestTortureRestoreAfterKill(t *testing.T) {
 // server: the store is the old or the new one, whole.
 func TestTortureRestoreInterrupted(t *testing.T) {
 	bin := tortureBinary(t)
-	s, killed, backup := freshSecrets(), t.TempDir(), filepath.Join(t.TempDir(), "backup.db")
+	s, killed, backup := FreshSecrets(), t.TempDir(), filepath.Join(t.TempDir(), "backup.db")
 	env := map[string]string{"ACCESS_LOG": "false"}
-	p := startProcessIn(t, bin, killed, s, env)
-	p.admin = newAdmin(t, &p.target)
-	p.stop(t)
+	p := StartProcessIn(t, bin, killed, s, env)
+	p.Admin = newAdmin(t, &p.Target)
+	p.Stop(t)
 	addAccounts(t, filepath.Join(killed, "latchkey.db"), 50_000) // so that every step takes its time
-	p = startProcessIn(t, bin, killed, s, env)
-	p.admin = newAdmin(t, &p.target)
+	p = StartProcessIn(t, bin, killed, s, env)
+	p.Admin = newAdmin(t, &p.Target)
 	load := newRestoreLoad()
 	load.begin(t, p)
 	<-time.After(time.Second)
-	p.latchkey(t, "backup", backup)
+	p.MustRun(t, "backup", backup)
 	<-time.After(time.Second)
-	p.kill(t)
+	p.Kill(t)
 	load.end()
 	saved, before := readStore(t, backup), readStore(t, copyOf(t, filepath.Join(killed, "latchkey.db")))
 
@@ -134,14 +134,14 @@ func TestTortureRestoreInterrupted(t *testing.T) {
 		if code != 0 {
 			interrupted++
 		}
-		again := restartAfter(t, found, bin, dir, s, p.admin)
+		again := restartAfter(t, found, bin, dir, s, p.Admin)
 		load.checkKeys(t, again, found)
-		again.kill(t)
+		again.Kill(t)
 		// The next restore is as good as the first, and takes away what this one left.
-		if _, stderr, code := again.cli(t, "restore", backup); code != 0 {
+		if _, stderr, code := again.CLI(t, "restore", backup); code != 0 {
 			found.add("restored again: exit code %d: %s", code, stderr)
 		}
-		if left := slices.Sorted(maps.Keys(contents(t, dir))); !slices.Equal(left, []string{"latchkey.db", "latchkey.db-incarnation", "latchkey.db-reserve"}) {
+		if left := slices.Sorted(maps.Keys(ReadFolder(t, dir))); !slices.Equal(left, []string{"latchkey.db", "latchkey.db-incarnation", "latchkey.db-reserve"}) {
 			found.add("left %q", left)
 		}
 		if err := os.RemoveAll(dir); err != nil {
@@ -171,27 +171,27 @@ func (p *faultsFound) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%d problems %s", p.count, p.first))
 }
 
-func newAdmin(t *testing.T, tg *target) clientKey {
+func newAdmin(t *testing.T, tg *Target) Key {
 	t.Helper()
-	return readKey(t, strings.TrimSpace(tg.latchkey(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), tg.secrets.audience)
+	return ParseKey(t, strings.TrimSpace(tg.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), tg.Secrets.Audience)
 }
 
 // restartAfter starts the server in a folder where something was restored.
-func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s secrets, admin clientKey) *process {
+func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s Secrets, admin Key) *Process {
 	t.Helper()
-	p := startProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
-	p.admin = admin
-	if a, err := p.try(t, call{path: "/service/keys", token: admin.token(), unready: true}); err != nil || a.status != http.StatusOK {
-		found.add("the administrator's key: %d %v", a.status, err)
+	p := StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
+	p.Admin = admin
+	if a, err := p.Try(t, Call{Path: "/service/keys", Token: admin.Token(), Unready: true}); err != nil || a.Status != http.StatusOK {
+		found.add("the administrator's key: %d %v", a.Status, err)
 	}
 	return p
 }
 
 // restoring starts a restore.
-func restoring(t *testing.T, bin, dir string, s secrets, backup string) *exec.Cmd {
+func restoring(t *testing.T, bin, dir string, s Secrets, backup string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(bin, "restore", backup)
-	cmd.Dir, cmd.Env = dir, environment(productionEnv(s, dir))
+	cmd.Dir, cmd.Env = dir, Environment(ProductionEnv(s, dir))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -204,18 +204,18 @@ type restoreLoad struct {
 	done sync.WaitGroup
 
 	mu         sync.Mutex
-	live, dead map[string]clientKey // acknowledged as made or rotated to; acknowledged as revoked
-	fresh      map[string]bool      // of dead: in the latest round
-	accounts   []string             // acknowledged in the latest round
+	live, dead map[string]Key  // acknowledged as made or rotated to; acknowledged as revoked
+	fresh      map[string]bool // of dead: in the latest round
+	accounts   []string        // acknowledged in the latest round
 
 	triedDead, triedLive int
 }
 
 func newRestoreLoad() *restoreLoad {
-	return &restoreLoad{live: map[string]clientKey{}, dead: map[string]clientKey{}}
+	return &restoreLoad{live: map[string]Key{}, dead: map[string]Key{}}
 }
 
-func (l *restoreLoad) begin(t *testing.T, p *process) {
+func (l *restoreLoad) begin(t *testing.T, p *Process) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	l.stop, l.fresh, l.accounts = stop, map[string]bool{}, nil
@@ -236,28 +236,28 @@ func (l *restoreLoad) end() {
 }
 
 // write writes one thing, and notes it if that was acknowledged.
-func (l *restoreLoad) write(t *testing.T, p *process, turn int64) error {
-	admin := func(path, body string) (answer, error) {
-		c := call{method: http.MethodPost, path: path, token: p.admin.token(), body: body, unready: true}
+func (l *restoreLoad) write(t *testing.T, p *Process, turn int64) error {
+	admin := func(path, body string) (Answer, error) {
+		c := Call{Method: http.MethodPost, Path: path, Token: p.Admin.Token(), Body: body, Unready: true}
 		if body != "" {
-			c.header = map[string]string{"Content-Type": "application/json"}
+			c.Header = map[string]string{"Content-Type": "application/json"}
 		}
-		return p.try(t, c)
+		return p.Try(t, c)
 	}
 	switch turn % 6 {
 	case 0, 1:
-		name := freshName()
-		c := post("/service/account/register", request{"username": name}.json())
-		c.token, c.unready = p.secrets.token(), true
-		a, err := p.try(t, c)
-		if err == nil && a.status == http.StatusCreated {
+		name := FreshName()
+		c := Post("/service/account/register", Body{"username": name}.JSON())
+		c.Token, c.Unready = p.Secrets.Token(), true
+		a, err := p.Try(t, c)
+		if err == nil && a.Status == http.StatusCreated {
 			l.mu.Lock()
 			l.accounts = append(l.accounts, name)
 			l.mu.Unlock()
 		}
 		return err
 	case 2, 3:
-		a, err := admin("/service/keys", request{"client": "load", "scopes": []string{"accounts:read"}}.json())
+		a, err := admin("/service/keys", Body{"client": "load", "scopes": []string{"accounts:read"}}.JSON())
 		return l.noteMade(t, a, err)
 	}
 	key, ok := l.take()
@@ -265,24 +265,24 @@ func (l *restoreLoad) write(t *testing.T, p *process, turn int64) error {
 		return nil
 	}
 	if turn%6 == 4 {
-		a, err := admin("/service/keys/"+key.id+"/rotate", "")
+		a, err := admin("/service/keys/"+key.ID+"/rotate", "")
 		return l.noteMade(t, a, err)
 	}
-	a, err := admin("/service/keys/"+key.id+"/revoke", "")
-	if err == nil && a.status == http.StatusOK {
+	a, err := admin("/service/keys/"+key.ID+"/revoke", "")
+	if err == nil && a.Status == http.StatusOK {
 		l.mu.Lock()
-		l.dead[key.id], l.fresh[key.id] = key, true
+		l.dead[key.ID], l.fresh[key.ID] = key, true
 		l.mu.Unlock()
 	}
 	return err
 }
 
-func (l *restoreLoad) noteMade(t *testing.T, a answer, err error) error {
-	if err == nil && a.status == http.StatusCreated {
-		if text := keyString.FindString(a.body); text != "" {
-			key := readKey(t, text, "latchkey-api")
+func (l *restoreLoad) noteMade(t *testing.T, a Answer, err error) error {
+	if err == nil && a.Status == http.StatusCreated {
+		if text := KeyString.FindString(a.Body); text != "" {
+			key := ParseKey(t, text, "latchkey-api")
 			l.mu.Lock()
-			l.live[key.id] = key
+			l.live[key.ID] = key
 			l.mu.Unlock()
 		}
 	}
@@ -290,19 +290,19 @@ func (l *restoreLoad) noteMade(t *testing.T, a answer, err error) error {
 }
 
 // take gives a key of which nobody else does anything from now on.
-func (l *restoreLoad) take() (clientKey, bool) {
+func (l *restoreLoad) take() (Key, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, key := range l.live {
 		delete(l.live, id)
 		return key, true
 	}
-	return clientKey{}, false
+	return Key{}, false
 }
 
 // checkKeys demands that no key is accepted of which the revocation was acknowledged, and that the others are: all that
 // died in the latest round, and some of the rest.
-func (l *restoreLoad) checkKeys(t *testing.T, p *process, found *faultsFound) {
+func (l *restoreLoad) checkKeys(t *testing.T, p *Process, found *faultsFound) {
 	t.Helper()
 	const some = 20
 	others := 0
@@ -313,8 +313,8 @@ func (l *restoreLoad) checkKeys(t *testing.T, p *process, found *faultsFound) {
 			}
 		}
 		l.triedDead++
-		if a, err := p.try(t, call{path: "/service/whoami", token: key.token(), unready: true}); err != nil || a.status != http.StatusUnauthorized {
-			found.add("a revoked key: %d %v", a.status, err)
+		if a, err := p.Try(t, Call{Path: "/service/whoami", Token: key.Token(), Unready: true}); err != nil || a.Status != http.StatusUnauthorized {
+			found.add("a revoked key: %d %v", a.Status, err)
 		}
 	}
 	others = 0
@@ -323,14 +323,14 @@ func (l *restoreLoad) checkKeys(t *testing.T, p *process, found *faultsFound) {
 			break
 		}
 		l.triedLive++
-		if a, err := p.try(t, call{path: "/service/whoami", token: key.token(), unready: true}); err != nil || a.status != http.StatusOK {
-			found.add("a key that is in force: %d %v", a.status, err)
+		if a, err := p.Try(t, Call{Path: "/service/whoami", Token: key.Token(), Unready: true}); err != nil || a.Status != http.StatusOK {
+			found.add("a key that is in force: %d %v", a.Status, err)
 		}
 	}
 }
 
 // checkAccounts asks for accounts of the backup, and for some that were acknowledged after it.
-func (l *restoreLoad) checkAccounts(t *testing.T, p *process, found *faultsFound, saved stored) {
+func (l *restoreLoad) checkAccounts(t *testing.T, p *Process, found *faultsFound, saved stored) {
 	t.Helper()
 	all := strings.Join(saved.rows["accounts"], "\n")
 	for _, name := range l.accounts[max(0, len(l.accounts)-20):] {
@@ -338,9 +338,9 @@ func (l *restoreLoad) checkAccounts(t *testing.T, p *process, found *faultsFound
 		if strings.Contains(all, name) {
 			want = http.StatusOK
 		}
-		a, err := p.try(t, call{path: "/service/account/" + name, token: p.secrets.token(), unready: true})
-		if err != nil || a.status != want {
-			found.add("account %s: %d %v, want %d", name, a.status, err, want)
+		a, err := p.Try(t, Call{Path: "/service/account/" + name, Token: p.Secrets.Token(), Unready: true})
+		if err != nil || a.Status != want {
+			found.add("account %s: %d %v, want %d", name, a.Status, err, want)
 		}
 	}
 }

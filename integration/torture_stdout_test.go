@@ -40,9 +40,9 @@ func TestTortureStdoutGone(t *testing.T) {
 // TestTortureStdoutBlocked: the reader of standard output stops reading for a minute, and is not there for the stop.
 func TestTortureStdoutBlocked(t *testing.T) {
 	p := startPiped(t, tortureBinary(t))
-	before := p.memory(t, "VmRSS")
+	before := p.Memory(t, "VmRSS")
 	load := p.load(t, logBlocked)
-	dropped, added := p.lost(t), p.memory(t, "VmHWM")-before
+	dropped, added := p.lost(t), p.Memory(t, "VmHWM")-before
 	code, took := p.timedStop(t)
 	tortureRow(t, fmt.Sprintf("nobody reads standard output, %d requests a second for %v", logRate, logBlocked),
 		fmt.Sprintf("0 failed, lines counted, less than %d MiB more, SIGTERM ends it with 0 within %v", logMemory>>10, stopLimit),
@@ -81,11 +81,11 @@ func TestTortureStdoutStop(t *testing.T) {
 // TestTortureStdoutRefusals: a flood of bad tokens writes a hundred lines a second.
 func TestTortureStdoutRefusals(t *testing.T) {
 	const budget, late = 100, 10 // lines may be written a little later than they were allowed
-	p := startProcess(t, tortureBinary(t), nil)
-	refused := p.loops(t, get("/service/whoami", "Authorization: Bearer a.b.c\r\n"), 64, 10*time.Second)
-	p.stop(t)
+	p := StartProcess(t, tortureBinary(t), nil)
+	refused := p.Loops(t, GetRequest("/service/whoami", "Authorization: Bearer a.b.c\r\n"), 64, 10*time.Second)
+	p.Stop(t)
 	var times []time.Time
-	for line := range strings.Lines(p.output.String()) {
+	for line := range strings.Lines(p.Output.String()) {
 		var fields struct {
 			Time   time.Time
 			Status int
@@ -101,7 +101,7 @@ func TestTortureStdoutRefusals(t *testing.T) {
 		}
 		most = max(most, last-first+1)
 	}
-	tortureRow(t, fmt.Sprintf("%.0f bad tokens a second for 10 s", float64(refused.refused.Load())/refused.took.Seconds()),
+	tortureRow(t, fmt.Sprintf("%.0f bad tokens a second for 10 s", float64(refused.Refused.Load())/refused.Took.Seconds()),
 		fmt.Sprintf("at most %d lines in any second", budget), fmt.Sprintf("%d lines, at most %d in a second", len(times), most),
 		most <= budget+late && len(times) >= budget)
 }
@@ -129,7 +129,7 @@ func (p *pipedProcess) load(t *testing.T, d time.Duration) *pacedLoad {
 	const callers = 32
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
 	defer client.CloseIdleConnections()
-	result, token, began := &pacedLoad{}, p.secrets.token(), time.Now()
+	result, token, began := &pacedLoad{}, p.Secrets.Token(), time.Now()
 	ask := func(url string) bool {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 		if err != nil {
@@ -154,7 +154,7 @@ func (p *pipedProcess) load(t *testing.T, d time.Duration) *pacedLoad {
 				}
 				time.Sleep(time.Until(due))
 				result.sent.Add(1)
-				if !ask(p.url + "/service/whoami") {
+				if !ask(p.URL + "/service/whoami") {
 					result.failed.Add(1)
 				}
 			}
@@ -163,7 +163,7 @@ func (p *pipedProcess) load(t *testing.T, d time.Duration) *pacedLoad {
 	all.Go(func() {
 		for time.Since(began) < d {
 			time.Sleep(500 * time.Millisecond)
-			for _, address := range []string{p.url, p.opsURL} {
+			for _, address := range []string{p.URL, p.OpsURL} {
 				asked := time.Now()
 				result.probes.Add(1)
 				if !ask(address + "/readyz") {
@@ -182,7 +182,7 @@ func (p *pipedProcess) load(t *testing.T, d time.Duration) *pacedLoad {
 func (p *pipedProcess) lost(t *testing.T) float64 {
 	t.Helper()
 	client := &http.Client{Timeout: 2 * time.Second}
-	resp, err := client.Get(p.opsURL + "/metrics")
+	resp, err := client.Get(p.OpsURL + "/metrics")
 	if err != nil {
 		return -1
 	}
@@ -191,21 +191,21 @@ func (p *pipedProcess) lost(t *testing.T) float64 {
 	if err != nil || !strings.Contains(string(page), "latchkey_log_lines_dropped_total") {
 		return -1
 	}
-	return sum(string(page), "latchkey_log_lines_dropped_total")
+	return SumMetric(string(page), "latchkey_log_lines_dropped_total")
 }
 
 // timedStop ends the program, by force where it does not end.
 func (p *pipedProcess) timedStop(t *testing.T) (code int, took time.Duration) {
 	t.Helper()
 	began := time.Now()
-	p.signal(t, syscall.SIGTERM)
+	p.Signal(t, syscall.SIGTERM)
 	select {
-	case <-p.exited:
+	case <-p.Exited:
 	case <-time.After(15 * time.Second):
-		_ = p.cmd.Process.Kill()
-		<-p.exited
+		_ = p.Cmd.Process.Kill()
+		<-p.Exited
 	}
-	return p.cmd.ProcessState.ExitCode(), time.Since(began).Round(time.Millisecond)
+	return p.Cmd.ProcessState.ExitCode(), time.Since(began).Round(time.Millisecond)
 }
 
 // readLines is what came out of standard output.

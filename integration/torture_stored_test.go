@@ -174,7 +174,7 @@ func copyOf(t *testing.T, path string) string {
 func copyFolder(t *testing.T, from string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range contents(t, from) {
+	for name, text := range ReadFolder(t, from) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -32,5 +32,5 @@ func tortureBinary(t *testing.T) string {
 	if bin := os.Getenv("TORTURE_BINARY"); bin != "" {
 		return bin
 	}
-	return buildBinary(t)
+	return BuildBinary(t)
 }

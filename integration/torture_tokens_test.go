@@ -24,12 +24,12 @@ const (
 )
 
 // fatToken is a token of nearly 3 KiB, of which each i has another one.
-func fatToken(key clientKey, audience string, i int) string {
+func fatToken(key Key, audience string, i int) string {
 	audiences := []string{audience}
 	for range 514 {
 		audiences = append(audiences, "a")
 	}
-	return key.jwt(key.good().with("aud", audiences).with("jti", fmt.Sprint(i)))
+	return key.JWT(key.Good().With("aud", audiences).With("jti", fmt.Sprint(i)))
 }
 
 // TestTortureCostOfTokens: what the service remembers of tokens does not depend on what stands in them, and of those that
@@ -46,20 +46,20 @@ func TestTortureCostOfTokens(t *testing.T) {
 		{"over the limit of their key", "/service/whoami", []string{"--rate", "0.001", "--burst", "1"}, http.StatusTooManyRequests, refusedCost},
 		{"without the scope", "/service/storyspaces/2113", nil, http.StatusForbidden, refusedCost},
 	} {
-		p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+		p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
 		key := createKey(t, p, tt.key...)
-		p.whoami(t, key.token()) // the one that the limit lets through
+		p.WhoamiStatus(t, key.Token()) // the one that the limit lets through
 		// The memory of a process that works at this rate and keeps nothing.
 		sendTokens(t, p, "/service/whoami", http.StatusUnauthorized, func(i int) string { return fatToken(key, "somebody else", i) })
-		before, heap := p.memory(t, "VmRSS"), p.heap(t)
-		length := len(fatToken(key, key.audience, manyTokens))
-		sendTokens(t, p, tt.path, tt.status, func(i int) string { return fatToken(key, key.audience, i) })
-		more, moreHeap := p.memory(t, "VmRSS")-before, p.heap(t)-heap
+		before, heap := p.Memory(t, "VmRSS"), p.Heap(t)
+		length := len(fatToken(key, key.Audience, manyTokens))
+		sendTokens(t, p, tt.path, tt.status, func(i int) string { return fatToken(key, key.Audience, i) })
+		more, moreHeap := p.Memory(t, "VmRSS")-before, p.Heap(t)-heap
 		tortureRow(t, fmt.Sprintf("%d different tokens of %d bytes, %s", manyTokens, length, tt.name),
 			fmt.Sprintf("%d, less than %d MiB more", tt.status, tt.most>>10),
 			fmt.Sprintf("%d, %.1f MiB more (%.1f before; heap %+.1f MiB)", tt.status, float64(more)/1024, float64(before)/1024, moreHeap),
 			more < tt.most)
-		p.stop(t)
+		p.Stop(t)
 	}
 }
 
@@ -74,46 +74,46 @@ func TestTortureCostOfIdleConnections(t *testing.T) {
 		{"3000 trailers", post + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("a:b\r\n", 3000) + "\r\n"},
 		{"64 KiB of body", post + fmt.Sprintf("Content-Length: %d\r\n\r\n", 64<<10) + strings.Repeat("a", 64<<10)},
 	} {
-		p := startProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
-		var all []*dialog
+		p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+		var all []*Dialog
 		for range connections {
-			line := p.dialog(t)
-			if status, err := line.ask(whoami + "\r\n"); err != nil || status != http.StatusUnauthorized {
+			line := p.Dialog(t)
+			if status, err := line.Ask(whoami + "\r\n"); err != nil || status != http.StatusUnauthorized {
 				t.Fatal(status, err)
 			}
 			all = append(all, line)
 		}
-		before, status := p.memory(t, "VmRSS"), 0
+		before, status := p.Memory(t, "VmRSS"), 0
 		for _, line := range all {
 			var err error
-			if status, err = line.ask(tt.request); err != nil {
+			if status, err = line.Ask(tt.request); err != nil {
 				t.Fatal(err)
 			}
 		}
-		more := p.memory(t, "VmRSS") - before
+		more := p.Memory(t, "VmRSS") - before
 		tortureRow(t, fmt.Sprintf("%d idle connections without a token, each after %s", connections, tt.name),
 			fmt.Sprintf("less than %d MiB more", most>>10), fmt.Sprintf("%.1f MiB more (%d)", float64(more)/1024, status), more < most)
-		p.stop(t)
+		p.Stop(t)
 	}
 }
 
 // createKey makes a key on the command line, which has had these flags in all versions.
-func createKey(t *testing.T, p *process, flags ...string) clientKey {
+func createKey(t *testing.T, p *Process, flags ...string) Key {
 	t.Helper()
-	var made madeKey
-	p.latchkeyJSON(t, &made, append([]string{"keys", "create", "--client", "torture", "--scope", "accounts:read", "--json"}, flags...)...)
-	return readKey(t, made.Secret, p.secrets.audience)
+	var made CreatedKey
+	p.MustRunJSON(t, &made, append([]string{"keys", "create", "--client", "torture", "--scope", "accounts:read", "--json"}, flags...)...)
+	return ParseKey(t, made.Secret, p.Secrets.Audience)
 }
 
 // sendTokens sends manyTokens requests, each with a token of its own, and wants one status for all.
-func sendTokens(t *testing.T, p *process, path string, status int, token func(i int) string) {
+func sendTokens(t *testing.T, p *Process, path string, status int, token func(i int) string) {
 	t.Helper()
 	var callers sync.WaitGroup
 	for caller := range tokenCallers {
 		callers.Go(func() {
-			line := p.dialog(t)
+			line := p.Dialog(t)
 			for i := caller; i < manyTokens; i += tokenCallers {
-				got, err := line.ask(get(path, "Authorization: "+token(i)+"\r\n"))
+				got, err := line.Ask(GetRequest(path, "Authorization: "+token(i)+"\r\n"))
 				if err != nil || got != status {
 					t.Errorf("%s: %d %v, want %d", path, got, err, status)
 					return
@@ -129,29 +129,29 @@ func sendTokens(t *testing.T, p *process, path string, status int, token func(i 
 // that is known already is measured beside.
 func TestTortureCostOfStrangers(t *testing.T) {
 	const strangers, firstUses, away, most = 2500, 40, 5 * time.Millisecond, 100 * time.Millisecond
-	cores := allowedCores(t)
+	cores := AllowedCores(t)
 	bin := tortureBinary(t)
-	databaseURL, _ := newDatabase(t)
-	_, farURL := newFarStore(t, databaseURL, away)
-	p := startProcess(t, bin, map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
+	databaseURL, _ := NewDatabase(t)
+	_, farURL := NewFarStore(t, databaseURL, away)
+	p := StartProcess(t, bin, map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	known := createKey(t, p)
-	knownToken := known.token()
-	p.whoami(t, knownToken)
+	knownToken := known.Token()
+	p.WhoamiStatus(t, knownToken)
 	var unused []string
 	for range firstUses {
-		unused = append(unused, createKey(t, p).token())
+		unused = append(unused, createKey(t, p).Token())
 	}
 	if len(cores) > 1 {
-		pin(t, p.cmd.Process.Pid, cores[0])
+		Pin(t, p.Cmd.Process.Pid, cores[0])
 	}
 
-	strangeToken := known.token()
+	strangeToken := known.Token()
 	_, rest, _ := strings.Cut(strangeToken, ".")
 	stop := make(chan struct{})
 	var all sync.WaitGroup
 	var answers [600]counter
 	for i := range strangers {
-		line := p.dialog(t)
+		line := p.Dialog(t)
 		all.Go(func() {
 			for n := 0; ; n++ {
 				select {
@@ -160,7 +160,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 				default:
 				}
 				id := fmt.Sprintf("E%05d%06d", i, n)
-				status, err := line.ask(get("/service/whoami", "Authorization: "+segment(`{"alg":"EdDSA","kid":"`+id+`"}`)+"."+rest+"\r\n"))
+				status, err := line.Ask(GetRequest("/service/whoami", "Authorization: "+Segment(`{"alg":"EdDSA","kid":"`+id+`"}`)+"."+rest+"\r\n"))
 				if err != nil {
 					answers[0].add()
 					return
@@ -170,17 +170,17 @@ func TestTortureCostOfStrangers(t *testing.T) {
 		})
 	}
 	began := time.Now()
-	eventually(t, startLimit, "the strangers are many", func() bool { return answers[401].n.Load()+answers[503].n.Load() >= strangers })
-	first, again := p.dialog(t), p.dialog(t)
+	Eventually(t, StartTimeout, "the strangers are many", func() bool { return answers[401].n.Load()+answers[503].n.Load() >= strangers })
+	first, again := p.Dialog(t), p.Dialog(t)
 	var firsts, repeats []time.Duration
 	refused := 0
 	for _, token := range unused {
-		status, took := first.timed(get("/service/whoami", "Authorization: "+token+"\r\n"))
+		status, took := first.TimedAsk(GetRequest("/service/whoami", "Authorization: "+token+"\r\n"))
 		firsts = append(firsts, took)
 		if status != http.StatusOK {
 			refused++
 		}
-		_, took = again.timed(get("/service/whoami", "Authorization: "+knownToken+"\r\n"))
+		_, took = again.TimedAsk(GetRequest("/service/whoami", "Authorization: "+knownToken+"\r\n"))
 		repeats = append(repeats, took)
 	}
 	took := time.Since(began)
@@ -198,13 +198,13 @@ func TestTortureCostOfStrangers(t *testing.T) {
 // TestTortureCostOfNotices: anybody in the database may tell of changes, as often as he can.
 func TestTortureCostOfNotices(t *testing.T) {
 	const tellers, perSecond, d = 4, 60, 4 * time.Second
-	databaseURL, db := newDatabase(t)
-	line, farURL := newFarStore(t, databaseURL, 0)
-	p := startProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
+	databaseURL, db := NewDatabase(t)
+	line, farURL := NewFarStore(t, databaseURL, 0)
+	p := StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	rate := func() float64 {
-		began, before := time.Now(), line.asked.Load()
-		eventually(t, 2*d, "the time of measuring is over", func() bool { return time.Since(began) > d })
-		return float64(line.asked.Load()-before) / time.Since(began).Seconds()
+		began, before := time.Now(), line.Requests.Load()
+		Eventually(t, 2*d, "the time of measuring is over", func() bool { return time.Since(began) > d })
+		return float64(line.Requests.Load()-before) / time.Since(began).Seconds()
 	}
 	atRest := rate()
 	var told atomic.Int64
@@ -234,19 +234,19 @@ func TestTortureCostOfNotices(t *testing.T) {
 	tortureRow(t, fmt.Sprintf("NOTIFY from %d connections, %.0f a second", tellers, tells),
 		fmt.Sprintf("the store is asked at most %d times a second", perSecond),
 		fmt.Sprintf("%.0f times a second (%.1f at rest)", flooded, atRest), flooded < perSecond)
-	p.stop(t)
+	p.Stop(t)
 }
 
 // TestTortureCostOfManyChanges: an instance that is hundreds of thousands of changes behind catches up.
 func TestTortureCostOfManyChanges(t *testing.T) {
 	const changes = 400_000
-	databaseURL, db := newDatabase(t)
-	_, farURL := newFarStore(t, databaseURL, 5*time.Millisecond)
-	p := startProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
+	databaseURL, db := NewDatabase(t)
+	_, farURL := NewFarStore(t, databaseURL, 5*time.Millisecond)
+	p := StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	key := createKey(t, p)
-	token := key.token()
-	p.whoami(t, token)
-	before := p.memory(t, "VmRSS")
+	token := key.Token()
+	p.WhoamiStatus(t, token)
+	before := p.Memory(t, "VmRSS")
 	_, err := db.Exec(`WITH first AS (SELECT value FROM key_version), made AS (
 			INSERT INTO keys (id, client, kind, environment, scopes, rate, burst, state, hint, material, rotated_to, rotated_from,
 				created_at, expires_at, last_used_at, version)
@@ -258,15 +258,15 @@ func TestTortureCostOfManyChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	_, said, code := p.cli(t, "keys", "revoke", key.id, "--wait")
+	_, said, code := p.CLI(t, "keys", "revoke", key.ID, "--wait")
 	said = strings.Join(strings.Fields(said), " ")
 	took := time.Since(began)
-	status := p.whoami(t, token)
+	status := p.WhoamiStatus(t, token)
 	tortureRow(t, fmt.Sprintf("a revocation behind %d changes, which a running instance has to hear of", changes),
 		"confirmed, 401, less than 30 MiB more",
-		fmt.Sprintf("exit code %d in %v, %d, %.1f MiB more %s", code, took.Round(time.Millisecond), status, float64(p.memory(t, "VmRSS")-before)/1024, said),
-		code == 0 && status == http.StatusUnauthorized && p.memory(t, "VmRSS")-before < 30<<10)
-	p.stop(t)
+		fmt.Sprintf("exit code %d in %v, %d, %.1f MiB more %s", code, took.Round(time.Millisecond), status, float64(p.Memory(t, "VmRSS")-before)/1024, said),
+		code == 0 && status == http.StatusUnauthorized && p.Memory(t, "VmRSS")-before < 30<<10)
+	p.Stop(t)
 }
 
 // counter counts what many do.
