@@ -95,17 +95,6 @@ func PublicPEM(t *testing.T, key ed25519.PublicKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// rememberKey keeps every form of a key's secret half to be looked for at the end.
-func (tg *Target) rememberKey(t *testing.T, text string) {
-	t.Helper()
-	key := ParseKey(t, text, "")
-	tg.remember(text)
-	tg.remember(KeyString.FindStringSubmatch(text)[3])
-	if key.Seed != nil {
-		tg.remember(string(key.Seed))
-	}
-}
-
 // UnknownKeyID has the form of an id, and is none.
 func UnknownKeyID(kind string) string {
 	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(62), big.NewInt(11), nil))

@@ -66,3 +66,14 @@ func (tg *Target) Leaks(text string) map[int]string {
 	}
 	return found
 }
+
+// rememberKey keeps every form of a key's secret half to be looked for at the end.
+func (tg *Target) rememberKey(t *testing.T, text string) {
+	t.Helper()
+	key := ParseKey(t, text, "")
+	tg.remember(text)
+	tg.remember(KeyString.FindStringSubmatch(text)[3])
+	if key.Seed != nil {
+		tg.remember(string(key.Seed))
+	}
+}
