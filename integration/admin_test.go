@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // KeyObject is a key as the service answers it.
@@ -56,7 +58,7 @@ type AuditEvent struct {
 type Body map[string]any
 
 // JSON is the body's text.
-func (r Body) JSON() string { return Claims(r).JSON() }
+func (r Body) JSON() string { return harness.Claims(r).JSON() }
 
 // Enroll gives the target its first administrator, as an operator would, and keys of both kinds that may do everything.
 func (tg *Target) Enroll(t *testing.T) {
@@ -107,8 +109,8 @@ func (tg *Target) Kinds() []string {
 }
 
 // CredentialsFor are keys, by name, that have the scope, and every other one that a key of their sort can have.
-func (tg *Target) CredentialsFor(scope string) map[string]Credential {
-	holders := map[string]Credential{}
+func (tg *Target) CredentialsFor(scope string) map[string]harness.Credential {
+	holders := map[string]harness.Credential{}
 	if scope != "keys:admin" {
 		holders["shared"] = tg.Secrets.Shared()
 	}
@@ -119,14 +121,14 @@ func (tg *Target) CredentialsFor(scope string) map[string]Credential {
 }
 
 // CredentialFor is one of holders, the shared key where it can be; false where there is none.
-func (tg *Target) CredentialFor(scope string) (Credential, bool) {
+func (tg *Target) CredentialFor(scope string) (harness.Credential, bool) {
 	holders := tg.CredentialsFor(scope)
 	for _, name := range []string{"shared", KindEd25519} {
 		if holder, ok := holders[name]; ok {
 			return holder, true
 		}
 	}
-	return Credential{}, false
+	return harness.Credential{}, false
 }
 
 // AsAdmin sends a request as the administrator. An empty body is none.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // bodyPaths are the operations that take a body, with one that they would accept, whose first member is a text; NAME is
@@ -87,7 +89,7 @@ func checkBodies(t *testing.T, tg *Target) {
 func deep(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
 // checkBodyRefused sends c, which must be a 422 about the body that repeats nothing of it.
-func checkBodyRefused(t *testing.T, tg *Target, holder Credential, c Call, want string) {
+func checkBodyRefused(t *testing.T, tg *Target, holder harness.Credential, c Call, want string) {
 	t.Helper()
 	c.Token = holder.Token()
 	path, body, a := c.Path, c.Body, tg.Do(t, c)

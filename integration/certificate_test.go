@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // selfSigned writes a certificate and its key into dir and gives their paths.
@@ -51,7 +53,7 @@ func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
 // checkHangup: SIGHUP is no reason to stop; it reads the certificate again.
 func checkHangup(t *testing.T, bin string) {
 	NeedSignals(t)
-	dir, s := t.TempDir(), FreshSecrets()
+	dir, s := t.TempDir(), harness.FreshSecrets()
 	env := ProductionEnv(s, dir)
 	env["TLS_CERT_FILE"], env["TLS_KEY_FILE"] = selfSigned(t, dir)
 	p := Launch(t, bin, dir, env)

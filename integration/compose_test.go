@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // composeFile is what compose.yaml may hold: see decodeYAML.
@@ -149,7 +151,7 @@ func (f composeFile) instance(t *testing.T, bin, name string, service composeSer
 	proxy, database := f.Services["proxy"], f.Services["postgres"]
 	// Characters that mean something in a URL, in YAML or in a shell.
 	password := `p@ss:w/o?r#d%20 $"'\`
-	variables := SecretEnv(FreshSecrets(), "")
+	variables := SecretEnv(harness.FreshSecrets(), "")
 	variables["POSTGRES_PASSWORD"] = password
 	env := interpolate(service.Environment, variables)
 	settings := found.checkEnv(t, bin, name, env)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/latchkey-api/latchkey/integration/harness"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/testcontainers/testcontainers-go"
@@ -75,7 +76,7 @@ func checkStops(t *testing.T, c *Container) {
 
 // checkVolume: an account outlives its container, on the same volume.
 func checkVolume(t *testing.T, image string) {
-	s, volume := FreshSecrets(), "latchkey-"+FreshName()
+	s, volume := harness.FreshSecrets(), "latchkey-"+FreshName()
 	first := StartContainerWith(t, image, s, ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
 	want := first.Register(t, Account{Username: FreshName()})
 	if err := first.Terminate(context.WithoutCancel(t.Context())); err != nil {
@@ -92,7 +93,7 @@ func checkVolume(t *testing.T, image string) {
 
 // checkForeignVolume: on a volume that another user owns the service says whom it must belong to, and ends with 1.
 func checkForeignVolume(t *testing.T, image string) {
-	s, volume := FreshSecrets(), "latchkey-"+FreshName()
+	s, volume := harness.FreshSecrets(), "latchkey-"+FreshName()
 	c := RunContainer(t, image, ContainerSpec{
 		Env: map[string]string{"API_KEY": s.APIKey, "JWT_SECRET_KEY": s.SecretKey},
 		// Without the copy of the image's folder the volume belongs to root.

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // Deployment is the service at LATCHKEY_URL; without that variable the test is skipped.
@@ -25,7 +27,7 @@ func Deployment(t *testing.T) *Target {
 		kind:   "deployment",
 		URL:    strings.TrimSuffix(url, "/"),
 		OpsURL: strings.TrimSuffix(os.Getenv("LATCHKEY_OPS_URL"), "/"),
-		Secrets: Secrets{
+		Secrets: harness.Secrets{
 			APIKey:    setting("API_KEY", ""),
 			SecretKey: setting("JWT_SECRET_KEY", ""),
 			Audience:  setting("JWT_AUDIENCE", "latchkey-api"),

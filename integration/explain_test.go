@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkExplain: the program says of a token what the service answers to it, and what to do; it exits with 0 only for one
@@ -25,7 +27,7 @@ func checkExplain(t *testing.T, tg *Target) {
 		"a word":             "abc",
 		"malformed claims":   key.Sign(key.Header, `{"exp":"soon"}`),
 		"unknown kid":        key.Sign(key.HeaderWithKeyID(`"`+UnknownKeyID("E")+`"`), good.JSON()),
-		"confused algorithm": SignHS256(`{"alg":"HS256","kid":"`+key.ID+`"}`, good.JSON(), string(key.Public())),
+		"confused algorithm": harness.SignHS256(`{"alg":"HS256","kid":"`+key.ID+`"}`, good.JSON(), string(key.Public())),
 		"forged":             key.Forged(good),
 		"expired":            key.JWT(good.With("iat", now-360).With("exp", now-60)),
 		"not yet valid":      shared.JWT(shared.Good().With("nbf", now+120)),

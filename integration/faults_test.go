@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 const (
@@ -25,7 +27,7 @@ func checkFaults(t *testing.T, bin string) {
 	NeedSignals(t)
 	server := StartPostgres(t)
 	db := OpenDatabase(t, server.URL)
-	s := FreshSecrets()
+	s := harness.FreshSecrets()
 	settings := map[string]string{"DATABASE_URL": server.URL, "ACCESS_LOG": "false", "DRAIN_DELAY": "1s"}
 	instances := []*Process{StartProcessIn(t, bin, t.TempDir(), s, settings), StartProcessIn(t, bin, t.TempDir(), s, settings)}
 	instances[0].Enroll(t)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkFullDisk: when the disk of the store is full, keys are revoked over HTTP and on the command line, other keys go on,
@@ -22,7 +24,7 @@ func checkFullDisk(t *testing.T, bin string) {
 			t.Error(err)
 		}
 	})
-	s := FreshSecrets()
+	s := harness.FreshSecrets()
 	settings := map[string]string{"ACCESS_LOG": "false"}
 	p := StartProcessIn(t, bin, dir, s, settings)
 	p.Admin = ParseKey(t, strings.TrimSpace(p.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), s.Audience)

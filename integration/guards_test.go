@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkAcceptance: each guarded operation, called as documented with a good token of a key of each sort, succeeds with
@@ -44,7 +46,7 @@ func checkAcceptance(t *testing.T, tg *Target) {
 }
 
 // acceptedTokens are unusual, and right.
-func acceptedTokens(tg *Target, holder Credential) map[string]string {
+func acceptedTokens(tg *Target, holder harness.Credential) map[string]string {
 	now := time.Now().Unix()
 	good := holder.Good()
 	tokens := map[string]string{

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // Target is one running service.
@@ -11,7 +13,7 @@ type Target struct {
 	kind    string // "binary", "container" or "deployment"
 	URL     string // without a trailing slash
 	OpsURL  string // "" where it cannot be reached
-	Secrets Secrets
+	Secrets harness.Secrets
 	// cli runs the program as a process of its own, with the service's settings and store; nil where that cannot be done.
 	CLI func(t *testing.T, args ...string) (stdout, stderr string, code int)
 	// files are what the service has written, by name; nil where they cannot be read.

@@ -3,6 +3,8 @@ package integration
 import (
 	"net/http"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // StartFleet starts the program once for each URL of a database: instances with the same secrets. The first one
@@ -17,7 +19,7 @@ func StartFleet(t *testing.T, bin string, databaseURLs ...string) []*Process {
 // StartFleetWithoutAdmin is startFleet without an administrator.
 func StartFleetWithoutAdmin(t *testing.T, bin string, databaseURLs ...string) []*Process {
 	t.Helper()
-	s := FreshSecrets()
+	s := harness.FreshSecrets()
 	fleet := make([]*Process, len(databaseURLs))
 	for i, databaseURL := range databaseURLs {
 		fleet[i] = StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "ACCESS_LOG": "false"})

@@ -11,10 +11,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // wrongKid are tokens that name a key which there is not, signed by one that there is.
-func wrongKid(c Credential) []refusal {
+func wrongKid(c harness.Credential) []refusal {
 	good := c.Good().JSON()
 	kids := []string{
 		`""`, `" "`, `"shared"`, `"x"`, `"E"`, `"' OR 1=1 --"`, `"'; DROP TABLE keys; --"`, `"%"`, `"E__________"`, `"../../dev/null"`,
@@ -47,7 +49,7 @@ func registeredRefusals(t *testing.T, tg *Target, key Key) []refusal {
 		}),
 		all(DecodingError+"key or algorithm not acceptable", []refusal{
 			{name: "kid is the key string", token: key.Sign(key.HeaderWithKeyID(`"`+key.Text+`"`), good.JSON())},
-			{name: "unsecured", token: Segment(`{"alg":"none","kid":"`+key.ID+`"}`) + "." + Segment(good.JSON()) + "." + Segment("x")},
+			{name: "unsecured", token: harness.Segment(`{"alg":"none","kid":"`+key.ID+`"}`) + "." + harness.Segment(good.JSON()) + "." + harness.Segment("x")},
 		}),
 	)
 	if key.Kind == KindHS256 {
@@ -65,10 +67,10 @@ func ed25519Refusals(t *testing.T, tg *Target, key Key) []refusal {
 	rows := []refusal{}
 	for name, secret := range map[string]string{
 		"the public key": public, "the public key as PEM": PublicPEM(t, key.Public()), "the public key in hexadecimal": hex.EncodeToString([]byte(public)),
-		"the public key in base64url": Segment(public), "the key string": key.Text, "the seed": string(key.Seed), "nothing": "",
+		"the public key in base64url": harness.Segment(public), "the key string": key.Text, "the seed": string(key.Seed), "nothing": "",
 		"the shared secret": tg.Secrets.SecretKey,
 	} {
-		rows = append(rows, refusal{name: "HS256 under " + name, token: SignHS256(confused, good, secret)})
+		rows = append(rows, refusal{name: "HS256 under " + name, token: harness.SignHS256(confused, good, secret)})
 	}
 	rows = append(rows, refusal{name: "EdDSA without kid", token: key.Sign(`{"alg":"EdDSA","typ":"JWT"}`, good)},
 		refusal{name: "KID is another member", token: key.Sign(`{"alg":"EdDSA","KID":"`+key.ID+`"}`, good)})
@@ -78,12 +80,12 @@ func ed25519Refusals(t *testing.T, tg *Target, key Key) []refusal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input := Segment(key.Header) + "." + Segment(good)
+	input := harness.Segment(key.Header) + "." + harness.Segment(good)
 	return append(rows, all(DecodingError+"signature verification failed", []refusal{
-		{name: "another Ed25519 key", token: input + "." + Segment(string(ed25519.Sign(stranger, []byte(input))))},
-		{name: "an administrator's key", token: input + "." + Segment(tg.Admin.Signature(input))},
-		{name: "HMAC under the public key", token: input + "." + Segment(MAC(sha256.New, input, public))},
-		{name: "the same signature, written otherwise", token: input + "." + Segment(malleated(key.Signature(input)))},
+		{name: "another Ed25519 key", token: input + "." + harness.Segment(string(ed25519.Sign(stranger, []byte(input))))},
+		{name: "an administrator's key", token: input + "." + harness.Segment(tg.Admin.Signature(input))},
+		{name: "HMAC under the public key", token: input + "." + harness.Segment(harness.MAC(sha256.New, input, public))},
+		{name: "the same signature, written otherwise", token: input + "." + harness.Segment(malleated(key.Signature(input)))},
 	})...)
 }
 
@@ -105,20 +107,20 @@ func hs256Refusals(t *testing.T, tg *Target, key Key) []refusal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input := Segment(`{"alg":"EdDSA","kid":"`+key.ID+`"}`) + "." + Segment(good)
+	input := harness.Segment(`{"alg":"EdDSA","kid":"`+key.ID+`"}`) + "." + harness.Segment(good)
 	rows := all(DecodingError+"key or algorithm not acceptable", []refusal{
-		{name: "EdDSA", token: input + "." + Segment(string(ed25519.Sign(private, []byte(input))))},
+		{name: "EdDSA", token: input + "." + harness.Segment(string(ed25519.Sign(private, []byte(input))))},
 	})
 	secrets := map[string]string{
 		"its secret part": key.Text[21:64], "all but the checksum": key.Text[:64], "its id": key.ID, "nothing": "",
 		"the shared secret": tg.Secrets.SecretKey, "an Ed25519 key's string": tg.Admin.Text,
 	}
 	wrong := []refusal{
-		{name: "HS256 without kid", token: key.Sign(HeaderHS256, good)},
+		{name: "HS256 without kid", token: key.Sign(harness.HeaderHS256, good)},
 		{name: "KID is another member", token: key.Sign(`{"alg":"HS256","KID":"`+key.ID+`"}`, good)},
 	}
 	for name, secret := range secrets {
-		wrong = append(wrong, refusal{name: "HS256 under " + name, token: SignHS256(key.Header, good, secret)})
+		wrong = append(wrong, refusal{name: "HS256 under " + name, token: harness.SignHS256(key.Header, good, secret)})
 	}
 	return append(rows, all(DecodingError+"signature verification failed", wrong)...)
 }
@@ -164,7 +166,7 @@ func checkOtherKeys(t *testing.T, tg *Target) {
 	tg.ExpectToken(t, h.Sign(h.HeaderWithKeyID(`"`+e.ID+`"`), e.Good().JSON()), unacceptable)
 	tg.ExpectToken(t, h.Sign(e.Header, e.Good().JSON()), signature)
 	// The shared secret proves nothing about a registered key.
-	tg.ExpectToken(t, SignHS256(h.Header, h.Good().JSON(), tg.Secrets.SecretKey), signature)
-	tg.ExpectToken(t, SignHS256(e.HeaderWithKeyID(`"`+h.ID+`"`), h.Good().JSON(), tg.Secrets.SecretKey), unacceptable)
-	tg.ExpectToken(t, SignHS256(h.HeaderWithKeyID(`"`+e.ID+`"`), e.Good().JSON(), tg.Secrets.SecretKey), unacceptable)
+	tg.ExpectToken(t, harness.SignHS256(h.Header, h.Good().JSON(), tg.Secrets.SecretKey), signature)
+	tg.ExpectToken(t, harness.SignHS256(e.HeaderWithKeyID(`"`+h.ID+`"`), h.Good().JSON(), tg.Secrets.SecretKey), unacceptable)
+	tg.ExpectToken(t, harness.SignHS256(h.HeaderWithKeyID(`"`+e.ID+`"`), e.Good().JSON(), tg.Secrets.SecretKey), unacceptable)
 }

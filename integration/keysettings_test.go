@@ -5,11 +5,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkRegisteredKeysAlone: with a registered key in the store the service needs no shared one, and then has none.
 func checkRegisteredKeysAlone(t *testing.T, bin string) {
-	dir, s := t.TempDir(), FreshSecrets()
+	dir, s := t.TempDir(), harness.FreshSecrets()
 	env := ProductionEnv(s, dir)
 	env["API_KEY"], env["JWT_SECRET_KEY"] = "", ""
 	text, stderr, code := RunCommand(t, bin, dir, env, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--scope", "accounts:read")
@@ -20,14 +22,14 @@ func checkRegisteredKeysAlone(t *testing.T, bin string) {
 	p := StartProcessIn(t, bin, dir, s, map[string]string{"API_KEY": "", "JWT_SECRET_KEY": ""})
 	p.ExpectToken(t, key.Token(), "")
 	p.ExpectToken(t, s.Token(), "key or algorithm not acceptable")
-	p.ExpectToken(t, SignHS256(HeaderHS256, s.Good().JSON(), ""), "key or algorithm not acceptable")
+	p.ExpectToken(t, harness.SignHS256(harness.HeaderHS256, s.Good().JSON(), ""), "key or algorithm not acceptable")
 }
 
 // checkMasterKey: hs256 keys need the master key that sealed them, until they are sealed anew. Without it they are out of
 // order, not wrong, and the others do not notice.
 func checkMasterKey(t *testing.T, bin string) {
-	dir, s := t.TempDir(), FreshSecrets()
-	older, newer := s.MasterKey, FreshSecrets().MasterKey
+	dir, s := t.TempDir(), harness.FreshSecrets()
+	older, newer := s.MasterKey, harness.FreshSecrets().MasterKey
 	start := func(master, previous string) *Process {
 		return StartProcessIn(t, bin, dir, s, map[string]string{"MASTER_KEY": master, "MASTER_KEY_PREVIOUS": previous})
 	}
@@ -90,7 +92,7 @@ func checkMasterKey(t *testing.T, bin string) {
 // checkOtherEnvironment: keys of development and of production have nothing to do with each other, and a store is one of
 // the two.
 func checkOtherEnvironment(t *testing.T, bin string) {
-	dir, s := t.TempDir(), FreshSecrets()
+	dir, s := t.TempDir(), harness.FreshSecrets()
 	p := StartProcessIn(t, bin, dir, s, nil)
 	p.Enroll(t)
 

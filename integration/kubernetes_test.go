@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 var deploymentMutations = []mutation{
@@ -145,7 +147,7 @@ type cluster struct {
 func (c *cluster) start() {
 	t := c.t
 	databaseURL, db := NewDatabase(t)
-	c.secrets = SecretEnv(FreshSecrets(), databaseURL)
+	c.secrets = SecretEnv(harness.FreshSecrets(), databaseURL)
 	defaults, _ := ReadSettings(t, c.bin, nil)
 	if defaults["HOST"] != "0.0.0.0" {
 		t.Errorf("in the image the program listens on %s, where no probe reaches it", defaults["HOST"])

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkFirstStart: in an empty folder with nothing set, the program makes its own secrets, and the token that it prints
@@ -60,7 +62,7 @@ func checkFirstStart(t *testing.T, bin string) {
 
 // checkRestart: what was acknowledged is there after the program ends, also when it ends without warning.
 func checkRestart(t *testing.T, bin string) {
-	dir, s := t.TempDir(), FreshSecrets()
+	dir, s := t.TempDir(), harness.FreshSecrets()
 	p := StartProcessIn(t, bin, dir, s, nil)
 	kept := p.Register(t, Account{Username: FreshName()})
 	if code := p.Stop(t); code != 0 {
@@ -84,7 +86,7 @@ func checkRestart(t *testing.T, bin string) {
 
 // checkTwoProcesses: two processes on one store see each other's rows.
 func checkTwoProcesses(t *testing.T, bin string) {
-	dir, s := t.TempDir(), FreshSecrets()
+	dir, s := t.TempDir(), harness.FreshSecrets()
 	one, two := StartProcessIn(t, bin, dir, s, nil), StartProcessIn(t, bin, dir, s, nil)
 	for _, pair := range [][2]*Process{{one, two}, {two, one}} {
 		registered := pair[0].Register(t, Account{Username: FreshName()})
@@ -153,7 +155,7 @@ func checkDrain(t *testing.T, bin string) {
 // checkRequestUnderWay: a request that has begun when the signal comes is answered, and what it wrote is kept.
 func checkRequestUnderWay(t *testing.T, bin string) {
 	NeedSignals(t)
-	dir, s := t.TempDir(), FreshSecrets()
+	dir, s := t.TempDir(), harness.FreshSecrets()
 	p := StartProcessIn(t, bin, dir, s, map[string]string{"DRAIN_DELAY": "1s"})
 	name := FreshName()
 	body := `{"username":"` + name + `"}`

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // buildOlder builds the program as a version that knows less of keys than those that the others make.
@@ -45,12 +47,12 @@ func buildOlder(t *testing.T) string {
 func checkOlderInstance(t *testing.T, bin string) {
 	older := buildOlder(t)
 	t.Run("sqlite", func(t *testing.T) {
-		dir, s := t.TempDir(), FreshSecrets()
+		dir, s := t.TempDir(), harness.FreshSecrets()
 		checkOlderBeside(t, StartProcessIn(t, bin, dir, s, nil), StartProcessIn(t, older, dir, s, nil))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		databaseURL, _ := NewDatabase(t)
-		s, settings := FreshSecrets(), map[string]string{"DATABASE_URL": databaseURL}
+		s, settings := harness.FreshSecrets(), map[string]string{"DATABASE_URL": databaseURL}
 		checkOlderBeside(t, StartProcessIn(t, bin, t.TempDir(), s, settings), StartProcessIn(t, older, t.TempDir(), s, settings))
 	})
 	t.Run("while it is in use", func(t *testing.T) { checkLevelRises(t, bin) })
@@ -110,7 +112,7 @@ func checkOlderBeside(t *testing.T, newer, older *Process) {
 // checkLevelRises: a key that a newer version changes while older instances serve it, tokens remembered or not.
 func checkLevelRises(t *testing.T, bin string) {
 	databaseURL, db := NewDatabase(t)
-	s := FreshSecrets()
+	s := harness.FreshSecrets()
 	fleet := []*Process{
 		StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL}),
 		StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "TOKEN_CACHE_SIZE": "0"}),

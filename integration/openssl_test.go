@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // mintWithOpenSSL is a shell's way to a token: no code of ours, and none of Go. PEM is an Ed25519 key; without one,
@@ -47,7 +49,7 @@ func opensslToken(t *testing.T, env ...string) string {
 
 // checkOpenSSLToken: a token that a shell made is accepted bare, as older clients send it, and with Bearer.
 func checkOpenSSLToken(t *testing.T, tg *Target) {
-	token := opensslToken(t, "HEADER="+HeaderHS256, "API_KEY="+tg.Secrets.APIKey, "SECRET="+tg.Secrets.SecretKey, "JWT_AUDIENCE="+tg.Secrets.Audience)
+	token := opensslToken(t, "HEADER="+harness.HeaderHS256, "API_KEY="+tg.Secrets.APIKey, "SECRET="+tg.Secrets.SecretKey, "JWT_AUDIENCE="+tg.Secrets.Audience)
 	for _, scheme := range []string{"", "Bearer "} {
 		a := tg.Do(t, Call{Path: "/service/account/stevenm", Auth: []string{scheme + token}})
 		a.Is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkAccessLog: one line a request, in JSON, with what an operator asks for.
@@ -122,7 +124,7 @@ func checkMetrics(t *testing.T, tg *Target) {
 	marker := FreshName()
 	for range calls {
 		tg.Do(t, Call{Path: "/service/whoami", Token: tg.Secrets.Token()}).Is(t, http.StatusOK, "")
-		tg.Do(t, Call{Path: "/service/whoami", Token: SignHS256(HeaderHS256, tg.Secrets.Good().JSON(), "x")})
+		tg.Do(t, Call{Path: "/service/whoami", Token: harness.SignHS256(harness.HeaderHS256, tg.Secrets.Good().JSON(), "x")})
 		tg.Do(t, Call{Path: "/" + marker})
 		tg.Do(t, Call{Path: "/service/account/" + marker, Token: tg.Secrets.Token()})
 		tg.Do(t, Call{Method: "BREW" + strings.ToUpper(strings.ReplaceAll(marker, "-", "")), Path: "/"})

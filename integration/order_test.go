@@ -5,13 +5,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkOrder: of several things wrong with one request, the one that comes first is told, for each guarded operation.
 func checkOrder(t *testing.T, tg *Target) {
 	doc := tg.OpenAPI(t)
 	for _, op := range doc.Guarded() {
-		forged := SignHS256(HeaderHS256, tg.Secrets.Good().JSON(), "another secret")
+		forged := harness.SignHS256(harness.HeaderHS256, tg.Secrets.Good().JSON(), "another secret")
 		// Nothing about the request is right but its path.
 		broken := op.MustRequest(t)
 		broken.Path, _, _ = strings.Cut(broken.Path, "?")
@@ -99,23 +101,23 @@ func checkGuardOrder(t *testing.T, tg *Target) {
 	}
 }
 
-func checkGuardOrderOf(t *testing.T, tg *Target, s Credential) {
+func checkGuardOrderOf(t *testing.T, tg *Target, s harness.Credential) {
 	t.Helper()
 	now := time.Now().Unix()
 	good := s.Good()
-	unsigned := strings.Replace(s.Header, AlgMember.FindString(s.Header), `"alg":"none"`, 1)
+	unsigned := strings.Replace(s.Header, harness.AlgMember.FindString(s.Header), `"alg":"none"`, 1)
 	ahead := good.With("nbf", now+120)
 	rows := []refusal{
 		{"too long, malformed", strings.Repeat("~", 4000), DecodingError + "token too long"},
 		{"malformed claims, alg none", s.Sign(unsigned, `{"exp":"soon"}`), DecodingError + "malformed token"},
-		{"malformed claims, forged", SignHS256(s.Header, `{"exp":"soon"}`, "x"), DecodingError + "malformed token"},
-		{"alg none, forged", SignHS256(unsigned, good.JSON(), "x"), DecodingError + "key or algorithm not acceptable"},
-		{"kid, forged", SignHS256(s.HeaderWithKeyID(`"x"`), good.JSON(), "x"), DecodingError + "key or algorithm not acceptable"},
+		{"malformed claims, forged", harness.SignHS256(s.Header, `{"exp":"soon"}`, "x"), DecodingError + "malformed token"},
+		{"alg none, forged", harness.SignHS256(unsigned, good.JSON(), "x"), DecodingError + "key or algorithm not acceptable"},
+		{"kid, forged", harness.SignHS256(s.HeaderWithKeyID(`"x"`), good.JSON(), "x"), DecodingError + "key or algorithm not acceptable"},
 		{
 			"forged, expired", s.Forged(good.With("exp", now-60)),
 			DecodingError + "signature verification failed",
 		},
-		{"forged, no claims", s.Forged(Claims{}), DecodingError + "signature verification failed"},
+		{"forged, no claims", s.Forged(harness.Claims{}), DecodingError + "signature verification failed"},
 		{"forged, wrong key", s.Forged(good.With("apiKey", "x")), DecodingError + "signature verification failed"},
 		{"expired, not yet valid", s.JWT(ahead.With("exp", now-60)), DecodingError + "signature has expired"},
 		{"expired, no aud", s.JWT(good.With("exp", now-60).Without("aud")), DecodingError + "signature has expired"},

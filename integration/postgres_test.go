@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/latchkey-api/latchkey/integration/harness"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 )
@@ -32,7 +33,7 @@ func checkContainerOnPostgres(t *testing.T, image string) {
 	databaseURL, db := NewDatabase(t)
 	folder, socketURL := NewSocket(t, databaseURL, "/postgres")
 	volume := "latchkey-" + FreshName()
-	c := StartContainerWith(t, image, FreshSecrets(), ContainerSpec{
+	c := StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{
 		Env:    map[string]string{"DATABASE_URL": socketURL},
 		Volume: volume,
 		Host: func(hc *container.HostConfig) {

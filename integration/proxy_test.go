@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // TestProxy proves deploy/haproxy.cfg as it is shipped, with a real HAProxy and two instances on one database.
@@ -45,7 +47,7 @@ func TestProxy(t *testing.T) {
 // fleet is two instances behind a proxy.
 type fleet struct {
 	bin       string
-	secrets   Secrets
+	secrets   harness.Secrets
 	settings  map[string]string
 	instances [2]*Process
 	proxy     *Target
@@ -54,7 +56,7 @@ type fleet struct {
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	databaseURL, _ := NewDatabase(t)
-	f := &fleet{bin: BuildBinary(t), secrets: FreshSecrets(), settings: map[string]string{
+	f := &fleet{bin: BuildBinary(t), secrets: harness.FreshSecrets(), settings: map[string]string{
 		"DATABASE_URL": databaseURL, "TRUSTED_PROXIES": "127.0.0.1", "DRAIN_DELAY": "2s",
 	}}
 	f.start(t, 0, map[string]string{"DRAIN_DELAY": "12s"}) // for checkLeftInTime

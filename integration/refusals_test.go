@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // refusal is one row: the Authorization lines of a request, and the 401 text they get.
@@ -78,7 +80,7 @@ func checkHeaderRefusals(t *testing.T, tg *Target, op Operation) {
 }
 
 // refusals are the rows of every check that a token must pass, in the order of the checks, for a key of any kind.
-func refusals(c Credential) []refusal {
+func refusals(c harness.Credential) []refusal {
 	return slices.Concat(
 		all(DecodingError+"token too long", tooLong(c)),
 		all(DecodingError+"malformed token", malformedText(c)),
@@ -110,20 +112,20 @@ func sharedRefusals(tg *Target) []refusal {
 	good := s.Good().JSON()
 	return slices.Concat(
 		all(DecodingError+"key or algorithm not acceptable", []refusal{
-			{name: "HS384", token: SignHMAC(sha512.New384, `{"alg":"HS384","typ":"JWT"}`, good, s.SecretKey)},
-			{name: "HS512", token: SignHMAC(sha512.New, `{"alg":"HS512","typ":"JWT"}`, good, s.SecretKey)},
-			{name: "EdDSA", token: SignHS256(`{"alg":"EdDSA","typ":"JWT"}`, good, s.SecretKey)},
+			{name: "HS384", token: harness.SignHMAC(sha512.New384, `{"alg":"HS384","typ":"JWT"}`, good, s.SecretKey)},
+			{name: "HS512", token: harness.SignHMAC(sha512.New, `{"alg":"HS512","typ":"JWT"}`, good, s.SecretKey)},
+			{name: "EdDSA", token: harness.SignHS256(`{"alg":"EdDSA","typ":"JWT"}`, good, s.SecretKey)},
 		}),
 		all(DecodingError+"signature verification failed", []refusal{
-			{name: "another secret", token: SignHS256(HeaderHS256, good, "not"+s.SecretKey)},
-			{name: "empty secret", token: SignHS256(HeaderHS256, good, "")},
-			{name: "the API key as the secret", token: SignHS256(HeaderHS256, good, s.APIKey)},
-			{name: "signature of HS512", token: SignHMAC(sha512.New, HeaderHS256, good, s.SecretKey)},
+			{name: "another secret", token: harness.SignHS256(harness.HeaderHS256, good, "not"+s.SecretKey)},
+			{name: "empty secret", token: harness.SignHS256(harness.HeaderHS256, good, "")},
+			{name: "the API key as the secret", token: harness.SignHS256(harness.HeaderHS256, good, s.APIKey)},
+			{name: "signature of HS512", token: harness.SignHMAC(sha512.New, harness.HeaderHS256, good, s.SecretKey)},
 		}),
 	)
 }
 
-func tooLong(c Credential) []refusal {
+func tooLong(c harness.Credential) []refusal {
 	return []refusal{
 		{name: "a good token over 3 KiB", token: c.JWT(c.Good().With("pad", strings.Repeat("x", 3000)))},
 		{name: "3 KiB and one byte of letters", token: strings.Repeat("a", 3<<10+1)},
@@ -132,14 +134,14 @@ func tooLong(c Credential) []refusal {
 }
 
 // malformedText are tokens that are not three segments of canonical base64url.
-func malformedText(c Credential) []refusal {
+func malformedText(c harness.Credential) []refusal {
 	good := c.Token()
 	part := strings.Split(good, ".")
 	h, p, sig := part[0], part[1], part[2]
 	payload := c.Good().JSON()
 	payload += strings.Repeat(" ", 3-len(payload)%3) + " " // one byte over a multiple of three: four unused bits
-	spare := Segment(c.Header) + "." + NonCanonical(Segment(payload))
-	spare += "." + Segment(c.Signature(spare))
+	spare := harness.Segment(c.Header) + "." + harness.NonCanonical(harness.Segment(payload))
+	spare += "." + harness.Segment(c.Signature(spare))
 	return []refusal{
 		{name: "a word", token: "abc"},
 		{name: "two segments", token: h + "." + p},
@@ -152,7 +154,7 @@ func malformedText(c Credential) []refusal {
 		{name: "padding", token: good + "="},
 		{name: "padding in the payload", token: h + "." + p + "=." + sig},
 		{name: "alphabet of plain base64", token: h + "." + p + ".+/" + sig[2:]},
-		{name: "unused bits of the signature", token: NonCanonical(good)},
+		{name: "unused bits of the signature", token: harness.NonCanonical(good)},
 		{name: "unused bits of the payload", token: spare},
 		{name: "a segment of one character", token: h + ".a." + sig},
 		{name: "a space inside", token: h + "." + p + " ." + sig},
@@ -166,7 +168,7 @@ func malformedText(c Credential) []refusal {
 }
 
 // malformedClaims are well signed, but their JSON is not strict or a claim has the wrong type or range.
-func malformedClaims(c Credential) []refusal {
+func malformedClaims(c harness.Credential) []refusal {
 	good := c.Good()
 	text := strings.TrimSuffix(good.JSON(), "}")
 	rows := []refusal{}
@@ -209,14 +211,14 @@ func malformedClaims(c Credential) []refusal {
 }
 
 // wrongHeader are tokens whose header does not say what this key's header says.
-func wrongHeader(c Credential) []refusal {
+func wrongHeader(c harness.Credential) []refusal {
 	good := c.Good().JSON()
 	rows := []refusal{}
 	members := strings.TrimSuffix(c.Header, "}")
 	for _, member := range []string{`"crit":["exp"]`, `"crit":[]`, `"crit":null`, `"b64":true`, `"b64":false,"crit":["b64"]`} {
 		rows = append(rows, refusal{name: "header with " + member, token: c.Sign(members+","+member+"}", good)})
 	}
-	alg := AlgMember.FindString(c.Header)
+	alg := harness.AlgMember.FindString(c.Header)
 	for _, other := range []string{
 		`"x":1`, `"alg":""`, `"alg":"none"`, `"alg":"None"`, `"alg":"NONE"`, `"alg":"hs256"`, `"alg":"eddsa"`, `"alg":"HS1"`,
 		`"alg":"RS256"`, `"alg":"ES256"`, `"alg":"PS512"`, `"alg":"HS384"`, `"alg":"HS512"`, `"alg":"Ed25519"`, `"alg":"Ed448"`,
@@ -227,21 +229,21 @@ func wrongHeader(c Credential) []refusal {
 	return rows
 }
 
-func wrongSignature(c Credential) []refusal {
+func wrongSignature(c harness.Credential) []refusal {
 	part := strings.Split(c.Token(), ".")
 	input := part[0] + "." + part[1]
 	return []refusal{
-		{name: "tampered payload", token: part[0] + "." + Segment(c.Good().With("sub", "admin").JSON()) + "." + part[2]},
-		{name: "tampered header", token: Segment(strings.Replace(c.Header, `,"typ":"JWT"`, "", 1)) + "." + part[1] + "." + part[2]},
+		{name: "tampered payload", token: part[0] + "." + harness.Segment(c.Good().With("sub", "admin").JSON()) + "." + part[2]},
+		{name: "tampered header", token: harness.Segment(strings.Replace(c.Header, `,"typ":"JWT"`, "", 1)) + "." + part[1] + "." + part[2]},
 		{name: "of another text", token: c.Forged(c.Good())},
-		{name: "half a signature", token: input + "." + Segment(strings.Repeat("x", 16))},
-		{name: "one byte", token: input + "." + Segment("x")},
-		{name: "twice the signature", token: input + "." + Segment(c.Signature(input)+c.Signature(input))},
-		{name: "zeros", token: input + "." + Segment(strings.Repeat("\x00", len(c.Signature(input))))},
+		{name: "half a signature", token: input + "." + harness.Segment(strings.Repeat("x", 16))},
+		{name: "one byte", token: input + "." + harness.Segment("x")},
+		{name: "twice the signature", token: input + "." + harness.Segment(c.Signature(input)+c.Signature(input))},
+		{name: "zeros", token: input + "." + harness.Segment(strings.Repeat("\x00", len(c.Signature(input))))},
 	}
 }
 
-func expired(c Credential) []refusal {
+func expired(c harness.Credential) []refusal {
 	good, now := c.Good(), time.Now().Unix()
 	return []refusal{
 		{name: "a minute ago", token: c.JWT(good.With("iat", now-360).With("exp", now-60))},
@@ -251,7 +253,7 @@ func expired(c Credential) []refusal {
 	}
 }
 
-func notYetValid(c Credential) []refusal {
+func notYetValid(c harness.Credential) []refusal {
 	good, now := c.Good(), time.Now().Unix()
 	return []refusal{
 		{name: "nbf in two minutes", token: c.JWT(good.With("nbf", now+120))},
@@ -260,19 +262,19 @@ func notYetValid(c Credential) []refusal {
 	}
 }
 
-func claimMissing(c Credential) []refusal {
+func claimMissing(c harness.Credential) []refusal {
 	good := c.Good()
 	return []refusal{
 		{name: "exp", token: c.JWT(good.Without("exp"))},
 		{name: "exp, but EXP", token: c.JWT(good.Without("exp").With("EXP", good["exp"]))},
 		{name: "aud", token: c.JWT(good.Without("aud"))},
 		{name: "iat and nbf", token: c.JWT(good.Without("iat"))},
-		{name: "everything but the key", token: c.JWT(Claims{"apiKey": c.APIKey})},
-		{name: "everything", token: c.JWT(Claims{})},
+		{name: "everything but the key", token: c.JWT(harness.Claims{"apiKey": c.APIKey})},
+		{name: "everything", token: c.JWT(harness.Claims{})},
 	}
 }
 
-func wrongAudience(c Credential) []refusal {
+func wrongAudience(c harness.Credential) []refusal {
 	rows := []refusal{}
 	for _, aud := range []any{
 		"",
@@ -289,7 +291,7 @@ func wrongAudience(c Credential) []refusal {
 	return rows
 }
 
-func lifetimeTooLong(c Credential) []refusal {
+func lifetimeTooLong(c harness.Credential) []refusal {
 	good, now := c.Good(), time.Now().Unix()
 	return []refusal{
 		{name: "two hours", token: c.JWT(good.With("exp", now+7200))},
@@ -299,7 +301,7 @@ func lifetimeTooLong(c Credential) []refusal {
 	}
 }
 
-func missingKey(c Credential) []refusal {
+func missingKey(c harness.Credential) []refusal {
 	rows := []refusal{{name: "absent", token: c.JWT(c.Good().Without("apiKey"))}}
 	for _, value := range []any{nil, "", false, 0, []any{}, map[string]any{}} {
 		rows = append(rows, refusal{name: "empty", token: c.JWT(c.Good().With("apiKey", value))})
@@ -307,7 +309,7 @@ func missingKey(c Credential) []refusal {
 	return append(rows, refusal{name: "apikey is another claim", token: c.JWT(c.Good().Without("apiKey").With("apikey", c.APIKey))})
 }
 
-func incorrectKey(c Credential) []refusal {
+func incorrectKey(c harness.Credential) []refusal {
 	rows := []refusal{}
 	for _, value := range []any{
 		"wrong", c.APIKey + "x", c.APIKey[:len(c.APIKey)-1], otherCase(c.APIKey), " " + c.APIKey, "null", "0",

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkOpenRoutes: what needs no token answers without one, and with a bad one.
@@ -29,7 +31,7 @@ func checkWhoami(t *testing.T, tg *Target) {
 	expires := time.Unix(good["exp"].(int64), 0).UTC().Format("2006-01-02T15:04:05Z")
 	tests := []struct {
 		name   string
-		c      Claims
+		c      harness.Claims
 		scopes []string
 	}{
 		{"no scope claim", good, all},

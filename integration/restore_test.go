@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // restorable is a store that goes on after a backup: one account and one key are in the backup alone as they are there, one
@@ -55,7 +57,7 @@ func (r *restorable) isRestored(t *testing.T, tg *Target, revived bool) {
 
 // checkRestore: a server is killed, a backup put back, and the server started.
 func checkRestore(t *testing.T, bin string) {
-	dir, s := t.TempDir(), FreshSecrets()
+	dir, s := t.TempDir(), harness.FreshSecrets()
 	store, backup := filepath.Join(dir, "latchkey.db"), filepath.Join(t.TempDir(), "backup.db")
 	p := StartProcessIn(t, bin, dir, s, nil)
 	var r restorable
@@ -147,7 +149,7 @@ func checkRestoreInContainer(t *testing.T, image string) {
 	}
 	script := CodeBlock(t, "docs/operators.md", "restore", "sh")
 	volume := "latchkey-" + FreshName()
-	c := StartContainerWith(t, image, FreshSecrets(), ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
+	c := StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
 	id := c.GetContainerID()
 	named := strings.NewReplacer("exec latchkey ", "exec "+id+" ", "stop latchkey", "stop "+id, "start latchkey", "start "+id,
 		"-v latchkey-data:/data latchkey", "-v "+volume+":/data "+image)

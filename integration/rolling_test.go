@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // What checkRollingRestarts does at least, and the pace of its clients.
@@ -32,7 +34,7 @@ const (
 func checkRollingRestarts(t *testing.T, bin string) {
 	NeedSignals(t)
 	databaseURL, db := NewDatabase(t)
-	s := FreshSecrets()
+	s := harness.FreshSecrets()
 	start := make([]func() *Process, 2)
 	processes := make([]*Process, 2)
 	addresses := make([]string, 2)
@@ -53,7 +55,7 @@ func checkRollingRestarts(t *testing.T, bin string) {
 	takesPart(0)
 	takesPart(1)
 
-	load := startLoad(t, proxy.URL, []Credential{s.Shared(), processes[0].FullKeys[KindEd25519].Credential, processes[0].FullKeys[KindHS256].Credential})
+	load := startLoad(t, proxy.URL, []harness.Credential{s.Shared(), processes[0].FullKeys[KindEd25519].Credential, processes[0].FullKeys[KindHS256].Credential})
 	began := time.Now()
 	for n := range rollingRestarts {
 		i := n % len(processes)
@@ -106,7 +108,7 @@ type load struct {
 
 // startLoad lets clients use the service at url: of every credential some that keep their connections, and some that
 // open one for each request.
-func startLoad(t *testing.T, url string, credentials []Credential) *load {
+func startLoad(t *testing.T, url string, credentials []harness.Credential) *load {
 	t.Helper()
 	l := &load{url: url, statuses: map[string]int{}, failures: map[string]int{}, accounts: map[string]string{}}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -123,11 +125,11 @@ func startLoad(t *testing.T, url string, credentials []Credential) *load {
 }
 
 // use registers accounts and reads them back, until ctx ends.
-func (l *load) use(ctx context.Context, client *http.Client, c Credential) {
+func (l *load) use(ctx context.Context, client *http.Client, c harness.Credential) {
 	tick := time.NewTicker(rollingPace)
 	defer tick.Stop()
 	who := `{"key":"` + c.APIKey + `"`
-	if c.Header == HeaderHS256 {
+	if c.Header == harness.HeaderHS256 {
 		who = `{"key":"shared"`
 	}
 	for token := c.Token(); ctx.Err() == nil; {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // garbage is sent where the token must not be looked at.
@@ -61,7 +63,7 @@ func checkSlashes(t *testing.T, tg *Target) {
 	for _, op := range tg.OpenAPI(t).Operations {
 		for _, slash := range []string{"", "/"} {
 			c := op.MustRequest(t)
-			var holder Credential
+			var holder harness.Credential
 			if op.IsGuarded() {
 				var ok bool
 				if holder, ok = tg.CredentialFor(tg.ScopeOf(t, op)); !ok {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkAudienceOptional: with JWT_REQUIRE_AUDIENCE=false the payload of older clients, which has no aud, is accepted;
@@ -19,7 +21,7 @@ func checkAudienceOptional(t *testing.T, bin string) {
 	lenient := StartProcess(t, bin, map[string]string{"JWT_REQUIRE_AUDIENCE": "false"})
 	for _, tt := range []struct {
 		p    *Process
-		c    Claims
+		c    harness.Claims
 		want string // "" for accepted
 	}{
 		{strict, strict.Secrets.Good().Without("aud"), "required claim missing"},
@@ -37,12 +39,12 @@ func checkAudienceOptional(t *testing.T, bin string) {
 
 // checkPreviousSecret: during a rotation tokens of both secrets verify, and no others.
 func checkPreviousSecret(t *testing.T, bin string) {
-	older := FreshSecrets()
+	older := harness.FreshSecrets()
 	p := StartProcess(t, bin, map[string]string{"JWT_SECRET_KEY_PREVIOUS": older.SecretKey})
 	p.ExpectToken(t, p.Secrets.Token(), "")
-	p.ExpectToken(t, SignHS256(HeaderHS256, p.Secrets.Good().JSON(), older.SecretKey), "")
-	p.ExpectToken(t, SignHS256(HeaderHS256, p.Secrets.Good().JSON(), FreshSecrets().SecretKey), "signature verification failed")
-	p.ExpectToken(t, SignHS256(HeaderHS256, p.Secrets.Good().JSON(), ""), "signature verification failed")
+	p.ExpectToken(t, harness.SignHS256(harness.HeaderHS256, p.Secrets.Good().JSON(), older.SecretKey), "")
+	p.ExpectToken(t, harness.SignHS256(harness.HeaderHS256, p.Secrets.Good().JSON(), harness.FreshSecrets().SecretKey), "signature verification failed")
+	p.ExpectToken(t, harness.SignHS256(harness.HeaderHS256, p.Secrets.Good().JSON(), ""), "signature verification failed")
 	if strings.Contains(p.Output.String(), older.SecretKey) {
 		t.Error("the previous secret is printed")
 	}
@@ -52,10 +54,10 @@ func checkPreviousSecret(t *testing.T, bin string) {
 func checkAlgorithm(t *testing.T, bin string) {
 	p := StartProcess(t, bin, map[string]string{"JWT_ALGORITHM": "HS512"})
 	good := p.Secrets.Good().JSON()
-	p.ExpectToken(t, SignHMAC(sha512.New, `{"alg":"HS512"}`, good, p.Secrets.SecretKey), "")
-	p.ExpectToken(t, SignHMAC(sha512.New384, `{"alg":"HS384"}`, good, p.Secrets.SecretKey), "key or algorithm not acceptable")
+	p.ExpectToken(t, harness.SignHMAC(sha512.New, `{"alg":"HS512"}`, good, p.Secrets.SecretKey), "")
+	p.ExpectToken(t, harness.SignHMAC(sha512.New384, `{"alg":"HS384"}`, good, p.Secrets.SecretKey), "key or algorithm not acceptable")
 	p.ExpectToken(t, p.Secrets.Token(), "key or algorithm not acceptable")
-	p.ExpectToken(t, SignHS256(`{"alg":"HS512"}`, good, p.Secrets.SecretKey), "signature verification failed")
+	p.ExpectToken(t, harness.SignHS256(`{"alg":"HS512"}`, good, p.Secrets.SecretKey), "signature verification failed")
 }
 
 // checkDocsOff: the page can be switched off, and the service still answers.
@@ -105,7 +107,7 @@ func checkRefusesToStart(t *testing.T, bin string) {
 		},
 	}
 	for _, tt := range tests {
-		dir, s := t.TempDir(), FreshSecrets()
+		dir, s := t.TempDir(), harness.FreshSecrets()
 		env := ProductionEnv(s, dir)
 		maps.Copy(env, tt.settings)
 		p := Launch(t, bin, dir, env)

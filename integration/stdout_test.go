@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // pipedProcess is the program with one pipe for standard output and error, which a test reads as far as it wants.
@@ -28,7 +30,7 @@ func startPiped(t *testing.T, bin string) *pipedProcess {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pipe.Close() })
-	dir, s := t.TempDir(), FreshSecrets()
+	dir, s := t.TempDir(), harness.FreshSecrets()
 	p := LaunchInto(t, theirs, bin, dir, ProductionEnv(s, dir))
 	p.Secrets = s
 	_ = theirs.Close() // the program has it

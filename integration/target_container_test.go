@@ -17,6 +17,7 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 
+	"github.com/latchkey-api/latchkey/integration/harness"
 	tclog "github.com/testcontainers/testcontainers-go/log"
 	"github.com/testcontainers/testcontainers-go/wait"
 )
@@ -172,11 +173,11 @@ func RunContainer(t *testing.T, image string, spec ContainerSpec) testcontainers
 // StartContainer starts the service in a container and waits until it is ready.
 func StartContainer(t *testing.T, image string, settings map[string]string) *Container {
 	t.Helper()
-	return StartContainerWith(t, image, FreshSecrets(), ContainerSpec{Env: settings})
+	return StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{Env: settings})
 }
 
 // StartContainerWith is startContainer with secrets that the caller knows and a container that the caller shaped.
-func StartContainerWith(t *testing.T, image string, s Secrets, spec ContainerSpec) *Container {
+func StartContainerWith(t *testing.T, image string, s harness.Secrets, spec ContainerSpec) *Container {
 	t.Helper()
 	env := map[string]string{
 		"API_KEY":        s.APIKey,

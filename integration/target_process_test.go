@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // BuildBinary builds the module's root package and gives the program's path.
@@ -41,7 +43,7 @@ type Process struct {
 }
 
 // ProductionEnv are the settings of a production process that a test starts: every port free, its own store.
-func ProductionEnv(s Secrets, dir string) map[string]string {
+func ProductionEnv(s harness.Secrets, dir string) map[string]string {
 	return map[string]string{
 		"APP_ENV":        "production",
 		"HOST":           "127.0.0.1",
@@ -61,11 +63,11 @@ func ProductionEnv(s Secrets, dir string) map[string]string {
 func StartProcess(t *testing.T, bin string, settings map[string]string) *Process {
 	t.Helper()
 	dir := t.TempDir()
-	return StartProcessIn(t, bin, dir, FreshSecrets(), settings)
+	return StartProcessIn(t, bin, dir, harness.FreshSecrets(), settings)
 }
 
 // StartProcessIn is startProcess in a folder that the caller chose, with secrets that the caller knows.
-func StartProcessIn(t *testing.T, bin, dir string, s Secrets, settings map[string]string) *Process {
+func StartProcessIn(t *testing.T, bin, dir string, s harness.Secrets, settings map[string]string) *Process {
 	t.Helper()
 	env := ProductionEnv(s, dir)
 	maps.Copy(env, settings)

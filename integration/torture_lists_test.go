@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/latchkey-api/latchkey/integration/harness"
 	_ "modernc.org/sqlite"
 )
 
@@ -88,7 +89,7 @@ func newLongStore(t *testing.T, bin, engine string) *longStore {
 		s.env["DATABASE_URL"] = databaseURL
 		s.db = func(t *testing.T) *sql.DB { return OpenDatabase(t, databaseURL) }
 	}
-	p := StartProcessIn(t, bin, s.dir, FreshSecrets(), s.env)
+	p := StartProcessIn(t, bin, s.dir, harness.FreshSecrets(), s.env)
 	for key, scope := range map[*Key]string{&p.Admin: "keys:admin", &s.quiet: "accounts:read", &s.noisy: "accounts:read"} {
 		var made CreatedKey
 		p.MustRunJSON(t, &made, "keys", "create", "--client", "lists", "--scope", scope, "--json")

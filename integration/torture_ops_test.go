@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // What strangers at the operations address, or anywhere else, may cost.
@@ -226,7 +228,7 @@ func TestTortureCostOfMetrics(t *testing.T) {
 // startFew starts the program where it may have few descriptors.
 func startFew(t *testing.T, bin string) *Process {
 	t.Helper()
-	dir, s := t.TempDir(), FreshSecrets()
+	dir, s := t.TempDir(), harness.FreshSecrets()
 	absolute, err := filepath.Abs(bin)
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // tortureKills is how often each of the tests below kills something.
@@ -29,7 +31,7 @@ const tortureKills = 100
 // gets what people did then: the backup is copied over the store.
 func TestTortureRestoreAfterKill(t *testing.T) {
 	bin := tortureBinary(t)
-	s, dir := FreshSecrets(), t.TempDir()
+	s, dir := harness.FreshSecrets(), t.TempDir()
 	p := StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
 	p.Admin = newAdmin(t, &p.Target)
 	_, _, code := p.CLI(t, "restore", "--help")
@@ -85,7 +87,7 @@ func TestTortureRestoreAfterKill(t *testing.T) {
 // server: the store is the old or the new one, whole.
 func TestTortureRestoreInterrupted(t *testing.T) {
 	bin := tortureBinary(t)
-	s, killed, backup := FreshSecrets(), t.TempDir(), filepath.Join(t.TempDir(), "backup.db")
+	s, killed, backup := harness.FreshSecrets(), t.TempDir(), filepath.Join(t.TempDir(), "backup.db")
 	env := map[string]string{"ACCESS_LOG": "false"}
 	p := StartProcessIn(t, bin, killed, s, env)
 	p.Admin = newAdmin(t, &p.Target)
@@ -177,7 +179,7 @@ func newAdmin(t *testing.T, tg *Target) Key {
 }
 
 // restartAfter starts the server in a folder where something was restored.
-func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s Secrets, admin Key) *Process {
+func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s harness.Secrets, admin Key) *Process {
 	t.Helper()
 	p := StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
 	p.Admin = admin
@@ -188,7 +190,7 @@ func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s Secrets, 
 }
 
 // restoring starts a restore.
-func restoring(t *testing.T, bin, dir string, s Secrets, backup string) *exec.Cmd {
+func restoring(t *testing.T, bin, dir string, s harness.Secrets, backup string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(bin, "restore", backup)
 	cmd.Dir, cmd.Env = dir, Environment(ProductionEnv(s, dir))

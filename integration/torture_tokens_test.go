@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // What tokens of a size that the caller chose may cost.
@@ -160,7 +162,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 				default:
 				}
 				id := fmt.Sprintf("E%05d%06d", i, n)
-				status, err := line.Ask(GetRequest("/service/whoami", "Authorization: "+Segment(`{"alg":"EdDSA","kid":"`+id+`"}`)+"."+rest+"\r\n"))
+				status, err := line.Ask(GetRequest("/service/whoami", "Authorization: "+harness.Segment(`{"alg":"EdDSA","kid":"`+id+`"}`)+"."+rest+"\r\n"))
 				if err != nil {
 					answers[0].add()
 					return
