@@ -66,7 +66,7 @@ func (tg *Target) Enroll(t *testing.T) {
 	if tg.CLI != nil {
 		var made CreatedKey
 		tg.MustRunJSON(t, &made, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--json")
-		tg.Admin = ParseKey(t, made.Secret, tg.Secrets.Audience)
+		tg.Admin = harness.ParseKey(t, made.Secret, tg.Secrets.Audience)
 		if tg.Admin.Env != "live" || made.Key.ID != tg.Admin.ID || made.Key.Client != "operations" {
 			t.Errorf("keys create --json in production: %+v", made.Key)
 		}
@@ -75,11 +75,11 @@ func (tg *Target) Enroll(t *testing.T) {
 		t.Log("NOT TESTED: registered keys, LATCHKEY_ADMIN_KEY is not set")
 		return
 	}
-	tg.FullKeys = map[string]Key{}
-	for _, kind := range []string{KindEd25519, KindHS256} {
+	tg.FullKeys = map[string]harness.Key{}
+	for _, kind := range []string{harness.KindEd25519, harness.KindHS256} {
 		body := Body{"client": "suite", "kind": kind, "scopes": tg.EveryScope(t)}
 		a := tg.AsAdmin(t, http.MethodPost, "/service/keys", body.JSON())
-		if a.Status == http.StatusUnprocessableEntity && kind == KindHS256 && !tg.IsLocal() {
+		if a.Status == http.StatusUnprocessableEntity && kind == harness.KindHS256 && !tg.IsLocal() {
 			t.Log("NOT TESTED: hs256 keys, the deployment has no MASTER_KEY")
 			continue
 		}
@@ -123,7 +123,7 @@ func (tg *Target) CredentialsFor(scope string) map[string]harness.Credential {
 // CredentialFor is one of holders, the shared key where it can be; false where there is none.
 func (tg *Target) CredentialFor(scope string) (harness.Credential, bool) {
 	holders := tg.CredentialsFor(scope)
-	for _, name := range []string{"shared", KindEd25519} {
+	for _, name := range []string{"shared", harness.KindEd25519} {
 		if holder, ok := holders[name]; ok {
 			return holder, true
 		}
@@ -143,7 +143,7 @@ func (tg *Target) AsAdmin(t *testing.T, method, path, body string) Answer {
 
 // IssuedKey is a key that was made now: as its holder has it, and as the service answers it.
 type IssuedKey struct {
-	Key     Key
+	Key     harness.Key
 	Object  KeyObject
 	Created CreatedKey
 }
@@ -158,7 +158,7 @@ func (tg *Target) ReadCreated(t *testing.T, a Answer) IssuedKey {
 	a.IsNotStored(t)
 	var whole CreatedKey
 	a.Decode(t, &whole)
-	key := ParseKey(t, whole.Secret, tg.Secrets.Audience)
+	key := harness.ParseKey(t, whole.Secret, tg.Secrets.Audience)
 	if whole.Key.ID != key.ID || whole.Key.Kind != key.Kind || whole.Key.Hint == "" || !strings.HasSuffix(whole.Key.Hint, key.Text[66:]) {
 		t.Errorf("%s: the key of %+v is not that of its secret", a.Call, whole.Key)
 	}
@@ -169,7 +169,7 @@ func (tg *Target) ReadCreated(t *testing.T, a Answer) IssuedKey {
 }
 
 // IssueKey makes a key by HTTP. What r does not say is a client of a fresh name and the scope accounts:read.
-func (tg *Target) IssueKey(t *testing.T, r Body) (Key, KeyObject) {
+func (tg *Target) IssueKey(t *testing.T, r Body) (harness.Key, KeyObject) {
 	t.Helper()
 	body := Body{"client": FreshName(), "scopes": []string{"accounts:read"}}
 	maps.Copy(body, r)
@@ -178,7 +178,7 @@ func (tg *Target) IssueKey(t *testing.T, r Body) (Key, KeyObject) {
 }
 
 // ChangeKey calls a verb of the life cycle and gives the key as it is then.
-func (tg *Target) ChangeKey(t *testing.T, key Key, verb string) KeyObject {
+func (tg *Target) ChangeKey(t *testing.T, key harness.Key, verb string) KeyObject {
 	t.Helper()
 	a := tg.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/"+verb, "")
 	a.Is(t, http.StatusOK, "")
@@ -188,7 +188,7 @@ func (tg *Target) ChangeKey(t *testing.T, key Key, verb string) KeyObject {
 }
 
 // ExpectAccepted demands that a key's tokens are accepted, and who they are of.
-func (tg *Target) ExpectAccepted(t *testing.T, key Key) {
+func (tg *Target) ExpectAccepted(t *testing.T, key harness.Key) {
 	t.Helper()
 	a := tg.Do(t, Call{Path: "/service/whoami", Token: key.Token()})
 	a.Is(t, http.StatusOK, "")
@@ -207,12 +207,12 @@ func (tg *Target) ExpectRefused(t *testing.T, token string) {
 }
 
 // RetiredKeys are keys that were accepted once and are not any more, by what became of them. They are made once a target.
-func (tg *Target) RetiredKeys(t *testing.T) map[string]Key {
+func (tg *Target) RetiredKeys(t *testing.T) map[string]harness.Key {
 	t.Helper()
 	if tg.retiredKeys != nil {
 		return tg.retiredKeys
 	}
-	tg.retiredKeys = map[string]Key{}
+	tg.retiredKeys = map[string]harness.Key{}
 	// Long enough to be used once on a slow machine.
 	expires := time.Now().Add(2 * time.Second).Format(time.RFC3339Nano)
 	for _, kind := range tg.Kinds() {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // MustRun runs the program as an operator would, beside the service and with its settings, and demands that it succeeds.
@@ -20,10 +22,10 @@ func (tg *Target) MustRun(t *testing.T, args ...string) string {
 func (tg *Target) Run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	stdout, stderr, code = tg.CLI(t, args...)
-	for _, text := range KeyString.FindAllString(stdout+" "+stderr, -1) {
+	for _, text := range harness.KeyString.FindAllString(stdout+" "+stderr, -1) {
 		tg.rememberKey(t, text)
 	}
-	if KeyString.MatchString(stderr) {
+	if harness.KeyString.MatchString(stderr) {
 		t.Errorf("latchkey %s: a key string on stderr", args[0])
 	}
 	return stdout, stderr, code

@@ -37,7 +37,7 @@ func Deployment(t *testing.T) *Target {
 		t.Fatal("LATCHKEY_URL is set, but not LATCHKEY_API_KEY and LATCHKEY_JWT_SECRET_KEY")
 	}
 	if text := setting("ADMIN_KEY", ""); text != "" {
-		tg.Admin = ParseKey(t, text, tg.Secrets.Audience)
+		tg.Admin = harness.ParseKey(t, text, tg.Secrets.Audience)
 		tg.rememberKey(t, text)
 	}
 	return tg

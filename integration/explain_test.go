@@ -15,18 +15,18 @@ func checkExplain(t *testing.T, tg *Target) {
 	if tg.CLI == nil {
 		t.Skip("NOT TESTED: there is no command line beside this target")
 	}
-	key := tg.FullKeys[KindEd25519]
-	revoked, _ := tg.IssueKey(t, Body{"kind": KindHS256})
+	key := tg.FullKeys[harness.KindEd25519]
+	revoked, _ := tg.IssueKey(t, Body{"kind": harness.KindHS256})
 	tg.ChangeKey(t, revoked, "revoke")
 	good, now := key.Good(), time.Now().Unix()
 	shared := tg.Secrets
 	for name, token := range map[string]string{
 		"shared":             shared.Token(),
 		"ed25519":            key.Token(),
-		"hs256, narrowed":    tg.FullKeys[KindHS256].Scoped("accounts:read"),
+		"hs256, narrowed":    tg.FullKeys[harness.KindHS256].Scoped("accounts:read"),
 		"a word":             "abc",
 		"malformed claims":   key.Sign(key.Header, `{"exp":"soon"}`),
-		"unknown kid":        key.Sign(key.HeaderWithKeyID(`"`+UnknownKeyID("E")+`"`), good.JSON()),
+		"unknown kid":        key.Sign(key.HeaderWithKeyID(`"`+harness.UnknownKeyID("E")+`"`), good.JSON()),
 		"confused algorithm": harness.SignHS256(`{"alg":"HS256","kid":"`+key.ID+`"}`, good.JSON(), string(key.Public())),
 		"forged":             key.Forged(good),
 		"expired":            key.JWT(good.With("iat", now-360).With("exp", now-60)),

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // revokedLimit is how soon an instance that reaches the store has heard of a revocation.
@@ -17,8 +19,8 @@ const revokedLimit = time.Second
 type callers struct {
 	target           *Target // where keys are made and revoked
 	good, forged     string  // tokens of the shared key, and of somebody who has only its name
-	enabled, revoked Key
-	cold             chan Key // keys that no instance has seen
+	enabled, revoked harness.Key
+	cold             chan harness.Key // keys that no instance has seen
 	victim           atomic.Pointer[victim]
 
 	mu         sync.Mutex
@@ -27,7 +29,7 @@ type callers struct {
 
 // victim is a key that is revoked during a fault.
 type victim struct {
-	key          Key
+	key          harness.Key
 	token        string
 	asked, acked atomic.Pointer[time.Time]
 }
@@ -35,7 +37,7 @@ type victim struct {
 func newCallers(t *testing.T, tg *Target) *callers {
 	t.Helper()
 	s := tg.Secrets.Shared()
-	c := &callers{target: tg, good: s.Token(), forged: s.Forged(s.Good()), cold: make(chan Key, 150)}
+	c := &callers{target: tg, good: s.Token(), forged: s.Forged(s.Good()), cold: make(chan harness.Key, 150)}
 	c.enabled, _ = tg.IssueKey(t, Body{})
 	c.revoked, _ = tg.IssueKey(t, Body{})
 	tg.ChangeKey(t, c.revoked, "revoke")

@@ -27,7 +27,7 @@ func checkFullDisk(t *testing.T, bin string) {
 	s := harness.FreshSecrets()
 	settings := map[string]string{"ACCESS_LOG": "false"}
 	p := StartProcessIn(t, bin, dir, s, settings)
-	p.Admin = ParseKey(t, strings.TrimSpace(p.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), s.Audience)
+	p.Admin = harness.ParseKey(t, strings.TrimSpace(p.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), s.Audience)
 	leaked := map[string]string{} // a token by the id of its key
 	other, _ := p.IssueKey(t, Body{"scopes": []string{"accounts:read"}})
 	for range 8 {

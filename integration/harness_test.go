@@ -21,9 +21,9 @@ type Target struct {
 	// log is everything the service has printed so far; nil where it cannot be read.
 	Log func(t *testing.T) string
 
-	Admin       Key            // has the scope keys:admin and no other; of the zero value where there is none
-	FullKeys    map[string]Key // by kind: has every scope
-	retiredKeys map[string]Key // see retired
+	Admin       harness.Key            // has the scope keys:admin and no other; of the zero value where there is none
+	FullKeys    map[string]harness.Key // by kind: has every scope
+	retiredKeys map[string]harness.Key // see retired
 
 	mu   sync.Mutex
 	sent map[string]bool // every text in a request that must never be printed or answered
@@ -72,9 +72,9 @@ func (tg *Target) Leaks(text string) map[int]string {
 // rememberKey keeps every form of a key's secret half to be looked for at the end.
 func (tg *Target) rememberKey(t *testing.T, text string) {
 	t.Helper()
-	key := ParseKey(t, text, "")
+	key := harness.ParseKey(t, text, "")
 	tg.remember(text)
-	tg.remember(KeyString.FindStringSubmatch(text)[3])
+	tg.remember(harness.KeyString.FindStringSubmatch(text)[3])
 	if key.Seed != nil {
 		tg.remember(string(key.Seed))
 	}

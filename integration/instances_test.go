@@ -28,7 +28,7 @@ func StartFleetWithoutAdmin(t *testing.T, bin string, databaseURLs ...string) []
 }
 
 // WarmKey gives a key that both instances have just accepted, and a token of it.
-func WarmKey(t *testing.T, fleet []*Process) (Key, string) {
+func WarmKey(t *testing.T, fleet []*Process) (harness.Key, string) {
 	t.Helper()
 	key, _ := fleet[0].IssueKey(t, Body{})
 	token := key.Token()

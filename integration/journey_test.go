@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkJourney: a client's key from the day it is issued to the day an operator revokes it from another process.
@@ -301,7 +303,7 @@ type revocation struct {
 }
 
 // check demands that the key is revoked, and that who has seen it, and when, is told.
-func (r revocation) check(t *testing.T, tg *Target, key Key) {
+func (r revocation) check(t *testing.T, tg *Target, key harness.Key) {
 	t.Helper()
 	if r.Key.ID != key.ID || r.Key.State != "revoked" || r.Late == nil || len(r.Confirmed) == 0 {
 		t.Errorf("a revocation that waits: %+v", r)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkKeyInput: what a request about keys may not say is refused, and named.
@@ -140,7 +142,7 @@ func checkCreateInput(t *testing.T, tg *Target) {
 func checkUnknownKeys(t *testing.T, tg *Target) {
 	t.Helper()
 	for _, id := range []string{
-		UnknownKeyID("E"), UnknownKeyID("H"), "x", "shared", "cli", strings.Repeat("k", 1000), "'%20OR%201=1--", "%25", "..", "%00", "%F0%9F%94%91",
+		harness.UnknownKeyID("E"), harness.UnknownKeyID("H"), "x", "shared", "cli", strings.Repeat("k", 1000), "'%20OR%201=1--", "%25", "..", "%00", "%F0%9F%94%91",
 		strings.ToLower(tg.Admin.ID), tg.Admin.ID + "x", tg.Admin.ID[:11], tg.Admin.ID + "%00", tg.Admin.ID + "%20",
 	} {
 		path := "/service/keys/" + id
@@ -149,7 +151,7 @@ func checkUnknownKeys(t *testing.T, tg *Target) {
 			tg.AsAdmin(t, http.MethodPost, path+"/"+verb, "").IsError(t, http.StatusNotFound)
 		}
 	}
-	tg.AsAdmin(t, http.MethodPost, "/service/keys/"+UnknownKeyID("E")+"/rotate", `{"grace":"x"}`).IsInvalid(t, "body grace")
+	tg.AsAdmin(t, http.MethodPost, "/service/keys/"+harness.UnknownKeyID("E")+"/rotate", `{"grace":"x"}`).IsInvalid(t, "body grace")
 	tg.ExpectAccepted(t, tg.Admin)
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkKeyLists: an administrator finds a key by client and state, page by page, and sees which need attention.
@@ -16,7 +18,7 @@ func checkKeyLists(t *testing.T, tg *Target) {
 	tg.NeedAdmin(t)
 	client := FreshName()
 	in := func(d time.Duration) string { return time.Now().Add(d).Format(time.RFC3339) }
-	issue := func(r Body) Key {
+	issue := func(r Body) harness.Key {
 		r["client"] = client
 		key, _ := tg.IssueKey(t, r)
 		return key
@@ -149,7 +151,7 @@ func checkAudit(t *testing.T, tg *Target) {
 		}
 	}
 	tg.AsAdmin(t, http.MethodGet, since(time.Now().Add(time.Hour)), "").Is(t, http.StatusOK, "[]")
-	tg.AsAdmin(t, http.MethodGet, "/service/audit?key="+UnknownKeyID("E"), "").Is(t, http.StatusOK, "[]")
+	tg.AsAdmin(t, http.MethodGet, "/service/audit?key="+harness.UnknownKeyID("E"), "").Is(t, http.StatusOK, "[]")
 	for query, loc := range map[string]string{
 		"since=yesterday": "since", "since=1": "since", "limit=0": "limit", "limit=201": "limit", "cursor=x": "cursor",
 		"cursor=" + tg.NextCursor(t, "/service/keys?limit=1"): "cursor",

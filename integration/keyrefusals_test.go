@@ -22,10 +22,10 @@ func wrongKid(c harness.Credential) []refusal {
 		`""`, `" "`, `"shared"`, `"x"`, `"E"`, `"' OR 1=1 --"`, `"'; DROP TABLE keys; --"`, `"%"`, `"E__________"`, `"../../dev/null"`,
 		`"` + strings.Repeat("k", 1000) + `"`, `"E` + strings.Repeat("a", 999) + `"`, `"\u0000"`, `"\ud83d\udd11"`,
 		`null`, `1`, `0`, `true`, `false`, `[]`, `["a"]`, `{}`,
-		`"Eaaaaaaaaaaa"`, `"Haaaaaaaaaaa"`, `"` + UnknownKeyID("E") + `"`, `"` + UnknownKeyID("H") + `"`, `"X` + UnknownKeyID("") + `"`,
+		`"Eaaaaaaaaaaa"`, `"Haaaaaaaaaaa"`, `"` + harness.UnknownKeyID("E") + `"`, `"` + harness.UnknownKeyID("H") + `"`, `"X` + harness.UnknownKeyID("") + `"`,
 	}
 	if kid := c.KeyID(); kid != "" {
-		kids = append(kids, `"`+kid+`x"`, `"`+kid[:11]+`"`, `" `+kid+`"`, `"`+kid+`\u0000"`, `["`+kid+`"]`, `"`+SwapCase(kid)+`"`)
+		kids = append(kids, `"`+kid+`x"`, `"`+kid[:11]+`"`, `" `+kid+`"`, `"`+kid+`\u0000"`, `["`+kid+`"]`, `"`+harness.SwapCase(kid)+`"`)
 	}
 	rows := []refusal{}
 	for _, kid := range kids {
@@ -36,7 +36,7 @@ func wrongKid(c harness.Credential) []refusal {
 
 // registeredRefusals are the rows that only registered keys have. Each is of a token that key, or somebody who knows what
 // is public of it, could make.
-func registeredRefusals(t *testing.T, tg *Target, key Key) []refusal {
+func registeredRefusals(t *testing.T, tg *Target, key harness.Key) []refusal {
 	t.Helper()
 	good := key.Good()
 	rows := slices.Concat(
@@ -52,21 +52,21 @@ func registeredRefusals(t *testing.T, tg *Target, key Key) []refusal {
 			{name: "unsecured", token: harness.Segment(`{"alg":"none","kid":"`+key.ID+`"}`) + "." + harness.Segment(good.JSON()) + "." + harness.Segment("x")},
 		}),
 	)
-	if key.Kind == KindHS256 {
+	if key.Kind == harness.KindHS256 {
 		return append(rows, hs256Refusals(t, tg, key)...)
 	}
 	return append(rows, ed25519Refusals(t, tg, key)...)
 }
 
 // ed25519Refusals: what is public of an Ed25519 key signs nothing, and its kid stands for no other algorithm.
-func ed25519Refusals(t *testing.T, tg *Target, key Key) []refusal {
+func ed25519Refusals(t *testing.T, tg *Target, key harness.Key) []refusal {
 	t.Helper()
 	good := key.Good().JSON()
 	confused := `{"alg":"HS256","kid":"` + key.ID + `","typ":"JWT"}`
 	public := string(key.Public())
 	rows := []refusal{}
 	for name, secret := range map[string]string{
-		"the public key": public, "the public key as PEM": PublicPEM(t, key.Public()), "the public key in hexadecimal": hex.EncodeToString([]byte(public)),
+		"the public key": public, "the public key as PEM": harness.PublicPEM(t, key.Public()), "the public key in hexadecimal": hex.EncodeToString([]byte(public)),
 		"the public key in base64url": harness.Segment(public), "the key string": key.Text, "the seed": string(key.Seed), "nothing": "",
 		"the shared secret": tg.Secrets.SecretKey,
 	} {
@@ -100,7 +100,7 @@ func malleated(signature string) string {
 }
 
 // hs256Refusals: of an HS256 key's string, only the whole is its secret.
-func hs256Refusals(t *testing.T, tg *Target, key Key) []refusal {
+func hs256Refusals(t *testing.T, tg *Target, key harness.Key) []refusal {
 	t.Helper()
 	good := key.Good().JSON()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -126,7 +126,7 @@ func hs256Refusals(t *testing.T, tg *Target, key Key) []refusal {
 }
 
 // retiredRefusals: that a key is not in force any more is told behind a good signature only, and after everything else.
-func retiredRefusals(retired map[string]Key) []refusal {
+func retiredRefusals(retired map[string]harness.Key) []refusal {
 	rows, now := []refusal{}, time.Now().Unix()
 	for state, key := range retired {
 		good := key.Good()
@@ -145,11 +145,11 @@ func retiredRefusals(retired map[string]Key) []refusal {
 func checkOtherKeys(t *testing.T, tg *Target) {
 	tg.NeedAdmin(t)
 	const signature, unacceptable = "signature verification failed", "key or algorithm not acceptable"
-	issued := map[string][2]Key{}
+	issued := map[string][2]harness.Key{}
 	for _, kind := range tg.Kinds() {
 		a, _ := tg.IssueKey(t, Body{"kind": kind})
 		b, _ := tg.IssueKey(t, Body{"kind": kind})
-		issued[kind] = [2]Key{a, b}
+		issued[kind] = [2]harness.Key{a, b}
 		tg.ExpectToken(t, a.Sign(b.Header, b.Good().JSON()), signature)
 		tg.ExpectToken(t, a.Sign(b.Header, a.Good().JSON()), signature)
 		tg.ExpectAccepted(t, a)
@@ -160,7 +160,7 @@ func checkOtherKeys(t *testing.T, tg *Target) {
 	if len(issued) < 2 {
 		return
 	}
-	e, h := issued[KindEd25519][0], issued[KindHS256][0]
+	e, h := issued[harness.KindEd25519][0], issued[harness.KindHS256][0]
 	tg.ExpectToken(t, e.Sign(e.HeaderWithKeyID(`"`+h.ID+`"`), h.Good().JSON()), unacceptable)
 	tg.ExpectToken(t, e.Sign(h.Header, h.Good().JSON()), signature)
 	tg.ExpectToken(t, h.Sign(h.HeaderWithKeyID(`"`+e.ID+`"`), e.Good().JSON()), unacceptable)

@@ -15,10 +15,10 @@ func checkRegisteredKeysAlone(t *testing.T, bin string) {
 	env := ProductionEnv(s, dir)
 	env["API_KEY"], env["JWT_SECRET_KEY"] = "", ""
 	text, stderr, code := RunCommand(t, bin, dir, env, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--scope", "accounts:read")
-	if code != 0 || KeyString.MatchString(stderr) {
+	if code != 0 || harness.KeyString.MatchString(stderr) {
 		t.Fatalf("keys create: exit code %d: %s", code, stderr)
 	}
-	key := ParseKey(t, strings.TrimSuffix(text, "\n"), s.Audience)
+	key := harness.ParseKey(t, strings.TrimSuffix(text, "\n"), s.Audience)
 	p := StartProcessIn(t, bin, dir, s, map[string]string{"API_KEY": "", "JWT_SECRET_KEY": ""})
 	p.ExpectToken(t, key.Token(), "")
 	p.ExpectToken(t, s.Token(), "key or algorithm not acceptable")
@@ -35,7 +35,7 @@ func checkMasterKey(t *testing.T, bin string) {
 	}
 	p := start(older, "")
 	p.Enroll(t)
-	admin, e, h := p.Admin, p.FullKeys[KindEd25519], p.FullKeys[KindHS256]
+	admin, e, h := p.Admin, p.FullKeys[harness.KindEd25519], p.FullKeys[harness.KindHS256]
 	p.Stop(t)
 
 	unusable := func(p *Process, want float64) {
@@ -64,10 +64,10 @@ func checkMasterKey(t *testing.T, bin string) {
 	p = start("", "")
 	outOfOrder(p)
 	p.Admin = admin
-	body := Body{"client": "x", "scopes": []string{"accounts:read"}, "kind": KindHS256}
+	body := Body{"client": "x", "scopes": []string{"accounts:read"}, "kind": harness.KindHS256}
 	p.AsAdmin(t, http.MethodPost, "/service/keys", body.JSON()).IsInvalid(t, "body kind")
 	p.IssueKey(t, Body{})
-	_, stderr, code := p.Run(t, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", KindHS256)
+	_, stderr, code := p.Run(t, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", harness.KindHS256)
 	if code != 1 || !strings.Contains(stderr, "MASTER_KEY") {
 		t.Errorf("keys create of an hs256 key without a master key: exit code %d: %s", code, stderr)
 	}
@@ -99,12 +99,12 @@ func checkOtherEnvironment(t *testing.T, bin string) {
 	elsewhere := t.TempDir()
 	env := ProductionEnv(s, elsewhere)
 	env["APP_ENV"] = "development"
-	for _, kind := range []string{KindEd25519, KindHS256} {
+	for _, kind := range []string{harness.KindEd25519, harness.KindHS256} {
 		text, stderr, code := RunCommand(t, bin, elsewhere, env, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", kind)
 		if code != 0 {
 			t.Fatalf("keys create in development: exit code %d: %s", code, stderr)
 		}
-		key := ParseKey(t, strings.TrimSpace(text), s.Audience)
+		key := harness.ParseKey(t, strings.TrimSpace(text), s.Audience)
 		if key.Env != "test" {
 			t.Errorf("a key made in development is of %q", key.Env)
 		}

@@ -61,7 +61,7 @@ func checkOlderInstance(t *testing.T, bin string) {
 func checkOlderBeside(t *testing.T, newer, older *Process) {
 	t.Helper()
 	newer.Enroll(t)
-	outOfOrder := func(key Key) {
+	outOfOrder := func(key harness.Key) {
 		t.Helper()
 		a := older.Do(t, Call{Path: "/service/whoami", Token: key.Token(), Unready: true})
 		if a.IsError(t, http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" {
@@ -80,7 +80,7 @@ func checkOlderBeside(t *testing.T, newer, older *Process) {
 			args = append([]string{"keys"}, args...)
 			if verb != "rewrap" {
 				args = append(args, key.ID)
-			} else if kind != KindHS256 {
+			} else if kind != harness.KindHS256 {
 				continue
 			}
 			stdout, stderr, code := older.Run(t, args...)

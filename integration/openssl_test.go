@@ -64,12 +64,12 @@ func checkOpenSSLKeys(t *testing.T, tg *Target) {
 	for _, kind := range tg.Kinds() {
 		t.Run(kind, func(t *testing.T) {
 			stdout := tg.MustRun(t, "keys", "create", "--client", "shell", "--scope", "accounts:read", "--kind", kind)
-			key := ParseKey(t, strings.TrimSuffix(stdout, "\n"), tg.Secrets.Audience) // the key string, and nothing else
+			key := harness.ParseKey(t, strings.TrimSuffix(stdout, "\n"), tg.Secrets.Audience) // the key string, and nothing else
 			if key.Kind != kind {
 				t.Fatalf("asked for %s, got %s", kind, key.Kind)
 			}
 			env := []string{"HEADER=" + key.Header, "API_KEY=" + key.ID, "JWT_AUDIENCE=" + tg.Secrets.Audience}
-			if kind == KindHS256 {
+			if kind == harness.KindHS256 {
 				env = append(env, "SECRET="+key.Text)
 				if _, _, code := tg.Run(t, "keys", "pem", "--key", key.Text); code != 1 {
 					t.Errorf("keys pem of an hs256 key: exit code %d", code)

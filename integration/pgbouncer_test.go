@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkPgBouncer proves two instances behind a PgBouncer that gives each transaction another connection.
@@ -57,11 +59,11 @@ func (l *poolerLoad) life(t *testing.T, fleet []*Process) {
 	create := Post("/service/keys", Body{"client": "pooled", "scopes": []string{"accounts:read"}}.JSON())
 	create.Token = admin
 	made := l.ask(t, fleet[0], create, http.StatusCreated)
-	text := KeyString.FindString(made.Body)
+	text := harness.KeyString.FindString(made.Body)
 	if text == "" {
 		return // it is counted
 	}
-	key := ParseKey(t, text, fleet[0].Secrets.Audience)
+	key := harness.ParseKey(t, text, fleet[0].Secrets.Audience)
 	token := key.Token()
 	for i := range (l.requests/l.keys - 6) / 4 {
 		p := fleet[i%len(fleet)]

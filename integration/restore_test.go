@@ -18,12 +18,12 @@ import (
 // account and one key came after it.
 type restorable struct {
 	early, late   Account
-	revoked, made Key
+	revoked, made harness.Key
 }
 
-func newKey(t *testing.T, tg *Target) Key {
+func newKey(t *testing.T, tg *Target) harness.Key {
 	t.Helper()
-	return ParseKey(t, strings.TrimSpace(tg.MustRun(t, "keys", "create", "--client", "acme", "--scope", "accounts:read")), "latchkey-api")
+	return harness.ParseKey(t, strings.TrimSpace(tg.MustRun(t, "keys", "create", "--client", "acme", "--scope", "accounts:read")), "latchkey-api")
 }
 
 // beforeBackup and afterBackup make what a restore has to tell apart.

@@ -55,7 +55,7 @@ func checkRollingRestarts(t *testing.T, bin string) {
 	takesPart(0)
 	takesPart(1)
 
-	load := startLoad(t, proxy.URL, []harness.Credential{s.Shared(), processes[0].FullKeys[KindEd25519].Credential, processes[0].FullKeys[KindHS256].Credential})
+	load := startLoad(t, proxy.URL, []harness.Credential{s.Shared(), processes[0].FullKeys[harness.KindEd25519].Credential, processes[0].FullKeys[harness.KindHS256].Credential})
 	began := time.Now()
 	for n := range rollingRestarts {
 		i := n % len(processes)

@@ -45,9 +45,9 @@ type longStore struct {
 	env    map[string]string
 	dir    string
 	db     func(t *testing.T) *sql.DB
-	began  time.Time // of the audit
-	quiet  Key       // a key that did little
-	noisy  Key       // a key that did nearly everything
+	began  time.Time   // of the audit
+	quiet  harness.Key // a key that did little
+	noisy  harness.Key // a key that did nearly everything
 }
 
 // TestTortureLists: lists of a long audit are quick, take little from others, and end with their request.
@@ -90,10 +90,10 @@ func newLongStore(t *testing.T, bin, engine string) *longStore {
 		s.db = func(t *testing.T) *sql.DB { return OpenDatabase(t, databaseURL) }
 	}
 	p := StartProcessIn(t, bin, s.dir, harness.FreshSecrets(), s.env)
-	for key, scope := range map[*Key]string{&p.Admin: "keys:admin", &s.quiet: "accounts:read", &s.noisy: "accounts:read"} {
+	for key, scope := range map[*harness.Key]string{&p.Admin: "keys:admin", &s.quiet: "accounts:read", &s.noisy: "accounts:read"} {
 		var made CreatedKey
 		p.MustRunJSON(t, &made, "keys", "create", "--client", "lists", "--scope", scope, "--json")
-		*key = ParseKey(t, made.Secret, p.Secrets.Audience)
+		*key = harness.ParseKey(t, made.Secret, p.Secrets.Audience)
 	}
 	s.target = p
 	p.Stop(t)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 func TestTorturePgBouncer(t *testing.T) {
@@ -19,7 +21,7 @@ func TestTorturePgBouncer(t *testing.T) {
 	if text == "" {
 		t.Fatal(stderr)
 	}
-	fleet[0].Admin = ParseKey(t, strings.TrimSpace(text), fleet[0].Secrets.Audience)
+	fleet[0].Admin = harness.ParseKey(t, strings.TrimSpace(text), fleet[0].Secrets.Audience)
 	load := poolerLoad{keys: 100, requests: 20_600}
 	began := time.Now()
 	load.run(t, fleet)

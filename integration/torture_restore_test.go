@@ -173,13 +173,13 @@ func (p *faultsFound) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%d problems %s", p.count, p.first))
 }
 
-func newAdmin(t *testing.T, tg *Target) Key {
+func newAdmin(t *testing.T, tg *Target) harness.Key {
 	t.Helper()
-	return ParseKey(t, strings.TrimSpace(tg.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), tg.Secrets.Audience)
+	return harness.ParseKey(t, strings.TrimSpace(tg.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), tg.Secrets.Audience)
 }
 
 // restartAfter starts the server in a folder where something was restored.
-func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s harness.Secrets, admin Key) *Process {
+func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s harness.Secrets, admin harness.Key) *Process {
 	t.Helper()
 	p := StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
 	p.Admin = admin
@@ -206,15 +206,15 @@ type restoreLoad struct {
 	done sync.WaitGroup
 
 	mu         sync.Mutex
-	live, dead map[string]Key  // acknowledged as made or rotated to; acknowledged as revoked
-	fresh      map[string]bool // of dead: in the latest round
-	accounts   []string        // acknowledged in the latest round
+	live, dead map[string]harness.Key // acknowledged as made or rotated to; acknowledged as revoked
+	fresh      map[string]bool        // of dead: in the latest round
+	accounts   []string               // acknowledged in the latest round
 
 	triedDead, triedLive int
 }
 
 func newRestoreLoad() *restoreLoad {
-	return &restoreLoad{live: map[string]Key{}, dead: map[string]Key{}}
+	return &restoreLoad{live: map[string]harness.Key{}, dead: map[string]harness.Key{}}
 }
 
 func (l *restoreLoad) begin(t *testing.T, p *Process) {
@@ -281,8 +281,8 @@ func (l *restoreLoad) write(t *testing.T, p *Process, turn int64) error {
 
 func (l *restoreLoad) noteMade(t *testing.T, a Answer, err error) error {
 	if err == nil && a.Status == http.StatusCreated {
-		if text := KeyString.FindString(a.Body); text != "" {
-			key := ParseKey(t, text, "latchkey-api")
+		if text := harness.KeyString.FindString(a.Body); text != "" {
+			key := harness.ParseKey(t, text, "latchkey-api")
 			l.mu.Lock()
 			l.live[key.ID] = key
 			l.mu.Unlock()
@@ -292,14 +292,14 @@ func (l *restoreLoad) noteMade(t *testing.T, a Answer, err error) error {
 }
 
 // take gives a key of which nobody else does anything from now on.
-func (l *restoreLoad) take() (Key, bool) {
+func (l *restoreLoad) take() (harness.Key, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, key := range l.live {
 		delete(l.live, id)
 		return key, true
 	}
-	return Key{}, false
+	return harness.Key{}, false
 }
 
 // checkKeys demands that no key is accepted of which the revocation was acknowledged, and that the others are: all that

@@ -26,7 +26,7 @@ const (
 )
 
 // fatToken is a token of nearly 3 KiB, of which each i has another one.
-func fatToken(key Key, audience string, i int) string {
+func fatToken(key harness.Key, audience string, i int) string {
 	audiences := []string{audience}
 	for range 514 {
 		audiences = append(audiences, "a")
@@ -100,11 +100,11 @@ func TestTortureCostOfIdleConnections(t *testing.T) {
 }
 
 // createKey makes a key on the command line, which has had these flags in all versions.
-func createKey(t *testing.T, p *Process, flags ...string) Key {
+func createKey(t *testing.T, p *Process, flags ...string) harness.Key {
 	t.Helper()
 	var made CreatedKey
 	p.MustRunJSON(t, &made, append([]string{"keys", "create", "--client", "torture", "--scope", "accounts:read", "--json"}, flags...)...)
-	return ParseKey(t, made.Secret, p.Secrets.Audience)
+	return harness.ParseKey(t, made.Secret, p.Secrets.Audience)
 }
 
 // sendTokens sends manyTokens requests, each with a token of its own, and wants one status for all.

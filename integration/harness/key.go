@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"crypto/ed25519"
@@ -11,8 +11,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // The kinds of registered keys, as the service names them.
@@ -26,7 +24,7 @@ var KeyString = regexp.MustCompile(`\blk_(live|test)_([EH][0-9A-Za-z]{11})_([0-9
 
 // Key is a registered key as its holder has it.
 type Key struct {
-	harness.Credential
+	Credential
 	Text string // the key string
 	ID   string
 	Kind string
@@ -49,7 +47,7 @@ func ParseKey(t *testing.T, text, audience string) Key {
 	key.APIKey, key.Audience = key.ID, audience
 	if key.ID[0] == 'H' {
 		key.Kind, key.Header = KindHS256, `{"alg":"HS256","kid":"`+key.ID+`","typ":"JWT"}`
-		key.Signature = func(input string) string { return harness.MAC(sha256.New, input, text) }
+		key.Signature = func(input string) string { return MAC(sha256.New, input, text) }
 		return key
 	}
 	secret, ok := new(big.Int).SetString(SwapCase(part[3]), 62)
