@@ -231,7 +231,7 @@ func (tg *Target) RetiredKeys(t *testing.T) map[string]harness.Key {
 	}
 	for name, key := range tg.retiredKeys {
 		token := key.Token()
-		Eventually(t, StartTimeout, "a key is "+name, func() bool {
+		harness.Eventually(t, harness.StartTimeout, "a key is "+name, func() bool {
 			return tg.Do(t, Call{Path: "/service/whoami", Token: token}).Status == http.StatusUnauthorized
 		})
 	}

@@ -58,7 +58,7 @@ func checkHangup(t *testing.T, bin string) {
 	env["TLS_CERT_FILE"], env["TLS_KEY_FILE"] = selfSigned(t, dir)
 	p := Launch(t, bin, dir, env)
 	for i := range 3 {
-		Eventually(t, StartTimeout, "the certificate is read, time "+strconv.Itoa(i), func() bool {
+		harness.Eventually(t, harness.StartTimeout, "the certificate is read, time "+strconv.Itoa(i), func() bool {
 			log := p.Output.String()
 			return strings.Contains(log, `"msg":"serving"`) && strings.Count(log, "the TLS certificate was read again") == i
 		})

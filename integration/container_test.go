@@ -44,7 +44,7 @@ func checkImage(t *testing.T, engine *testcontainers.DockerProvider, image strin
 
 // checkHealthy: the image's own health check passes, inside the read-only container.
 func checkHealthy(t *testing.T, c *Container) {
-	Eventually(t, 90*time.Second, "the container is healthy", func() bool {
+	harness.Eventually(t, 90*time.Second, "the container is healthy", func() bool {
 		state, err := c.State(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -98,7 +98,7 @@ func checkForeignVolume(t *testing.T, image string) {
 		Env: map[string]string{"API_KEY": s.APIKey, "JWT_SECRET_KEY": s.SecretKey},
 		// Without the copy of the image's folder the volume belongs to root.
 		Host:   MountVolume(volume, &mount.VolumeOptions{NoCopy: true}),
-		Wait:   wait.ForExit().WithExitTimeout(StartTimeout),
+		Wait:   wait.ForExit().WithExitTimeout(harness.StartTimeout),
 		Volume: volume,
 	})
 	state, err := c.State(t.Context())

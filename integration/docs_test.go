@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // references finds what a page or a style sheet makes a browser load; one group of each expression matches.
@@ -137,7 +138,7 @@ func checkDocsInBrowser(t *testing.T, tg *Target) {
 		}
 	}
 	if browser == "" {
-		Unavailable(t, "no Chromium in PATH, nobody looked at /docs")
+		harness.Unavailable(t, "no Chromium in PATH, nobody looked at /docs")
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.DisableGPU,

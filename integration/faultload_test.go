@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // answerTimeout is what looking a key up may take, and a statement, and what a busy machine may add. It is less than
@@ -143,7 +145,7 @@ func (l *FaultLoad) wait(t *testing.T, n int, refused bool, those func(RequestKi
 			if !those(e) {
 				continue
 			}
-			Eventually(t, StartTimeout, fmt.Sprintf("%s: answers from %s, 503: %v", e.Name, p.URL, refused), func() bool {
+			harness.Eventually(t, harness.StartTimeout, fmt.Sprintf("%s: answers from %s, 503: %v", e.Name, p.URL, refused), func() bool {
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				return l.phase.answers[answerGroup{p.URL, e.Name, refused}] >= n

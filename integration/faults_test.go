@@ -103,7 +103,7 @@ func waitReadiness(t *testing.T, instances []*Process, status int, since time.Ti
 	var asking sync.WaitGroup
 	for i, p := range instances {
 		asking.Go(func() {
-			for took[i] < StartTimeout {
+			for took[i] < harness.StartTimeout {
 				a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
 				if took[i] = time.Since(since); err == nil && a.Status == status {
 					return
@@ -144,7 +144,7 @@ func waitLevel(t *testing.T, db *sql.DB, instances []*Process, before level) {
 	defer func() {
 		t.Logf("before all faults %+v, %v after this one %+v", before, time.Since(began).Round(time.Millisecond), now)
 	}()
-	Eventually(t, StartTimeout, "goroutines, files and connections are back to their level", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "goroutines, files and connections are back to their level", func() bool {
 		now = levelOf(t, db, instances)
 		back := now.connections <= before.connections
 		for i := range instances {
@@ -186,7 +186,7 @@ func fillPools(t *testing.T, db *sql.DB, instances []*Process) {
 			})
 		}
 	}
-	Eventually(t, StartTimeout, "every connection is open", func() bool { return connections(t, db) == (poolSize+1)*len(instances) })
+	harness.Eventually(t, harness.StartTimeout, "every connection is open", func() bool { return connections(t, db) == (poolSize+1)*len(instances) })
 	if err := lock.Rollback(); err != nil {
 		t.Fatal(err)
 	}

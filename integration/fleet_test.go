@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkFleetRevocation: what one instance revokes the other refuses, whatever becomes of the connections between them.
@@ -18,7 +20,7 @@ func checkFleetRevocation(t *testing.T, bin string) {
 	line, lineURL := NewCable(t, databaseURL)
 	fleet := StartFleet(t, bin, databaseURL, lineURL)
 	one, two := fleet[0], fleet[1]
-	Eventually(t, StartTimeout, "the second instance listens", func() bool { return line.Listeners.Load() > 0 })
+	harness.Eventually(t, harness.StartTimeout, "the second instance listens", func() bool { return line.Listeners.Load() > 0 })
 	before := SumMetric(two.OpsPage(t, "/metrics"), "latchkey_revocation_propagation_seconds_count")
 
 	var told, untold []time.Duration
@@ -76,7 +78,7 @@ func revocations(t *testing.T, fleet []*Process, n int) []time.Duration {
 			if status == http.StatusUnauthorized {
 				break
 			}
-			if status != http.StatusOK || took[i] > StartTimeout {
+			if status != http.StatusOK || took[i] > harness.StartTimeout {
 				t.Fatalf("after %v: %d", took[i], status)
 			}
 		}
@@ -113,7 +115,7 @@ func checkCutOff(t *testing.T, fleet []*Process, line *Cable) {
 	listened := line.Listeners.Load()
 	line.Join(t)
 	joined := time.Now()
-	Eventually(t, StartTimeout, "the good key is accepted again", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "the good key is accepted again", func() bool {
 		if status := two.WhoamiStatus(t, revoked); status == http.StatusOK {
 			t.Error("the revoked key is accepted again")
 		}
@@ -124,7 +126,7 @@ func checkCutOff(t *testing.T, fleet []*Process, line *Cable) {
 		t.Errorf("the revoked key, with the store back: %d", status)
 	}
 	two.WaitReady(t)
-	Eventually(t, StartTimeout, "the instance listens again", func() bool { return line.Listeners.Load() > listened })
+	harness.Eventually(t, harness.StartTimeout, "the instance listens again", func() bool { return line.Listeners.Load() > listened })
 }
 
 // checkPaused: an instance that was stopped and goes on does not believe what it knew.

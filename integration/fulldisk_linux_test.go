@@ -34,7 +34,7 @@ func checkFullDisk(t *testing.T, bin string) {
 		key, _ := p.IssueKey(t, Body{"scopes": []string{"accounts:read"}})
 		leaked[key.ID] = key.Token()
 	}
-	Eventually(t, StartTimeout, "the reserve is there", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "the reserve is there", func() bool {
 		info, err := os.Stat(filepath.Join(dir, "latchkey.db-reserve"))
 		return err == nil && info.Size() == 1<<20
 	})
@@ -83,7 +83,7 @@ func checkFullDisk(t *testing.T, bin string) {
 			if _, stderr, code := p.CLI(t, "keys", "revoke", id, "--wait"); code != 0 || strings.Contains(stderr, "full") {
 				t.Errorf("keys revoke: %d, %s", code, stderr)
 			}
-			Eventually(t, StartTimeout, "the server refuses what the command line revoked", func() bool {
+			harness.Eventually(t, harness.StartTimeout, "the server refuses what the command line revoked", func() bool {
 				return p.WhoamiStatus(t, token) == http.StatusUnauthorized
 			})
 		}
@@ -97,7 +97,7 @@ func checkFullDisk(t *testing.T, bin string) {
 	if full := SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full"); full != 1 {
 		t.Errorf("latchkey_store_disk_full is %v", full)
 	}
-	Eventually(t, StartTimeout, "a line says that the disk is full", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "a line says that the disk is full", func() bool {
 		return strings.Contains(p.Log(t), `"level":"ERROR","msg":"the disk of the store is full`)
 	})
 
@@ -121,17 +121,17 @@ func checkFullDisk(t *testing.T, bin string) {
 	}
 
 	refused().Is(t, http.StatusServiceUnavailable, "")
-	Eventually(t, StartTimeout, "the metric is 1 again", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "the metric is 1 again", func() bool {
 		return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full") == 1
 	})
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	Eventually(t, StartTimeout, "accounts are made again", func() bool { return register().Status == http.StatusCreated })
-	Eventually(t, StartTimeout, "the metric is 0 again", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "accounts are made again", func() bool { return register().Status == http.StatusCreated })
+	harness.Eventually(t, harness.StartTimeout, "the metric is 0 again", func() bool {
 		return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full") == 0
 	})
-	Eventually(t, StartTimeout, "a line says that there is room again", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "a line says that there is room again", func() bool {
 		return strings.Contains(p.Log(t), "there is room on the disk of the store again")
 	})
 	if code := p.Stop(t); code != 0 {

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // StartHAProxy runs HAProxy in front of two addresses until the test ends.
@@ -48,7 +50,7 @@ func StartHAProxy(t *testing.T, one, two string) *Target {
 		}
 	})
 	tg := &Target{kind: "binary", URL: "http://" + listener.Addr().String()}
-	Eventually(t, StartTimeout, "the proxy answers", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "the proxy answers", func() bool {
 		a, err := PlainGet(t, tg.URL+"/readyz")
 		return err == nil && a.Status == http.StatusOK
 	})

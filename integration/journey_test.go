@@ -57,7 +57,7 @@ func checkJourney(t *testing.T, tg *Target) {
 		tg.ExpectToken(t, token, "")
 		tg.MustRun(t, "keys", "revoke", key.ID)
 		revoked := time.Now()
-		Eventually(t, StartTimeout, "the revocation is seen", func() bool {
+		harness.Eventually(t, harness.StartTimeout, "the revocation is seen", func() bool {
 			return tg.Do(t, Call{Path: "/service/account/stevenm", Token: token}).Status == http.StatusUnauthorized
 		})
 		took := time.Since(revoked)
@@ -139,7 +139,7 @@ func checkLimits(t *testing.T, tg *Target) {
 		// Whoever earns a call may make it.
 		fast, _ := tg.IssueKey(t, Body{"kind": kind, "rate": 10, "burst": 1})
 		tg.ExpectToken(t, fast.Token(), "")
-		Eventually(t, StartTimeout, "the limit lets the next call pass", func() bool {
+		harness.Eventually(t, harness.StartTimeout, "the limit lets the next call pass", func() bool {
 			return tg.Do(t, Call{Path: "/service/account/stevenm", Token: fast.Token()}).Status == http.StatusOK
 		})
 	})

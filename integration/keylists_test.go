@@ -75,7 +75,7 @@ func checkKeyLists(t *testing.T, tg *Target) {
 	}
 
 	// Last use is written by and by, to the minute.
-	Eventually(t, StartTimeout, "last_used_at of a key that was used", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "last_used_at of a key that was used", func() bool {
 		var object KeyObject
 		tg.AsAdmin(t, http.MethodGet, "/service/keys/"+plain.ID, "").Decode(t, &object)
 		if object.LastUsedAt == "" {
@@ -133,7 +133,7 @@ func checkAudit(t *testing.T, tg *Target) {
 		}
 		return total
 	}
-	Eventually(t, StartTimeout, "the refusals are in the audit", func() bool { return counted() >= refusals })
+	harness.Eventually(t, harness.StartTimeout, "the refusals are in the audit", func() bool { return counted() >= refusals })
 	if counted() != refusals || len(refused) > refusals {
 		t.Errorf("%d refusals of a key that proved itself: %+v", refusals, refused)
 	}

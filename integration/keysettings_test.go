@@ -40,7 +40,7 @@ func checkMasterKey(t *testing.T, bin string) {
 
 	unusable := func(p *Process, want float64) {
 		t.Helper()
-		Eventually(t, StartTimeout, "latchkey_keys_unusable has its value", func() bool {
+		harness.Eventually(t, harness.StartTimeout, "latchkey_keys_unusable has its value", func() bool {
 			return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_keys_unusable") == want
 		})
 	}
@@ -54,7 +54,7 @@ func checkMasterKey(t *testing.T, bin string) {
 		t.Helper()
 		unusable(p, 1)
 		// Before anybody calls.
-		Eventually(t, StartTimeout, "the log names MASTER_KEY", func() bool { return strings.Contains(p.Log(t), "MASTER_KEY") })
+		harness.Eventually(t, harness.StartTimeout, "the log names MASTER_KEY", func() bool { return strings.Contains(p.Log(t), "MASTER_KEY") })
 		p.ExpectAccepted(t, e)
 		a := p.Do(t, Call{Path: "/service/whoami", Token: h.Token(), Unready: true})
 		if a.IsError(t, http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" {
@@ -132,7 +132,7 @@ func checkWarmTokenExpires(t *testing.T, bin string) {
 		expires := time.Now().Truncate(time.Second).Add(2 * time.Second)
 		token := holder.JWT(holder.Good().With("exp", expires.Unix()))
 		p.ExpectToken(t, token, "")
-		Eventually(t, StartTimeout, name+": a token expires", func() bool {
+		harness.Eventually(t, harness.StartTimeout, name+": a token expires", func() bool {
 			asked := time.Now()
 			a := p.Do(t, Call{Path: "/service/account/stevenm", Token: token})
 			if a.Status == http.StatusOK {

@@ -167,7 +167,7 @@ func (c *cluster) start() {
 			t.Fatal(err)
 		}
 	}
-	Eventually(t, StartTimeout, "/readyz is 503", func() bool { return c.status(c.cut, c.apiPort, "/readyz") == http.StatusServiceUnavailable })
+	harness.Eventually(t, harness.StartTimeout, "/readyz is 503", func() bool { return c.status(c.cut, c.apiPort, "/readyz") == http.StatusServiceUnavailable })
 }
 
 func (c *cluster) launch(databaseURL string) *Process {

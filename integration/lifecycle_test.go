@@ -125,7 +125,7 @@ func checkDrain(t *testing.T, bin string) {
 	signalled := time.Now()
 	p.Signal(t, syscall.SIGTERM)
 	var ready Answer
-	Eventually(t, delay, "/readyz is 503", func() bool {
+	harness.Eventually(t, delay, "/readyz is 503", func() bool {
 		a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
 		ready = a
 		return err == nil && a.Status == http.StatusServiceUnavailable
@@ -163,7 +163,7 @@ func checkRequestUnderWay(t *testing.T, bin string) {
 	conn.Send(t, "POST /service/account/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
 		"Authorization: Bearer "+s.Token()+"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body[:10])
 	p.Signal(t, syscall.SIGTERM)
-	Eventually(t, StartTimeout, "/readyz is 503", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "/readyz is 503", func() bool {
 		a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
 		return err == nil && a.Status == http.StatusServiceUnavailable
 	})

@@ -67,7 +67,7 @@ func checkOlderBeside(t *testing.T, newer, older *Process) {
 		if a.IsError(t, http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" {
 			t.Errorf("503 with %v, want Retry-After", a.Header)
 		}
-		Eventually(t, StartTimeout, "the log says why", func() bool {
+		harness.Eventually(t, harness.StartTimeout, "the log says why", func() bool {
 			return strings.Contains(older.Log(t), "a newer version of latchkey made or changed the key "+key.ID)
 		})
 	}
@@ -103,7 +103,7 @@ func checkOlderBeside(t *testing.T, newer, older *Process) {
 		token := key.Token()
 		older.MustRun(t, "keys", "revoke", key.ID)
 		for _, p := range []*Process{newer, older} {
-			Eventually(t, StartTimeout, "the revoked key is refused", func() bool { return p.WhoamiStatus(t, token) == http.StatusUnauthorized })
+			harness.Eventually(t, harness.StartTimeout, "the revoked key is refused", func() bool { return p.WhoamiStatus(t, token) == http.StatusUnauthorized })
 			p.ExpectRefused(t, token)
 		}
 	}
@@ -130,7 +130,7 @@ func checkLevelRises(t *testing.T, bin string) {
 	for _, step := range []struct{ level, status int }{{2, http.StatusServiceUnavailable}, {1, http.StatusOK}, {7, http.StatusServiceUnavailable}} {
 		rise(step.level)
 		for _, p := range fleet {
-			Eventually(t, StartTimeout, "the instance has heard of it", func() bool { return p.WhoamiStatus(t, token) == step.status })
+			harness.Eventually(t, harness.StartTimeout, "the instance has heard of it", func() bool { return p.WhoamiStatus(t, token) == step.status })
 			for range 20 {
 				if status := p.WhoamiStatus(t, token); status != step.status {
 					t.Fatalf("level %d: %d, and %d before", step.level, status, step.status)

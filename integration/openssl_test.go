@@ -33,7 +33,7 @@ func opensslToken(t *testing.T, env ...string) string {
 	t.Helper()
 	for _, tool := range []string{"sh", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			Unavailable(t, "no token was made by a shell: %v", err)
+			harness.Unavailable(t, "no token was made by a shell: %v", err)
 		}
 	}
 	shell := exec.CommandContext(t.Context(), "sh", "-c", mintWithOpenSSL)
@@ -92,6 +92,6 @@ func needsOpenSSL3(t *testing.T) {
 	t.Helper()
 	version, err := exec.CommandContext(t.Context(), "openssl", "version").Output()
 	if err != nil || !strings.HasPrefix(string(version), "OpenSSL ") || string(version) < "OpenSSL 3" {
-		Unavailable(t, "no Ed25519 token was made by a shell: %s, %v", version, err)
+		harness.Unavailable(t, "no Ed25519 token was made by a shell: %s, %v", version, err)
 	}
 }

@@ -35,7 +35,7 @@ func checkAccessLog(t *testing.T, tg *Target) {
 		tt.c.Header = map[string]string{"X-Request-ID": id}
 		tg.Do(t, tt.c)
 		var lines []AccessLine
-		Eventually(t, StartTimeout, tt.name+": a log line with "+id, func() bool {
+		harness.Eventually(t, harness.StartTimeout, tt.name+": a log line with "+id, func() bool {
 			lines = AccessLines(tg.Log(t), id)
 			return len(lines) > 0
 		})
@@ -63,7 +63,7 @@ func checkProbesWriteNoLine(t *testing.T, tg *Target) {
 	}
 	silent := []string{asked(Call{Path: "/livez"}), asked(Call{Path: "/readyz"}), asked(Call{Method: http.MethodHead, Path: "/readyz/"})}
 	for _, id := range []string{asked(Call{Method: http.MethodPost, Path: "/livez"}), asked(Call{Path: "/"})} {
-		Eventually(t, StartTimeout, "a log line with "+id, func() bool { return len(AccessLines(tg.Log(t), id)) == 1 })
+		harness.Eventually(t, harness.StartTimeout, "a log line with "+id, func() bool { return len(AccessLines(tg.Log(t), id)) == 1 })
 	}
 	for _, id := range silent {
 		if lines := AccessLines(tg.Log(t), id); len(lines) != 0 {

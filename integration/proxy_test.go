@@ -22,10 +22,10 @@ import (
 // TestProxy proves deploy/haproxy.cfg as it is shipped, with a real HAProxy and two instances on one database.
 func TestProxy(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		Unavailable(t, "the proxy is tried on Linux only, where all of 127.0.0.0/8 is this machine")
+		harness.Unavailable(t, "the proxy is tried on Linux only, where all of 127.0.0.0/8 is this machine")
 	}
 	if _, err := exec.LookPath("haproxy"); err != nil {
-		Unavailable(t, "the proxy's configuration was not tried: %v", err)
+		harness.Unavailable(t, "the proxy's configuration was not tried: %v", err)
 	}
 	f := newFleet(t)
 	for _, tt := range []struct {
@@ -86,7 +86,7 @@ func (f *fleet) whoami(t *testing.T) {
 }
 
 func checkSpread(t *testing.T, f *fleet) {
-	Eventually(t, StartTimeout, "both instances are asked", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "both instances are asked", func() bool {
 		f.whoami(t)
 		return served(f.instances[0]) > 2 && served(f.instances[1]) > 2
 	})
@@ -135,7 +135,7 @@ func checkForgedAddress(t *testing.T, f *fleet) {
 	const caller, forged = "127.0.0.2", "203.0.113.9"
 	logged := func(id string) string {
 		var lines []AccessLine
-		Eventually(t, StartTimeout, "the request is logged", func() bool {
+		harness.Eventually(t, harness.StartTimeout, "the request is logged", func() bool {
 			lines = append(AccessLines(f.instances[0].Output.String(), id), AccessLines(f.instances[1].Output.String(), id)...)
 			return len(lines) == 1
 		})
@@ -215,12 +215,12 @@ func checkLeftInTime(t *testing.T, f *fleet) {
 	}
 
 	stopping.Signal(t, syscall.SIGTERM)
-	Eventually(t, 10*time.Second, "the instance is asked no more", func() bool {
+	harness.Eventually(t, 10*time.Second, "the instance is asked no more", func() bool {
 		before, others := served(stopping), served(other)
 		for range 20 {
 			f.whoami(t)
 		}
-		Eventually(t, StartTimeout, "the requests are logged", func() bool {
+		harness.Eventually(t, harness.StartTimeout, "the requests are logged", func() bool {
 			return served(stopping)+served(other) >= before+others+20
 		})
 		return served(stopping) == before
@@ -243,7 +243,7 @@ func checkRollingRestart(t *testing.T, f *fleet) {
 			t.Errorf("exit code %d", code)
 		}
 		f.start(t, i, nil)
-		Eventually(t, StartTimeout, "the instance is asked again", func() bool { return served(f.instances[i]) > 10 })
+		harness.Eventually(t, harness.StartTimeout, "the instance is asked again", func() bool { return served(f.instances[i]) > 10 })
 	}
 	total := end()
 	t.Logf("%d requests during two restarts", total)
@@ -293,7 +293,7 @@ func checkNoInstance(t *testing.T, f *fleet) {
 		p.Signal(t, syscall.SIGTERM)
 	}
 	var a Answer
-	Eventually(t, StartTimeout, "the proxy answers 503", func() (done bool) {
+	harness.Eventually(t, harness.StartTimeout, "the proxy answers 503", func() (done bool) {
 		got, err := PlainGet(t, f.proxy.URL+"/")
 		a = got
 		return err == nil && a.Status == http.StatusServiceUnavailable

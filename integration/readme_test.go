@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // TestReadmeJourney runs the README's script of a key's life as it stands there: beside a server that was started in an
@@ -13,7 +15,7 @@ import (
 func TestReadmeJourney(t *testing.T) {
 	for _, tool := range []string{"sh", "curl", "sed", "cut"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			Unavailable(t, "the README's script was not run: %v", err)
+			harness.Unavailable(t, "the README's script was not run: %v", err)
 		}
 	}
 	script := CodeBlock(t, "README.md", "journey", "sh")

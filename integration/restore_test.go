@@ -144,7 +144,7 @@ func checkRestore(t *testing.T, bin string) {
 func checkRestoreInContainer(t *testing.T, image string) {
 	for _, tool := range []string{"sh", "docker"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			Unavailable(t, "the restore of docs/operators.md was not tried: %v", err)
+			harness.Unavailable(t, "the restore of docs/operators.md was not tried: %v", err)
 		}
 	}
 	script := CodeBlock(t, "docs/operators.md", "restore", "sh")
@@ -174,7 +174,7 @@ func checkRestoreInContainer(t *testing.T, image string) {
 		t.Fatal(err)
 	}
 	c.URL = endpoint
-	Eventually(t, StartTimeout, "/readyz answers 200", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "/readyz answers 200", func() bool {
 		a, err := c.Try(t, Call{Path: "/readyz", Unready: true})
 		return err == nil && a.Status == http.StatusOK
 	})

@@ -50,7 +50,7 @@ func checkRollingRestarts(t *testing.T, bin string) {
 	proxy := StartBalancer(t, addresses...)
 	takesPart := func(i int) {
 		t.Helper()
-		Eventually(t, StartTimeout, "the balancer finds the instance ready", proxy.Instances[i].Ready.Load)
+		harness.Eventually(t, harness.StartTimeout, "the balancer finds the instance ready", proxy.Instances[i].Ready.Load)
 	}
 	takesPart(0)
 	takesPart(1)
@@ -62,12 +62,12 @@ func checkRollingRestarts(t *testing.T, bin string) {
 		if code := processes[i].Stop(t); code != 0 {
 			t.Errorf("restart %d: exit code %d", n, code)
 		}
-		Eventually(t, StartTimeout, "the balancer finds the instance gone", func() bool { return !proxy.Instances[i].Ready.Load() })
+		harness.Eventually(t, harness.StartTimeout, "the balancer finds the instance gone", func() bool { return !proxy.Instances[i].Ready.Load() })
 		processes[i] = start[i]()
 		takesPart(i)
 	}
 	took := time.Since(began)
-	Eventually(t, rollingLimit, "enough requests", func() bool { return load.total() >= rollingRequests })
+	harness.Eventually(t, rollingLimit, "enough requests", func() bool { return load.total() >= rollingRequests })
 	load.stop()
 
 	right, failed, text := load.count()
@@ -115,7 +115,7 @@ func startLoad(t *testing.T, url string, credentials []harness.Credential) *load
 	var clients sync.WaitGroup
 	for _, c := range credentials {
 		for _, fresh := range []bool{false, false, true, true} {
-			client := &http.Client{Transport: SentOnce{NewTransport(t, fresh)}, Timeout: StartTimeout}
+			client := &http.Client{Transport: SentOnce{NewTransport(t, fresh)}, Timeout: harness.StartTimeout}
 			clients.Go(func() { l.use(ctx, client, c) })
 		}
 	}

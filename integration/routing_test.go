@@ -122,7 +122,7 @@ func checkHead(t *testing.T, tg *Target) {
 // getAndHead are the answers to both methods at a moment at which what is asked for does not change.
 func getAndHead(t *testing.T, tg *Target, c Call) (get, head Answer) {
 	t.Helper()
-	Eventually(t, StartTimeout, "two answers to "+c.Path+" that are equal", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "two answers to "+c.Path+" that are equal", func() bool {
 		get = tg.Do(t, c)
 		asHead := c
 		asHead.Method = http.MethodHead

@@ -113,7 +113,7 @@ func checkRefusesToStart(t *testing.T, bin string) {
 		p := Launch(t, bin, dir, env)
 		select {
 		case <-p.Exited:
-		case <-time.After(StartTimeout):
+		case <-time.After(harness.StartTimeout):
 			t.Fatalf("%s: the program runs", tt.name)
 		}
 		printed := p.Output.String()

@@ -69,7 +69,7 @@ func checkOutputGone(t *testing.T, bin string) {
 	p := startPiped(t, bin)
 	_ = p.pipe.Close()
 	p.ask(t, enough)
-	Eventually(t, StartTimeout, "the lines that are lost are counted", func() bool { return p.dropped(t) >= enough })
+	harness.Eventually(t, harness.StartTimeout, "the lines that are lost are counted", func() bool { return p.dropped(t) >= enough })
 	if code := p.Stop(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -74,7 +74,7 @@ func ConnectEngine(t *testing.T) *testcontainers.DockerProvider {
 		err = engine.Health(t.Context())
 	}
 	if err != nil {
-		Unavailable(t, "no container engine answers, the container suite did not run: %v", err)
+		harness.Unavailable(t, "no container engine answers, the container suite did not run: %v", err)
 	}
 	t.Cleanup(func() { _ = engine.Close() })
 	return engine
@@ -193,7 +193,7 @@ func StartContainerWith(t *testing.T, image string, s harness.Secrets, spec Cont
 		spec.Host = MountVolume(spec.Volume, nil)
 	}
 	oneOff := ContainerSpec{Env: spec.Env, Host: spec.Host}
-	spec.Wait = wait.ForHTTP("/readyz").WithPort("8000/tcp").WithStartupTimeout(StartTimeout)
+	spec.Wait = wait.ForHTTP("/readyz").WithPort("8000/tcp").WithStartupTimeout(harness.StartTimeout)
 	c := &Container{Container: RunContainer(t, image, spec)}
 	c.kind, c.Secrets = "container", s
 	c.CLI = func(t *testing.T, args ...string) (stdout, stderr string, code int) {
@@ -215,7 +215,7 @@ func StartContainerWith(t *testing.T, image string, s harness.Secrets, spec Cont
 // runOnce runs the program in a container of its own to its end.
 func runOnce(t *testing.T, image string, spec ContainerSpec) (stdout, stderr string, code int) {
 	t.Helper()
-	spec.Wait = wait.ForExit().WithExitTimeout(StartTimeout).WithPollInterval(20 * time.Millisecond)
+	spec.Wait = wait.ForExit().WithExitTimeout(harness.StartTimeout).WithPollInterval(20 * time.Millisecond)
 	c := RunContainer(t, image, spec)
 	state, err := c.State(t.Context())
 	if err != nil {

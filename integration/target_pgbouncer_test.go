@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // StartPgBouncer puts a PgBouncer of the test's own before the server of a database, and gives the URL of the database
@@ -20,7 +22,7 @@ func StartPgBouncer(t *testing.T, databaseURL, mode string) string {
 		program = "/usr/sbin/pgbouncer" // where Debian keeps it
 	}
 	if _, err := os.Stat(program); err != nil {
-		Unavailable(t, "there is no pgbouncer")
+		harness.Unavailable(t, "there is no pgbouncer")
 	}
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -73,7 +75,7 @@ pool_mode = ` + mode + "\n"
 			t.Logf("PgBouncer's log, last part:\n%s", Tail(log.String(), 4000))
 		}
 	})
-	Eventually(t, StartTimeout, "PgBouncer accepts", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "PgBouncer accepts", func() bool {
 		conn, err := net.Dial("tcp", address)
 		return err == nil && conn.Close() == nil
 	})

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // NewDatabase makes a database that is removed when the test ends. It gives its URL, and a connection to it.
@@ -20,7 +21,7 @@ func NewDatabase(t *testing.T) (string, *sql.DB) {
 	t.Helper()
 	server := os.Getenv("TEST_POSTGRES_URL")
 	if server == "" {
-		Unavailable(t, "TEST_POSTGRES_URL names no PostgreSQL server")
+		harness.Unavailable(t, "TEST_POSTGRES_URL names no PostgreSQL server")
 	}
 	u, err := url.Parse(server)
 	if err != nil {

@@ -134,7 +134,7 @@ func Environment(env map[string]string) []string {
 func (p *Process) WaitReady(t *testing.T) {
 	t.Helper()
 	var line string
-	Eventually(t, StartTimeout, "the first log line", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "the first log line", func() bool {
 		// A first start in development says more, before the log and not as a part of it.
 		at := strings.Index("\n"+p.Output.String(), "\n{")
 		line = p.Output.String()[max(0, at):]
@@ -155,7 +155,7 @@ func (p *Process) WaitReady(t *testing.T) {
 		t.Fatalf("the first log line is not JSON with url: %s", line)
 	}
 	p.URL, p.OpsURL = strings.TrimSuffix(first.URL, "/"), strings.TrimSuffix(first.OpsURL, "/")
-	Eventually(t, StartTimeout, "/readyz answers 200", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "/readyz answers 200", func() bool {
 		a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
 		return err == nil && a.Status == 200
 	})

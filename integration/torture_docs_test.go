@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // What the open pages of the documentation may cost everybody else.
@@ -52,7 +54,7 @@ func TestTortureCostOfStalledReaders(t *testing.T) {
 			conns = append(conns, conn)
 		}
 		most, began := before, time.Now()
-		Eventually(t, measureFor, "the time of measuring is over", func() bool {
+		harness.Eventually(t, measureFor, "the time of measuring is over", func() bool {
 			most = max(most, p.Memory(t, "VmRSS"))
 			return time.Since(began) > measureFor-time.Second
 		})

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // Memory is a line of the process's /proc/PID/status, in KiB.
@@ -57,7 +59,7 @@ func Pin(t *testing.T, pid int, cores string) {
 	t.Helper()
 	out, err := exec.Command("taskset", "--all-tasks", "--cpu-list", "--pid", cores, strconv.Itoa(pid)).CombinedOutput()
 	if err != nil {
-		Unavailable(t, "taskset: %v: %s", err, out)
+		harness.Unavailable(t, "taskset: %v: %s", err, out)
 	}
 }
 

@@ -172,7 +172,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 		})
 	}
 	began := time.Now()
-	Eventually(t, StartTimeout, "the strangers are many", func() bool { return answers[401].n.Load()+answers[503].n.Load() >= strangers })
+	harness.Eventually(t, harness.StartTimeout, "the strangers are many", func() bool { return answers[401].n.Load()+answers[503].n.Load() >= strangers })
 	first, again := p.Dialog(t), p.Dialog(t)
 	var firsts, repeats []time.Duration
 	refused := 0
@@ -205,7 +205,7 @@ func TestTortureCostOfNotices(t *testing.T) {
 	p := StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	rate := func() float64 {
 		began, before := time.Now(), line.Requests.Load()
-		Eventually(t, 2*d, "the time of measuring is over", func() bool { return time.Since(began) > d })
+		harness.Eventually(t, 2*d, "the time of measuring is over", func() bool { return time.Since(began) > d })
 		return float64(line.Requests.Load()-before) / time.Since(began).Seconds()
 	}
 	atRest := rate()
