@@ -47,7 +47,7 @@ func checkRollingRestarts(t *testing.T, bin string) {
 		processes[i] = start[i]()
 	}
 	processes[0].Enroll(t)
-	proxy := StartBalancer(t, addresses...)
+	proxy := harness.StartBalancer(t, addresses...)
 	takesPart := func(i int) {
 		t.Helper()
 		harness.Eventually(t, harness.StartTimeout, "the balancer finds the instance ready", proxy.Instances[i].Ready.Load)
@@ -115,7 +115,7 @@ func startLoad(t *testing.T, url string, credentials []harness.Credential) *load
 	var clients sync.WaitGroup
 	for _, c := range credentials {
 		for _, fresh := range []bool{false, false, true, true} {
-			client := &http.Client{Transport: SentOnce{NewTransport(t, fresh)}, Timeout: harness.StartTimeout}
+			client := &http.Client{Transport: harness.SentOnce{RoundTripper: harness.NewTransport(t, fresh)}, Timeout: harness.StartTimeout}
 			clients.Go(func() { l.use(ctx, client, c) })
 		}
 	}

@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"bufio"
@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 func TestSentOnceSeesWhatATransportHides(t *testing.T) {
@@ -36,7 +34,7 @@ func TestSentOnceSeesWhatATransportHides(t *testing.T) {
 		{"as it is", func(inner http.RoundTripper) http.RoundTripper { return inner }, "<nil>"},
 		{"sent once", func(inner http.RoundTripper) http.RoundTripper { return SentOnce{inner} }, "sent 2 times"},
 	} {
-		client := &http.Client{Transport: tt.sent(NewTransport(t, false)), Timeout: harness.StartTimeout}
+		client := &http.Client{Transport: tt.sent(NewTransport(t, false)), Timeout: StartTimeout}
 		ask := func() error {
 			r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String(), nil)
 			a, err := client.Do(r)

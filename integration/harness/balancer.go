@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"context"
@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // Balancer is a reverse proxy as operators run one: it asks each instance for /readyz, and shares the requests between
@@ -70,7 +68,7 @@ func NewTransport(t *testing.T, fresh bool) *http.Transport {
 
 // watch keeps ready as /readyz says it is.
 func (in *Instance) watch(ctx context.Context) {
-	client := &http.Client{Timeout: harness.StartTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: StartTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for ; ctx.Err() == nil; <-tick.C {
