@@ -17,7 +17,7 @@ import (
 // checkFleetRevocation: what one instance revokes the other refuses, whatever becomes of the connections between them.
 func checkFleetRevocation(t *testing.T, bin string) {
 	databaseURL, _ := NewDatabase(t)
-	line, lineURL := NewCable(t, databaseURL)
+	line, lineURL := harness.NewCable(t, databaseURL)
 	fleet := StartFleet(t, bin, databaseURL, lineURL)
 	one, two := fleet[0], fleet[1]
 	harness.Eventually(t, harness.StartTimeout, "the second instance listens", func() bool { return line.Listeners.Load() > 0 })
@@ -90,7 +90,7 @@ func revocations(t *testing.T, fleet []*Process, n int) []time.Duration {
 }
 
 // checkCutOff: an instance without its store believes what it knows for five seconds, and then nothing.
-func checkCutOff(t *testing.T, fleet []*Process, line *Cable) {
+func checkCutOff(t *testing.T, fleet []*Process, line *harness.Cable) {
 	one, two := fleet[0], fleet[1]
 	_, good := WarmKey(t, fleet)
 	key, revoked := WarmKey(t, fleet)

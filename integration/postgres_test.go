@@ -31,7 +31,7 @@ func checkContainerOnPostgres(t *testing.T, image string) {
 		t.Skip("NOT TESTED: a container shares sockets with Linux alone")
 	}
 	databaseURL, db := NewDatabase(t)
-	folder, socketURL := NewSocket(t, databaseURL, "/postgres")
+	folder, socketURL := harness.NewSocket(t, databaseURL, "/postgres")
 	volume := "latchkey-" + FreshName()
 	c := StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{
 		Env:    map[string]string{"DATABASE_URL": socketURL},

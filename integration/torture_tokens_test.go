@@ -134,7 +134,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 	cores := AllowedCores(t)
 	bin := tortureBinary(t)
 	databaseURL, _ := NewDatabase(t)
-	_, farURL := NewFarStore(t, databaseURL, away)
+	_, farURL := harness.NewFarStore(t, databaseURL, away)
 	p := StartProcess(t, bin, map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	known := createKey(t, p)
 	knownToken := known.Token()
@@ -201,7 +201,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 func TestTortureCostOfNotices(t *testing.T) {
 	const tellers, perSecond, d = 4, 60, 4 * time.Second
 	databaseURL, db := NewDatabase(t)
-	line, farURL := NewFarStore(t, databaseURL, 0)
+	line, farURL := harness.NewFarStore(t, databaseURL, 0)
 	p := StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	rate := func() float64 {
 		began, before := time.Now(), line.Requests.Load()
@@ -243,7 +243,7 @@ func TestTortureCostOfNotices(t *testing.T) {
 func TestTortureCostOfManyChanges(t *testing.T) {
 	const changes = 400_000
 	databaseURL, db := NewDatabase(t)
-	_, farURL := NewFarStore(t, databaseURL, 5*time.Millisecond)
+	_, farURL := harness.NewFarStore(t, databaseURL, 5*time.Millisecond)
 	p := StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	key := createKey(t, p)
 	token := key.Token()
