@@ -23,7 +23,7 @@ func (tg *Target) Run(t *testing.T, args ...string) (stdout, stderr string, code
 	t.Helper()
 	stdout, stderr, code = tg.CLI(t, args...)
 	for _, text := range harness.KeyString.FindAllString(stdout+" "+stderr, -1) {
-		tg.rememberKey(t, text)
+		tg.RememberKey(t, text)
 	}
 	if harness.KeyString.MatchString(stderr) {
 		t.Errorf("latchkey %s: a key string on stderr", args[0])

@@ -102,7 +102,7 @@ func (tg *Target) Try(t *testing.T, c Call) (Answer, error) {
 	a.check(t, tg, c)
 	if a.Status == http.StatusCreated {
 		for _, text := range harness.KeyString.FindAllString(a.Body, -1) {
-			tg.rememberKey(t, text)
+			tg.RememberKey(t, text)
 		}
 	}
 	return a, nil

@@ -24,7 +24,7 @@ func Deployment(t *testing.T) *Target {
 		return absent
 	}
 	tg := &Target{
-		kind:   "deployment",
+		Kind:   "deployment",
 		URL:    strings.TrimSuffix(url, "/"),
 		OpsURL: strings.TrimSuffix(os.Getenv("LATCHKEY_OPS_URL"), "/"),
 		Secrets: harness.Secrets{
@@ -38,7 +38,7 @@ func Deployment(t *testing.T) *Target {
 	}
 	if text := setting("ADMIN_KEY", ""); text != "" {
 		tg.Admin = harness.ParseKey(t, text, tg.Secrets.Audience)
-		tg.rememberKey(t, text)
+		tg.RememberKey(t, text)
 	}
 	return tg
 }

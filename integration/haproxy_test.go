@@ -49,7 +49,7 @@ func StartHAProxy(t *testing.T, one, two string) *Target {
 			t.Logf("the proxy's output, last part:\n%s", Tail(output.String(), 4000))
 		}
 	})
-	tg := &Target{kind: "binary", URL: "http://" + listener.Addr().String()}
+	tg := &Target{Kind: "binary", URL: "http://" + listener.Addr().String()}
 	harness.Eventually(t, harness.StartTimeout, "the proxy answers", func() bool {
 		a, err := PlainGet(t, tg.URL+"/readyz")
 		return err == nil && a.Status == http.StatusOK

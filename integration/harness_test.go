@@ -10,7 +10,7 @@ import (
 
 // Target is one running service.
 type Target struct {
-	kind    string // "binary", "container" or "deployment"
+	Kind    string // "binary", "container" or "deployment"
 	URL     string // without a trailing slash
 	OpsURL  string // "" where it cannot be reached
 	Secrets harness.Secrets
@@ -30,7 +30,7 @@ type Target struct {
 }
 
 // IsLocal says that nothing stands between the suite and the service, so that raw bytes reach it as they are sent.
-func (tg *Target) IsLocal() bool { return tg.kind != "deployment" }
+func (tg *Target) IsLocal() bool { return tg.Kind != "deployment" }
 
 // remember keeps text, of at least 20 bytes, to be looked for in what the service wrote.
 func (tg *Target) remember(text string) {
@@ -69,8 +69,8 @@ func (tg *Target) Leaks(text string) map[int]string {
 	return found
 }
 
-// rememberKey keeps every form of a key's secret half to be looked for at the end.
-func (tg *Target) rememberKey(t *testing.T, text string) {
+// RememberKey keeps every form of a key's secret half to be looked for at the end.
+func (tg *Target) RememberKey(t *testing.T, text string) {
 	t.Helper()
 	key := harness.ParseKey(t, text, "")
 	tg.remember(text)

@@ -195,7 +195,7 @@ func StartContainerWith(t *testing.T, image string, s harness.Secrets, spec Cont
 	oneOff := ContainerSpec{Env: spec.Env, Host: spec.Host}
 	spec.Wait = wait.ForHTTP("/readyz").WithPort("8000/tcp").WithStartupTimeout(harness.StartTimeout)
 	c := &Container{Container: RunContainer(t, image, spec)}
-	c.kind, c.Secrets = "container", s
+	c.Kind, c.Secrets = "container", s
 	c.CLI = func(t *testing.T, args ...string) (stdout, stderr string, code int) {
 		oneOff.args = args
 		return runOnce(t, image, oneOff)

@@ -91,7 +91,7 @@ func Launch(t *testing.T, bin, dir string, env map[string]string, args ...string
 func LaunchInto(t *testing.T, out *os.File, bin, dir string, env map[string]string, args ...string) *Process {
 	t.Helper()
 	p := &Process{Cmd: exec.Command(bin, args...), Output: &buffer{}, Exited: make(chan struct{})}
-	p.kind = "binary"
+	p.Kind = "binary"
 	p.Log = func(*testing.T) string { return p.Output.String() }
 	p.Cmd.Dir = dir
 	p.Cmd.Env = Environment(env)
