@@ -18,21 +18,21 @@ var bodyPaths = map[string]string{
 }
 
 // checkBodies: a body is one strict JSON value, announced as JSON, for each operation that takes one.
-func checkBodies(t *testing.T, tg *Target) {
+func checkBodies(t *testing.T, tg *harness.Target) {
 	for path, good := range bodyPaths {
 		holder, ok := tg.CredentialFor(designed["POST "+path])
 		if !ok {
 			t.Logf("NOT TESTED: %s, there is no key for it", path)
 			continue
 		}
-		fresh := func() string { return strings.ReplaceAll(good, "NAME", FreshName()) }
+		fresh := func() string { return strings.ReplaceAll(good, "NAME", harness.FreshName()) }
 		members := strings.TrimSuffix(good, "}")
 		first, _, _ := strings.Cut(strings.TrimPrefix(good, `{"`), `"`)
 		for _, contentType := range []string{
 			"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml",
 			"application/jsonx", "text/json", "json", "application/json-patch+json", "application/", ";", "*/*",
 		} {
-			c := Post(path, fresh())
+			c := harness.Post(path, fresh())
 			c.Token = holder.Token()
 			if c.Header["Content-Type"] = contentType; contentType == "" {
 				delete(c.Header, "Content-Type")
@@ -42,7 +42,7 @@ func checkBodies(t *testing.T, tg *Target) {
 			}
 		}
 		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "APPLICATION/JSON"} {
-			c := Post(path, fresh())
+			c := harness.Post(path, fresh())
 			c.Token, c.Header["Content-Type"] = holder.Token(), contentType
 			tg.Do(t, c).Is(t, http.StatusCreated, "")
 		}
@@ -50,7 +50,7 @@ func checkBodies(t *testing.T, tg *Target) {
 			"gzip": 415, "br": 415, "deflate": 415, "x": 415, "gzip, identity": 415, "identity, gzip": 415, ", x": 415,
 			"identity": 201, "identity, IDENTITY,": 201, ",": 201,
 		} {
-			c := Post(path, fresh())
+			c := harness.Post(path, fresh())
 			c.Token, c.Header["Content-Encoding"] = holder.Token(), encoding
 			if a := tg.Do(t, c); a.Status != status {
 				t.Errorf("%s with Content-Encoding %s: %d %s, want %d", path, encoding, a.Status, a.Body, status)
@@ -61,7 +61,7 @@ func checkBodies(t *testing.T, tg *Target) {
 			strings.ReplaceAll(good, `"`, `'`), "\xef\xbb\xbf" + good, "\x00" + good, good + "\x00", "\x1f\x8b\x08\x00", "%7B%7D",
 			"username=x", strings.Repeat("[", 30000), strings.Repeat(`{"a":`, 8000), members + `,}`, "// comment\n" + good,
 		} {
-			checkBodyRefused(t, tg, holder, Post(path, body), "")
+			checkBodyRefused(t, tg, holder, harness.Post(path, body), "")
 		}
 		unknown := `{"detail":[{"loc":["body"],"msg":"unknown field","type":"extra_forbidden"}]}`
 		duplicate := `{"detail":[{"loc":["body"],"msg":"duplicate member","type":"json_invalid"}]}`
@@ -80,7 +80,7 @@ func checkBodies(t *testing.T, tg *Target) {
 			`"first_name":NaN`:      "",
 			`"secret-marker-9x":[]`: unknown,
 		} {
-			checkBodyRefused(t, tg, holder, Post(path, members+","+member+"}"), want)
+			checkBodyRefused(t, tg, holder, harness.Post(path, members+","+member+"}"), want)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func checkBodies(t *testing.T, tg *Target) {
 func deep(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
 // checkBodyRefused sends c, which must be a 422 about the body that repeats nothing of it.
-func checkBodyRefused(t *testing.T, tg *Target, holder harness.Credential, c Call, want string) {
+func checkBodyRefused(t *testing.T, tg *harness.Target, holder harness.Credential, c harness.Call, want string) {
 	t.Helper()
 	c.Token = holder.Token()
 	path, body, a := c.Path, c.Body, tg.Do(t, c)
@@ -111,7 +111,7 @@ func checkBodyRefused(t *testing.T, tg *Target, holder harness.Credential, c Cal
 }
 
 // checkFields: each field takes what it is said to take, and a refusal names it.
-func checkFields(t *testing.T, tg *Target) {
+func checkFields(t *testing.T, tg *harness.Target) {
 	const account, begin = "/service/account/register", "/service/storyspaces/begin"
 	name := func(member, value string) string { return `{"` + member + `":` + value + `}` }
 	tests := []struct{ path, body, loc string }{
@@ -134,17 +134,17 @@ func checkFields(t *testing.T, tg *Target) {
 		tests = append(tests, struct{ path, body, loc string }{account, name("username", value), "body username"})
 	}
 	for _, value := range []string{`"a b"`, `"a/b"`, `"\u0000"`, `"ü"`, `"` + strings.Repeat("a", 65) + `"`, `2112`, `{}`} {
-		body := `{"username":"` + FreshName() + `","id":` + value + `}`
+		body := `{"username":"` + harness.FreshName() + `","id":` + value + `}`
 		tests = append(tests, struct{ path, body, loc string }{account, body, "body id"})
 	}
 	for _, member := range []string{"email", "first_name", "last_name", "avatar_url"} {
 		for _, value := range []string{`1`, `{}`, `[]`, `false`} {
-			body := `{"username":"` + FreshName() + `","` + member + `":` + value + `}`
+			body := `{"username":"` + harness.FreshName() + `","` + member + `":` + value + `}`
 			tests = append(tests, struct{ path, body, loc string }{account, body, "body " + member})
 		}
 	}
 	for _, tt := range tests {
-		c := Post(tt.path, tt.body)
+		c := harness.Post(tt.path, tt.body)
 		c.Token = tg.Secrets.Token()
 		a := tg.Do(t, c)
 		before := t.Failed()
@@ -153,12 +153,12 @@ func checkFields(t *testing.T, tg *Target) {
 		}
 	}
 	// Several faults are told at once.
-	c := Post(begin, `{}`)
+	c := harness.Post(begin, `{}`)
 	c.Token = tg.Secrets.Token()
 	if fields := tg.Do(t, c).Fields(t); len(fields) != 2 {
 		t.Errorf("begin without username and name: %v, want both named", fields)
 	}
-	for _, id := range []string{strings.Repeat("a", 32) + FreshName(), "A-Z_a.z0" + FreshName()} {
+	for _, id := range []string{strings.Repeat("a", 32) + harness.FreshName(), "A-Z_a.z0" + harness.FreshName()} {
 		tg.Register(t, accountNamed(id[:min(len(id), 64)]))
 	}
 	for path, loc := range map[string]string{
@@ -169,8 +169,8 @@ func checkFields(t *testing.T, tg *Target) {
 		"/service/storyspaces/":          "query username",
 		"/service/storyspaces/?username": "query username",
 	} {
-		tg.Do(t, Call{Path: path, Token: tg.Secrets.Token()}).IsInvalid(t, loc)
+		tg.Do(t, harness.Call{Path: path, Token: tg.Secrets.Token()}).IsInvalid(t, loc)
 	}
 }
 
-func accountNamed(username string) Account { return Account{Username: username} }
+func accountNamed(username string) harness.Account { return harness.Account{Username: username} }

@@ -74,7 +74,7 @@ func checkIdle(t *testing.T, bin string) {
 	const idle = time.Second
 	p := StartProcess(t, bin, map[string]string{"IDLE_TIMEOUT": idle.String()})
 	for name, url := range map[string]string{"API": p.URL, "operations address": p.OpsURL} {
-		conn := (&Target{URL: url}).Dial(t)
+		conn := (&harness.Target{URL: url}).Dial(t)
 		conn.Send(t, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
 		resp, err := http.ReadResponse(conn.Reader, nil)
 		if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // docsFiles are what the documentation consists of, and whether it is sent compressed to who takes that.
@@ -26,14 +28,14 @@ var strongTag = regexp.MustCompile(`^"[\x21\x23-\x7e]+"$`)
 
 // checkConditional: what the documentation consists of has a tag, and whoever has it already is told so and sent
 // nothing. Both forms, plain and compressed, are the same text.
-func checkConditional(t *testing.T, tg *Target) {
+func checkConditional(t *testing.T, tg *harness.Target) {
 	for path, compressed := range docsFiles {
-		plain := tg.Do(t, Call{Path: path})
+		plain := tg.Do(t, harness.Call{Path: path})
 		plain.Is(t, http.StatusOK, "")
-		zipped := tg.Do(t, Call{Path: path, Header: map[string]string{"Accept-Encoding": "br, gzip"}})
+		zipped := tg.Do(t, harness.Call{Path: path, Header: map[string]string{"Accept-Encoding": "br, gzip"}})
 		zipped.Is(t, http.StatusOK, "")
 		tag := plain.Header.Get("ETag")
-		for _, a := range []Answer{plain, zipped} {
+		for _, a := range []harness.Answer{plain, zipped} {
 			if !strongTag.MatchString(a.Header.Get("ETag")) {
 				t.Errorf("%s: ETag %s", path, a.Header.Get("ETag"))
 			}
@@ -55,7 +57,7 @@ func checkConditional(t *testing.T, tg *Target) {
 				t.Errorf("%s: the compressed form is another text", path)
 			}
 		}
-		for _, form := range []Answer{plain, zipped} {
+		for _, form := range []harness.Answer{plain, zipped} {
 			tag, encoding := form.Header.Get("ETag"), "identity"
 			if form.Header.Get("Content-Encoding") != "" {
 				encoding = "gzip"
@@ -64,7 +66,7 @@ func checkConditional(t *testing.T, tg *Target) {
 				tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, tag + `,"x"`: 304, "*": 304,
 				`"x"`: 200, strings.Trim(tag, `"`): 200, `"x, ` + strings.Trim(tag, `"`) + `"`: 200, "": 200,
 			} {
-				a := tg.Do(t, Call{Path: path, Header: map[string]string{"If-None-Match": value, "Accept-Encoding": encoding}})
+				a := tg.Do(t, harness.Call{Path: path, Header: map[string]string{"If-None-Match": value, "Accept-Encoding": encoding}})
 				if a.Status != status {
 					t.Errorf("%s, %s, If-None-Match %s: %d, want %d", path, encoding, value, a.Status, status)
 				}
@@ -72,7 +74,7 @@ func checkConditional(t *testing.T, tg *Target) {
 					t.Errorf("%s, %s, If-None-Match %s: %d with %v", path, encoding, value, a.Status, a.Header)
 				}
 			}
-			head := tg.Do(t, Call{Method: http.MethodHead, Path: path, Header: map[string]string{"Accept-Encoding": encoding}})
+			head := tg.Do(t, harness.Call{Method: http.MethodHead, Path: path, Header: map[string]string{"Accept-Encoding": encoding}})
 			if got := head.Header.Get("Content-Length"); head.Status != 200 || got != strconv.Itoa(len(form.Body)) || head.Header.Get("ETag") != tag {
 				t.Errorf("HEAD %s, %s: %d, Content-Length %s, GET sent %d bytes", path, encoding, head.Status, got, len(form.Body))
 			}
@@ -81,7 +83,7 @@ func checkConditional(t *testing.T, tg *Target) {
 }
 
 // varies says whether the answer depends on a header of the request.
-func varies(a Answer, name string) bool {
+func varies(a harness.Answer, name string) bool {
 	for _, line := range a.Header.Values("Vary") {
 		for member := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(member), name) {
@@ -107,9 +109,9 @@ func unzipped(t *testing.T, body string) string {
 
 // checkConditionalRaw: the same where the header has several lines, and the connection goes on behind a 304 and behind
 // HEAD.
-func checkConditionalRaw(t *testing.T, tg *Target) {
-	NeedLocal(t, tg)
-	tag := tg.Do(t, Call{Path: "/openapi.json"}).Header.Get("ETag")
+func checkConditionalRaw(t *testing.T, tg *harness.Target) {
+	harness.NeedLocal(t, tg)
+	tag := tg.Do(t, harness.Call{Path: "/openapi.json"}).Header.Get("ETag")
 	conn := tg.Dial(t)
 	for _, lines := range []string{
 		"If-None-Match: \"x\"\r\nIf-None-Match: " + tag + "\r\n",

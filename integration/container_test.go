@@ -76,15 +76,15 @@ func checkStops(t *testing.T, c *Container) {
 
 // checkVolume: an account outlives its container, on the same volume.
 func checkVolume(t *testing.T, image string) {
-	s, volume := harness.FreshSecrets(), "latchkey-"+FreshName()
+	s, volume := harness.FreshSecrets(), "latchkey-"+harness.FreshName()
 	first := StartContainerWith(t, image, s, ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
-	want := first.Register(t, Account{Username: FreshName()})
+	want := first.Register(t, harness.Account{Username: harness.FreshName()})
 	if err := first.Terminate(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	second := StartContainerWith(t, image, s, ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
-	var got Account
-	a := second.Do(t, Call{Path: "/service/account/" + want.Username, Token: s.Token()})
+	var got harness.Account
+	a := second.Do(t, harness.Call{Path: "/service/account/" + want.Username, Token: s.Token()})
 	a.Is(t, http.StatusOK, "")
 	if a.Decode(t, &got); got != want {
 		t.Errorf("registered %+v, in the next container %+v", want, got)
@@ -93,7 +93,7 @@ func checkVolume(t *testing.T, image string) {
 
 // checkForeignVolume: on a volume that another user owns the service says whom it must belong to, and ends with 1.
 func checkForeignVolume(t *testing.T, image string) {
-	s, volume := harness.FreshSecrets(), "latchkey-"+FreshName()
+	s, volume := harness.FreshSecrets(), "latchkey-"+harness.FreshName()
 	c := RunContainer(t, image, ContainerSpec{
 		Env: map[string]string{"API_KEY": s.APIKey, "JWT_SECRET_KEY": s.SecretKey},
 		// Without the copy of the image's folder the volume belongs to root.

@@ -2,13 +2,15 @@ package integration
 
 import (
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // contract is what every caller may rely on, whatever runs the service. The access log comes first: the refusals of the
 // later checks exceed what the service logs one by one. The last ones look back over the whole run.
 var contract = []struct {
 	name  string
-	check func(*testing.T, *Target)
+	check func(*testing.T, *harness.Target)
 }{
 	{"access log", checkAccessLog},
 	{"probes write no line", checkProbesWriteNoLine},
@@ -56,7 +58,7 @@ var contract = []struct {
 }
 
 // checkContract checks the whole contract on one target.
-func checkContract(t *testing.T, tg *Target) {
+func checkContract(t *testing.T, tg *harness.Target) {
 	tg.Enroll(t)
 	for _, promise := range contract {
 		t.Run(promise.name, func(t *testing.T) { promise.check(t, tg) })

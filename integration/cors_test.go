@@ -5,14 +5,16 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkCORS: browsers of the configured origins are let through before anybody asks for a token; others are not.
 func checkCORS(t *testing.T, bin string) {
 	const origin = "https://app.example.com"
 	p := StartProcess(t, bin, map[string]string{"CORS_ORIGINS": "https://first.example.com," + origin})
-	preflight := func(from string) Answer {
-		return p.Do(t, Call{Method: http.MethodOptions, Path: "/service/account/stevenm", Header: map[string]string{
+	preflight := func(from string) harness.Answer {
+		return p.Do(t, harness.Call{Method: http.MethodOptions, Path: "/service/account/stevenm", Header: map[string]string{
 			"Origin": from, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization",
 		}})
 	}
@@ -28,7 +30,7 @@ func checkCORS(t *testing.T, bin string) {
 	}
 	for from, want := range map[string]string{origin: origin, "https://evil.example.com": ""} {
 		for _, token := range []string{"", p.Secrets.Token()} {
-			a := p.Do(t, Call{Path: "/service/whoami", Token: token, Header: map[string]string{"Origin": from}})
+			a := p.Do(t, harness.Call{Path: "/service/whoami", Token: token, Header: map[string]string{"Origin": from}})
 			if got := a.Header.Get("Access-Control-Allow-Origin"); got != want {
 				t.Errorf("%s, %d: Access-Control-Allow-Origin %q, want %q", from, a.Status, got, want)
 			}

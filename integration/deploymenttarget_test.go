@@ -9,7 +9,7 @@ import (
 )
 
 // Deployment is the service at LATCHKEY_URL; without that variable the test is skipped.
-func Deployment(t *testing.T) *Target {
+func Deployment(t *testing.T) *harness.Target {
 	t.Helper()
 	url := os.Getenv("LATCHKEY_URL")
 	if url == "" {
@@ -23,7 +23,7 @@ func Deployment(t *testing.T) *Target {
 		}
 		return absent
 	}
-	tg := &Target{
+	tg := &harness.Target{
 		Kind:   "deployment",
 		URL:    strings.TrimSuffix(url, "/"),
 		OpsURL: strings.TrimSuffix(os.Getenv("LATCHKEY_OPS_URL"), "/"),

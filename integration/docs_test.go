@@ -30,8 +30,8 @@ var references = map[string]*regexp.Regexp{
 
 // checkDocsReferences: the documentation page, and whatever it loads, comes from this service, under a
 // Content-Security-Policy that would stop anything else.
-func checkDocsReferences(t *testing.T, tg *Target) {
-	page := tg.Do(t, Call{Path: "/docs"})
+func checkDocsReferences(t *testing.T, tg *harness.Target) {
+	page := tg.Do(t, harness.Call{Path: "/docs"})
 	page.Is(t, http.StatusOK, "")
 	checkPolicy(t, page.Header.Get("Content-Security-Policy"))
 
@@ -47,7 +47,7 @@ func checkDocsReferences(t *testing.T, tg *Target) {
 			continue
 		}
 		seen[path] = true
-		a := tg.Do(t, Call{Path: path})
+		a := tg.Do(t, harness.Call{Path: path})
 		a.Is(t, http.StatusOK, "")
 		for _, reference := range referencesOf(a) {
 			to, err := home.Parse(path)
@@ -82,7 +82,7 @@ func keys(set map[string]bool) []string {
 }
 
 // referencesOf are the addresses that the answer makes a browser load.
-func referencesOf(a Answer) []string {
+func referencesOf(a harness.Answer) []string {
 	found := []string{}
 	for media, expression := range references {
 		if !strings.Contains(strings.Replace(a.Header.Get("Content-Type"), "application/javascript", "text/javascript", 1), media) {
@@ -130,7 +130,7 @@ func checkPolicy(t *testing.T, policy string) {
 }
 
 // checkDocsInBrowser: a real browser shows every operation, and has nothing to complain about.
-func checkDocsInBrowser(t *testing.T, tg *Target) {
+func checkDocsInBrowser(t *testing.T, tg *harness.Target) {
 	browser := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
 		if path, err := exec.LookPath(name); err == nil && browser == "" {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // designed are the operations that must exist, and the scope each needs: "" for none, "-" where no token is asked for.
@@ -36,7 +38,7 @@ var designed = map[string]string{
 var designedScopes = []string{"accounts:read", "accounts:write", "keys:admin", "storyspaces:read", "storyspaces:write"}
 
 // checkDocumentation: /openapi.json says all that a caller's developer must know.
-func checkDocumentation(t *testing.T, tg *Target) {
+func checkDocumentation(t *testing.T, tg *harness.Target) {
 	doc := tg.OpenAPI(t)
 	if !strings.HasPrefix(doc.OpenAPI, "3.1.") {
 		t.Errorf("openapi is %q, want 3.1", doc.OpenAPI)
@@ -56,7 +58,7 @@ func checkDocumentation(t *testing.T, tg *Target) {
 			t.Errorf("%s: operationId %q is missing, or also the one of %q", op.Name(), op.ID, other)
 		}
 		ids[op.ID] = op.Name()
-		found[PlainPath(op.Name())] = true
+		found[harness.PlainPath(op.Name())] = true
 		if op.Summary == "" {
 			t.Errorf("%s has no summary", op.Name())
 		}
@@ -72,20 +74,20 @@ func checkDocumentation(t *testing.T, tg *Target) {
 		checkGuardIsDocumented(t, doc, op)
 	}
 	for name, scope := range designed {
-		if !found[PlainPath(name)] {
+		if !found[harness.PlainPath(name)] {
 			t.Errorf("%s is not documented", name)
 		}
 		for _, op := range doc.Operations {
-			if PlainPath(op.Name()) == PlainPath(name) && op.IsGuarded() != (scope != "-") {
+			if harness.PlainPath(op.Name()) == harness.PlainPath(name) && op.IsGuarded() != (scope != "-") {
 				t.Errorf("%s: documented as guarded: %v", name, op.IsGuarded())
 			}
 		}
 	}
-	etag := tg.Do(t, Call{Path: "/openapi.json"}).Header.Get("ETag")
+	etag := tg.Do(t, harness.Call{Path: "/openapi.json"}).Header.Get("ETag")
 	if etag == "" {
 		t.Error("/openapi.json has no ETag")
 	}
-	a := tg.Do(t, Call{Path: "/openapi.json", Header: map[string]string{"If-None-Match": etag}})
+	a := tg.Do(t, harness.Call{Path: "/openapi.json", Header: map[string]string{"If-None-Match": etag}})
 	a.Is(t, http.StatusNotModified, "")
 	if a.Body != "" {
 		t.Error("304 with a body")
@@ -93,7 +95,7 @@ func checkDocumentation(t *testing.T, tg *Target) {
 }
 
 // checkBearerScheme: there is a bearer scheme, and it says that a bare token is accepted, too.
-func checkBearerScheme(t *testing.T, doc Document) {
+func checkBearerScheme(t *testing.T, doc harness.Document) {
 	t.Helper()
 	for _, scheme := range doc.Components.SecuritySchemes {
 		if scheme.Type == "http" && strings.EqualFold(scheme.Scheme, "bearer") {
@@ -107,7 +109,7 @@ func checkBearerScheme(t *testing.T, doc Document) {
 }
 
 // checkGuardIsDocumented: nothing under /service is open, and who needs a token is told how it is refused.
-func checkGuardIsDocumented(t *testing.T, doc Document, op Operation) {
+func checkGuardIsDocumented(t *testing.T, doc harness.Document, op harness.Operation) {
 	t.Helper()
 	if strings.HasPrefix(op.Path, "/service") && !op.IsGuarded() {
 		t.Errorf("%s is under /service and asks for no token", op.Name())
@@ -143,7 +145,7 @@ func checkGuardIsDocumented(t *testing.T, doc Document, op Operation) {
 }
 
 // checkResponses: every status is described, has an example where it is JSON, and the example fits its own schema.
-func checkResponses(t *testing.T, op Operation) {
+func checkResponses(t *testing.T, op harness.Operation) {
 	t.Helper()
 	success := 0
 	for status, response := range op.Responses {
@@ -164,7 +166,7 @@ func checkResponses(t *testing.T, op Operation) {
 	}
 }
 
-func checkExample(t *testing.T, where string, m Media) {
+func checkExample(t *testing.T, where string, m harness.Media) {
 	t.Helper()
 	if m.Example == nil && len(m.Examples) == 0 && m.Schema.Example == nil && len(m.Schema.Examples) == 0 {
 		t.Errorf("%s has no example", where)

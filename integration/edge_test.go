@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkEdge: what is not an HTTP request that means one thing is refused in JSON, and its connection closed, so that no
 // proxy and this service can disagree on where a request ends.
-func checkEdge(t *testing.T, tg *Target) {
-	NeedLocal(t, tg)
+func checkEdge(t *testing.T, tg *harness.Target) {
+	harness.NeedLocal(t, tg)
 	const smuggled = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 	tests := []struct{ name, request string }{
 		{"two lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello" + smuggled},
@@ -76,11 +78,11 @@ func checkEdge(t *testing.T, tg *Target) {
 }
 
 // checkHosts: a request names one host, and what is none is refused; the same at both addresses.
-func checkHosts(t *testing.T, tg *Target) {
-	NeedLocal(t, tg)
-	addresses := map[string]*Target{"the API": tg}
+func checkHosts(t *testing.T, tg *harness.Target) {
+	harness.NeedLocal(t, tg)
+	addresses := map[string]*harness.Target{"the API": tg}
 	if tg.OpsURL != "" {
-		addresses["operations"] = &Target{URL: tg.OpsURL}
+		addresses["operations"] = &harness.Target{URL: tg.OpsURL}
 	}
 	for name, address := range addresses {
 		for lines, want := range map[string]int{
@@ -109,8 +111,8 @@ func checkHosts(t *testing.T, tg *Target) {
 }
 
 // checkSizeLimits: what is too large is refused before anybody asks who sends it, and without waiting for it.
-func checkSizeLimits(t *testing.T, tg *Target) {
-	NeedLocal(t, tg)
+func checkSizeLimits(t *testing.T, tg *harness.Target) {
+	harness.NeedLocal(t, tg)
 	conn := tg.Dial(t)
 	conn.Send(t, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("c", 17<<10)+"\r\n\r\n")
 	conn.Receive(t, tg, "a header of 17 KiB").IsError(t, http.StatusRequestHeaderFieldsTooLarge)
@@ -155,10 +157,10 @@ func checkSizeLimits(t *testing.T, tg *Target) {
 }
 
 // checkRequestID: a caller's own id comes back when it is one, and otherwise a new one.
-func checkRequestID(t *testing.T, tg *Target) {
+func checkRequestID(t *testing.T, tg *harness.Target) {
 	for _, id := range []string{"a", "abc-123._Z", strings.Repeat("x", 64), "0"} {
 		for _, path := range []string{"/", "/nothing", "/service/whoami"} {
-			a := tg.Do(t, Call{Path: path, Header: map[string]string{"X-Request-ID": id}})
+			a := tg.Do(t, harness.Call{Path: path, Header: map[string]string{"X-Request-ID": id}})
 			if got := a.Header.Values("X-Request-Id"); len(got) != 1 || got[0] != id {
 				t.Errorf("%s: X-Request-ID %q, want %q", a.Call, got, id)
 			}
@@ -168,7 +170,7 @@ func checkRequestID(t *testing.T, tg *Target) {
 	for _, id := range []string{
 		"", strings.Repeat("x", 65), "a b", "a/b", `a"b`, "a;b", "a,b", "\u00e9", "a\tb", "<b>", "%41", "a:b", "a+b",
 	} {
-		a := tg.Do(t, Call{Path: "/", Header: map[string]string{"X-Request-ID": id}})
+		a := tg.Do(t, harness.Call{Path: "/", Header: map[string]string{"X-Request-ID": id}})
 		got := a.Header.Values("X-Request-Id")
 		if len(got) != 1 || got[0] == id || seen[got[0]] {
 			t.Errorf("X-Request-ID %q: answered %q, want one that is new", id, got)

@@ -11,12 +11,12 @@ import (
 
 // checkExplain: the program says of a token what the service answers to it, and what to do; it exits with 0 only for one
 // that is accepted.
-func checkExplain(t *testing.T, tg *Target) {
+func checkExplain(t *testing.T, tg *harness.Target) {
 	if tg.CLI == nil {
 		t.Skip("NOT TESTED: there is no command line beside this target")
 	}
 	key := tg.FullKeys[harness.KindEd25519]
-	revoked, _ := tg.IssueKey(t, Body{"kind": harness.KindHS256})
+	revoked, _ := tg.IssueKey(t, harness.Body{"kind": harness.KindHS256})
 	tg.ChangeKey(t, revoked, "revoke")
 	good, now := key.Good(), time.Now().Unix()
 	shared := tg.Secrets
@@ -38,7 +38,7 @@ func checkExplain(t *testing.T, tg *Target) {
 		"another's apiKey":   key.JWT(good.With("apiKey", tg.Admin.ID)),
 		"revoked":            revoked.Token(),
 	} {
-		a := tg.Do(t, Call{Path: "/service/whoami", Token: token})
+		a := tg.Do(t, harness.Call{Path: "/service/whoami", Token: token})
 		want := 0
 		var said struct{ Detail string }
 		if a.Status != http.StatusOK {

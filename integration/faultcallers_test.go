@@ -17,8 +17,8 @@ const revokedLimit = time.Second
 
 // callers are those whose requests are the load on a store with faults.
 type callers struct {
-	target           *Target // where keys are made and revoked
-	good, forged     string  // tokens of the shared key, and of somebody who has only its name
+	target           *harness.Target // where keys are made and revoked
+	good, forged     string          // tokens of the shared key, and of somebody who has only its name
 	enabled, revoked harness.Key
 	cold             chan harness.Key // keys that no instance has seen
 	victim           atomic.Pointer[victim]
@@ -34,12 +34,12 @@ type victim struct {
 	asked, acked atomic.Pointer[time.Time]
 }
 
-func newCallers(t *testing.T, tg *Target) *callers {
+func newCallers(t *testing.T, tg *harness.Target) *callers {
 	t.Helper()
 	s := tg.Secrets.Shared()
 	c := &callers{target: tg, good: s.Token(), forged: s.Forged(s.Good()), cold: make(chan harness.Key, 150)}
-	c.enabled, _ = tg.IssueKey(t, Body{})
-	c.revoked, _ = tg.IssueKey(t, Body{})
+	c.enabled, _ = tg.IssueKey(t, harness.Body{})
+	c.revoked, _ = tg.IssueKey(t, harness.Body{})
 	tg.ChangeKey(t, c.revoked, "revoke")
 	c.replenish(t)
 	return c
@@ -49,10 +49,10 @@ func newCallers(t *testing.T, tg *Target) *callers {
 func (c *callers) replenish(t *testing.T) {
 	t.Helper()
 	for range cap(c.cold) - len(c.cold) {
-		key, _ := c.target.IssueKey(t, Body{})
+		key, _ := c.target.IssueKey(t, harness.Body{})
 		c.cold <- key
 	}
-	key, _ := c.target.IssueKey(t, Body{})
+	key, _ := c.target.IssueKey(t, harness.Body{})
 	c.victim.Store(&victim{key: key, token: key.Token()})
 }
 
@@ -60,7 +60,7 @@ func (c *callers) replenish(t *testing.T) {
 func (c *callers) revoke(l *FaultLoad) <-chan struct{} {
 	v, done := c.victim.Load(), make(chan struct{})
 	now := func() *time.Time { at := time.Now(); return &at }
-	ask := Call{Method: http.MethodPost, Path: "/service/keys/" + v.key.ID + "/revoke", Token: c.target.Admin.Token(), Unready: true}
+	ask := harness.Call{Method: http.MethodPost, Path: "/service/keys/" + v.key.ID + "/revoke", Token: c.target.Admin.Token(), Unready: true}
 	v.asked.Store(now())
 	l.Workers.Go(func() {
 		defer close(done)
@@ -82,11 +82,11 @@ func (c *callers) revoke(l *FaultLoad) <-chan struct{} {
 
 func (c *callers) errands() []RequestKind {
 	const often, seldom = 20 * time.Millisecond, 500 * time.Millisecond
-	get := func(path, token string) func() Call {
-		return func() Call { return Call{Path: path, Token: token} }
+	get := func(path, token string) func() harness.Call {
+		return func() harness.Call { return harness.Call{Path: path, Token: token} }
 	}
-	is := func(status int, body string) func(Call, Answer, time.Time) bool {
-		return func(_ Call, a Answer, _ time.Time) bool {
+	is := func(status int, body string) func(harness.Call, harness.Answer, time.Time) bool {
+		return func(_ harness.Call, a harness.Answer, _ time.Time) bool {
 			return a.Status == status && strings.HasPrefix(a.Body, body)
 		}
 	}
@@ -125,20 +125,20 @@ func (c *callers) errands() []RequestKind {
 		},
 		{
 			Name: "cold key", Workers: 1, Every: seldom, RegisteredKey: true,
-			Next: func() Call {
+			Next: func() harness.Call {
 				select {
 				case key := <-c.cold:
-					return Call{Path: "/service/whoami", Token: key.Token()}
+					return harness.Call{Path: "/service/whoami", Token: key.Token()}
 				default:
-					return Call{}
+					return harness.Call{}
 				}
 			},
 			IsRight: is(http.StatusOK, `{"key":"E`),
 		},
 		{
 			Name: "key being revoked", Workers: 2, Every: often, RegisteredKey: true,
-			Next: func() Call { return Call{Path: "/service/whoami", Token: c.victim.Load().token} },
-			IsRight: func(sent Call, a Answer, began time.Time) bool {
+			Next: func() harness.Call { return harness.Call{Path: "/service/whoami", Token: c.victim.Load().token} },
+			IsRight: func(sent harness.Call, a harness.Answer, began time.Time) bool {
 				v := c.victim.Load()
 				if sent.Token != v.token {
 					return true // of the one before
@@ -153,13 +153,13 @@ func (c *callers) errands() []RequestKind {
 	}
 }
 
-func (c *callers) register() Call {
-	r := Post("/service/account/register", Body{"username": FreshName()}.JSON())
+func (c *callers) register() harness.Call {
+	r := harness.Post("/service/account/register", harness.Body{"username": harness.FreshName()}.JSON())
 	r.Token = c.good
 	return r
 }
 
-func (c *callers) isRegistered(sent Call, a Answer, _ time.Time) bool {
+func (c *callers) isRegistered(sent harness.Call, a harness.Answer, _ time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.registered = append(c.registered, strings.TrimSpace(a.Body))

@@ -24,9 +24,9 @@ type RequestKind struct {
 	Workers int // at each instance
 	Every   time.Duration
 	// next is the request to send now; without a path there is none.
-	Next func() Call
+	Next func() harness.Call
 	// right says whether an answer other than 503 is right for the request, which was sent at began.
-	IsRight func(c Call, a Answer, began time.Time) bool
+	IsRight func(c harness.Call, a harness.Answer, began time.Time) bool
 	// alone is an errand that needs no store. registered is one of a registered key, that needs a young view of them.
 	WithoutStore, RegisteredKey bool
 }
@@ -185,7 +185,7 @@ func (l *FaultLoad) work(p *Process, e RequestKind) {
 }
 
 // judge counts an answer in the phase in which its request was sent, and complains if it is wrong.
-func (l *FaultLoad) judge(p *Process, e RequestKind, in *Phase, c Call, a Answer, began time.Time) {
+func (l *FaultLoad) judge(p *Process, e RequestKind, in *Phase, c harness.Call, a harness.Answer, began time.Time) {
 	took := time.Since(began)
 	refused := a.Status == http.StatusServiceUnavailable
 	l.mu.Lock()

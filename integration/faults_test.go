@@ -104,7 +104,7 @@ func waitReadiness(t *testing.T, instances []*Process, status int, since time.Ti
 	for i, p := range instances {
 		asking.Go(func() {
 			for took[i] < harness.StartTimeout {
-				a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
+				a, err := p.Try(t, harness.Call{Path: "/readyz", Unready: true})
 				if took[i] = time.Since(since); err == nil && a.Status == status {
 					return
 				}
@@ -129,8 +129,8 @@ func levelOf(t *testing.T, db *sql.DB, instances []*Process) level {
 	l := level{connections: connections(t, db)}
 	for _, p := range instances {
 		metrics := p.OpsPage(t, "/metrics")
-		l.goroutines = append(l.goroutines, SumMetric(metrics, "go_goroutines"))
-		l.files = append(l.files, SumMetric(metrics, "process_open_fds"))
+		l.goroutines = append(l.goroutines, harness.SumMetric(metrics, "go_goroutines"))
+		l.files = append(l.files, harness.SumMetric(metrics, "process_open_fds"))
 	}
 	return l
 }
@@ -180,7 +180,7 @@ func fillPools(t *testing.T, db *sql.DB, instances []*Process) {
 		for range poolSize {
 			reads.Go(func() {
 				// One that waits for longer than a statement may is refused; its connection was opened all the same.
-				if _, err := p.Try(t, Call{Path: "/service/account/stevenm", Token: p.Secrets.Token(), Unready: true}); err != nil {
+				if _, err := p.Try(t, harness.Call{Path: "/service/account/stevenm", Token: p.Secrets.Token(), Unready: true}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -201,7 +201,7 @@ func stopWaiting(t *testing.T, instances []*Process) {
 	for _, p := range instances {
 		for range poolSize / 2 {
 			waiting.Go(func() {
-				a, err := p.Try(t, Call{Path: "/service/account/stevenm", Token: p.Secrets.Token(), Unready: true})
+				a, err := p.Try(t, harness.Call{Path: "/service/account/stevenm", Token: p.Secrets.Token(), Unready: true})
 				if err != nil || a.Status != http.StatusServiceUnavailable {
 					t.Errorf("a request that waits is answered %d %s, %v", a.Status, a.Body, err)
 				}

@@ -21,7 +21,7 @@ func checkFleetRevocation(t *testing.T, bin string) {
 	fleet := StartFleet(t, bin, databaseURL, lineURL)
 	one, two := fleet[0], fleet[1]
 	harness.Eventually(t, harness.StartTimeout, "the second instance listens", func() bool { return line.Listeners.Load() > 0 })
-	before := SumMetric(two.OpsPage(t, "/metrics"), "latchkey_revocation_propagation_seconds_count")
+	before := harness.SumMetric(two.OpsPage(t, "/metrics"), "latchkey_revocation_propagation_seconds_count")
 
 	var told, untold []time.Duration
 	t.Run("told", func(t *testing.T) {
@@ -30,8 +30,8 @@ func checkFleetRevocation(t *testing.T, bin string) {
 			t.Errorf("the other instance refused after %v", most)
 		}
 		metrics := two.OpsPage(t, "/metrics")
-		count := SumMetric(metrics, "latchkey_revocation_propagation_seconds_count") - before
-		seconds := SumMetric(metrics, "latchkey_revocation_propagation_seconds_sum")
+		count := harness.SumMetric(metrics, "latchkey_revocation_propagation_seconds_count") - before
+		seconds := harness.SumMetric(metrics, "latchkey_revocation_propagation_seconds_sum")
 		if count != 100 || seconds <= 0 || seconds > 100 {
 			t.Errorf("latchkey_revocation_propagation_seconds has %v revocations and %v s, want 100 and less", count, seconds)
 		}
@@ -166,7 +166,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 	fleet := StartFleet(t, bin, databaseURL, databaseURL, databaseURL)
 	const rate, burst = 50, 50
 	t.Run("all are asked", func(t *testing.T) {
-		key, _ := fleet[0].IssueKey(t, Body{"rate": rate, "burst": burst})
+		key, _ := fleet[0].IssueKey(t, harness.Body{"rate": rate, "burst": burst})
 		const seconds, offered = 10, 300
 		began := time.Now()
 		var load sync.WaitGroup
@@ -194,7 +194,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 		}
 	})
 	t.Run("one is asked", func(t *testing.T) {
-		key, _ := fleet[0].IssueKey(t, Body{"rate": rate, "burst": burst})
+		key, _ := fleet[0].IssueKey(t, harness.Body{"rate": rate, "burst": burst})
 		const seconds, offered = 10, 40
 		counts := offer(t, fleet[1], key.Token(), offered, seconds)
 		through := 0

@@ -29,28 +29,28 @@ func checkFullDisk(t *testing.T, bin string) {
 	p := StartProcessIn(t, bin, dir, s, settings)
 	p.Admin = harness.ParseKey(t, strings.TrimSpace(p.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), s.Audience)
 	leaked := map[string]string{} // a token by the id of its key
-	other, _ := p.IssueKey(t, Body{"scopes": []string{"accounts:read"}})
+	other, _ := p.IssueKey(t, harness.Body{"scopes": []string{"accounts:read"}})
 	for range 8 {
-		key, _ := p.IssueKey(t, Body{"scopes": []string{"accounts:read"}})
+		key, _ := p.IssueKey(t, harness.Body{"scopes": []string{"accounts:read"}})
 		leaked[key.ID] = key.Token()
 	}
 	harness.Eventually(t, harness.StartTimeout, "the reserve is there", func() bool {
 		info, err := os.Stat(filepath.Join(dir, "latchkey.db-reserve"))
 		return err == nil && info.Size() == 1<<20
 	})
-	if full := SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full"); full != 0 {
+	if full := harness.SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full"); full != 0 {
 		t.Errorf("latchkey_store_disk_full is %v while there is room", full)
 	}
 
 	filler := filepath.Join(dir, "filler")
 	fillDisk(t, filler)
-	register := func() Answer {
+	register := func() harness.Answer {
 		t.Helper()
-		c := Post("/service/account/register", Body{"username": FreshName(), "avatar_url": "https://example.com/" + strings.Repeat("x", 1000)}.JSON())
+		c := harness.Post("/service/account/register", harness.Body{"username": harness.FreshName(), "avatar_url": "https://example.com/" + strings.Repeat("x", 1000)}.JSON())
 		c.Token, c.Unready = s.Shared().Token(), true
 		return p.Do(t, c)
 	}
-	refused := func() (a Answer) {
+	refused := func() (a harness.Answer) {
 		t.Helper()
 		for range 20_000 { // a log that has been longer has room
 			if a = register(); a.Status != http.StatusCreated {
@@ -92,9 +92,9 @@ func checkFullDisk(t *testing.T, bin string) {
 			t.Errorf("another key: %d", status)
 		}
 	}
-	p.Do(t, Call{Path: "/readyz"}).Is(t, http.StatusOK, "")
-	p.Do(t, Call{Path: "/service/account/stevenm", Token: s.Shared().Token()}).Is(t, http.StatusOK, "")
-	if full := SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full"); full != 1 {
+	p.Do(t, harness.Call{Path: "/readyz"}).Is(t, http.StatusOK, "")
+	p.Do(t, harness.Call{Path: "/service/account/stevenm", Token: s.Shared().Token()}).Is(t, http.StatusOK, "")
+	if full := harness.SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full"); full != 1 {
 		t.Errorf("latchkey_store_disk_full is %v", full)
 	}
 	harness.Eventually(t, harness.StartTimeout, "a line says that the disk is full", func() bool {
@@ -122,14 +122,14 @@ func checkFullDisk(t *testing.T, bin string) {
 
 	refused().Is(t, http.StatusServiceUnavailable, "")
 	harness.Eventually(t, harness.StartTimeout, "the metric is 1 again", func() bool {
-		return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full") == 1
+		return harness.SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full") == 1
 	})
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	harness.Eventually(t, harness.StartTimeout, "accounts are made again", func() bool { return register().Status == http.StatusCreated })
 	harness.Eventually(t, harness.StartTimeout, "the metric is 0 again", func() bool {
-		return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full") == 0
+		return harness.SumMetric(p.OpsPage(t, "/metrics"), "latchkey_store_disk_full") == 0
 	})
 	harness.Eventually(t, harness.StartTimeout, "a line says that there is room again", func() bool {
 		return strings.Contains(p.Log(t), "there is room on the disk of the store again")

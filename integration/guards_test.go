@@ -12,7 +12,7 @@ import (
 
 // checkAcceptance: each guarded operation, called as documented with a good token of a key of each sort, succeeds with
 // what is documented; also as the bare token that older clients send, and whatever the case of the scheme.
-func checkAcceptance(t *testing.T, tg *Target) {
+func checkAcceptance(t *testing.T, tg *harness.Target) {
 	for _, op := range tg.OpenAPI(t).Guarded() {
 		holders := tg.CredentialsFor(tg.ScopeOf(t, op))
 		if len(holders) == 0 {
@@ -46,7 +46,7 @@ func checkAcceptance(t *testing.T, tg *Target) {
 }
 
 // acceptedTokens are unusual, and right.
-func acceptedTokens(tg *Target, holder harness.Credential) map[string]string {
+func acceptedTokens(tg *harness.Target, holder harness.Credential) map[string]string {
 	now := time.Now().Unix()
 	good := holder.Good()
 	tokens := map[string]string{
@@ -69,7 +69,7 @@ func acceptedTokens(tg *Target, holder harness.Credential) map[string]string {
 
 // checkScopes: a token narrowed to the needed scope passes, one narrowed to all others is told which one it lacks. The
 // shared key may not administrate keys, whatever its tokens claim.
-func checkScopes(t *testing.T, tg *Target) {
+func checkScopes(t *testing.T, tg *harness.Target) {
 	everyScope := tg.EveryScope(t)
 	for _, op := range tg.OpenAPI(t).Guarded() {
 		needed := tg.ScopeOf(t, op)

@@ -13,7 +13,7 @@ import (
 )
 
 // StartHAProxy runs HAProxy in front of two addresses until the test ends.
-func StartHAProxy(t *testing.T, one, two string) *Target {
+func StartHAProxy(t *testing.T, one, two string) *harness.Target {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -49,7 +49,7 @@ func StartHAProxy(t *testing.T, one, two string) *Target {
 			t.Logf("the proxy's output, last part:\n%s", Tail(output.String(), 4000))
 		}
 	})
-	tg := &Target{Kind: "binary", URL: "http://" + listener.Addr().String()}
+	tg := &harness.Target{Kind: "binary", URL: "http://" + listener.Addr().String()}
 	harness.Eventually(t, harness.StartTimeout, "the proxy answers", func() bool {
 		a, err := PlainGet(t, tg.URL+"/readyz")
 		return err == nil && a.Status == http.StatusOK
@@ -58,13 +58,13 @@ func StartHAProxy(t *testing.T, one, two string) *Target {
 }
 
 // PlainGet asks without the checks of target.try, for answers that are the proxy's own.
-func PlainGet(t *testing.T, url string) (Answer, error) {
+func PlainGet(t *testing.T, url string) (harness.Answer, error) {
 	t.Helper()
-	resp, err := HTTPClient.Get(url)
+	resp, err := harness.HTTPClient.Get(url)
 	if err != nil {
-		return Answer{}, err
+		return harness.Answer{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return Answer{Call: "GET " + url, Status: resp.StatusCode, Header: resp.Header, Body: string(body)}, err
+	return harness.Answer{Call: "GET " + url, Status: resp.StatusCode, Header: resp.Header, Body: string(body)}, err
 }

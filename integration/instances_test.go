@@ -30,7 +30,7 @@ func StartFleetWithoutAdmin(t *testing.T, bin string, databaseURLs ...string) []
 // WarmKey gives a key that both instances have just accepted, and a token of it.
 func WarmKey(t *testing.T, fleet []*Process) (harness.Key, string) {
 	t.Helper()
-	key, _ := fleet[0].IssueKey(t, Body{})
+	key, _ := fleet[0].IssueKey(t, harness.Body{})
 	token := key.Token()
 	for _, p := range fleet {
 		if status := p.WhoamiStatus(t, token); status != http.StatusOK {

@@ -13,10 +13,10 @@ import (
 )
 
 // checkJourney: a client's key from the day it is issued to the day an operator revokes it from another process.
-func checkJourney(t *testing.T, tg *Target) {
-	tg.EveryKind(t, func(t *testing.T, tg *Target, kind string) {
-		client := FreshName()
-		key, object := tg.IssueKey(t, Body{
+func checkJourney(t *testing.T, tg *harness.Target) {
+	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
+		client := harness.FreshName()
+		key, object := tg.IssueKey(t, harness.Body{
 			"client": client, "kind": kind, "scopes": []string{"storyspaces:read", "accounts:read", "accounts:read"},
 		})
 		if object.State != "enabled" || object.Client != client || object.ExpiresAt != "" || object.Rate != 0 || object.LastUsedAt != "" ||
@@ -26,8 +26,8 @@ func checkJourney(t *testing.T, tg *Target) {
 		if tg.IsLocal() && key.Env != "live" {
 			t.Errorf("a key made in production is of %q", key.Env)
 		}
-		var who Whoami
-		tg.Do(t, Call{Path: "/service/whoami", Token: key.Token()}).Decode(t, &who)
+		var who harness.Whoami
+		tg.Do(t, harness.Call{Path: "/service/whoami", Token: key.Token()}).Decode(t, &who)
 		if who.Key != key.ID || who.Client != client || !slices.Equal(who.Scopes, object.Scopes) {
 			t.Errorf("whoami: %+v", who)
 		}
@@ -36,9 +36,9 @@ func checkJourney(t *testing.T, tg *Target) {
 
 		// A token's scope claim narrows, and never widens.
 		const challenge = `Bearer realm="latchkey", error="insufficient_scope", scope=`
-		narrow := tg.Do(t, Call{Path: "/service/account/stevenm", Token: key.Scoped("storyspaces:read accounts:write")})
+		narrow := tg.Do(t, harness.Call{Path: "/service/account/stevenm", Token: key.Scoped("storyspaces:read accounts:write")})
 		narrow.IsRefused(t, http.StatusForbidden, "insufficient scope", challenge+`"accounts:read"`)
-		wide := Post("/service/account/register", `{"username":"`+FreshName()+`"}`)
+		wide := harness.Post("/service/account/register", `{"username":"`+harness.FreshName()+`"}`)
 		wide.Token = key.Scoped(strings.Join(tg.EveryScope(t), " "))
 		tg.Do(t, wide).IsRefused(t, http.StatusForbidden, "insufficient scope", challenge+`"accounts:write"`)
 
@@ -46,7 +46,7 @@ func checkJourney(t *testing.T, tg *Target) {
 			t.Log("NOT TESTED: the operator's part, there is no command line beside this target")
 			return
 		}
-		var shown, served KeyObject
+		var shown, served harness.KeyObject
 		tg.MustRunJSON(t, &shown, "keys", "show", key.ID, "--json")
 		tg.AsAdmin(t, http.MethodGet, "/service/keys/"+key.ID, "").Decode(t, &served)
 		shown.LastUsedAt, served.LastUsedAt = "", "" // may be written in between
@@ -58,7 +58,7 @@ func checkJourney(t *testing.T, tg *Target) {
 		tg.MustRun(t, "keys", "revoke", key.ID)
 		revoked := time.Now()
 		harness.Eventually(t, harness.StartTimeout, "the revocation is seen", func() bool {
-			return tg.Do(t, Call{Path: "/service/account/stevenm", Token: token}).Status == http.StatusUnauthorized
+			return tg.Do(t, harness.Call{Path: "/service/account/stevenm", Token: token}).Status == http.StatusUnauthorized
 		})
 		took := time.Since(revoked)
 		t.Logf("revoked by another process: refused %d ms after it had ended", took.Milliseconds())
@@ -67,7 +67,7 @@ func checkJourney(t *testing.T, tg *Target) {
 		}
 		tg.ExpectRefused(t, token)
 		tg.ExpectRefused(t, key.Token())
-		rows, printed := tg.AuditOf(t, key.ID), []AuditEvent{}
+		rows, printed := tg.AuditOf(t, key.ID), []harness.AuditEvent{}
 		if len(rows) == 0 || rows[len(rows)-1].Actor != "cli" || rows[len(rows)-1].Action != "revoke" {
 			t.Errorf("the audit says %+v", rows)
 		}
@@ -76,7 +76,7 @@ func checkJourney(t *testing.T, tg *Target) {
 		}
 
 		// Who waits for the service to have seen it need not wait any longer.
-		waited, _ := tg.IssueKey(t, Body{"kind": kind})
+		waited, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		token = waited.Token()
 		tg.ExpectToken(t, token, "")
 		var seen revocation
@@ -92,19 +92,19 @@ var (
 )
 
 // checkLimits: a key has its own limit, is told where it stands, and what is refused before costs nothing.
-func checkLimits(t *testing.T, tg *Target) {
-	tg.EveryKind(t, func(t *testing.T, tg *Target, kind string) {
+func checkLimits(t *testing.T, tg *harness.Target) {
+	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
 		const burst = 3
 		scopes := []string{"accounts:read", "accounts:write"}
-		key, object := tg.IssueKey(t, Body{"kind": kind, "scopes": scopes, "rate": 0.001, "burst": burst})
+		key, object := tg.IssueKey(t, harness.Body{"kind": kind, "scopes": scopes, "rate": 0.001, "burst": burst})
 		if object.Rate != 0.001 || object.Burst != burst {
 			t.Errorf("issued %+v", object)
 		}
-		tg.Do(t, Call{Path: "/service/whoami", Token: key.Forged(key.Good())}).Is(t, http.StatusUnauthorized, "")
-		tg.Do(t, Call{Path: "/service/account/stevenm", Token: key.Scoped("")}).Is(t, http.StatusForbidden, "")
+		tg.Do(t, harness.Call{Path: "/service/whoami", Token: key.Forged(key.Good())}).Is(t, http.StatusUnauthorized, "")
+		tg.Do(t, harness.Call{Path: "/service/account/stevenm", Token: key.Scoped("")}).Is(t, http.StatusForbidden, "")
 		token := key.Token()
 		for i := range burst {
-			a := tg.Do(t, Call{Path: "/service/account/stevenm", Token: token})
+			a := tg.Do(t, harness.Call{Path: "/service/account/stevenm", Token: token})
 			a.Is(t, http.StatusOK, "")
 			left := rateLimit.FindStringSubmatch(a.Header.Get("RateLimit"))
 			policy := rateLimitPolicy.FindStringSubmatch(a.Header.Get("RateLimit-Policy"))
@@ -113,9 +113,9 @@ func checkLimits(t *testing.T, tg *Target) {
 			}
 		}
 		// The limit is the key's, not the token's; and it comes after the scope, and before media type and body.
-		tg.Do(t, Call{Path: "/service/account/stevenm", Token: key.Scoped("")}).Is(t, http.StatusForbidden, "")
-		broken := Call{Method: http.MethodPost, Path: "/service/account/register", Body: "{", Header: map[string]string{"Content-Type": "text/plain"}}
-		for _, c := range []Call{{Path: "/service/account/stevenm"}, {Path: "/service/account/nobody-here"}, {Path: "/service/whoami"}, broken} {
+		tg.Do(t, harness.Call{Path: "/service/account/stevenm", Token: key.Scoped("")}).Is(t, http.StatusForbidden, "")
+		broken := harness.Call{Method: http.MethodPost, Path: "/service/account/register", Body: "{", Header: map[string]string{"Content-Type": "text/plain"}}
+		for _, c := range []harness.Call{{Path: "/service/account/stevenm"}, {Path: "/service/account/nobody-here"}, {Path: "/service/whoami"}, broken} {
 			c.Token = key.Token()
 			a := tg.Do(t, c)
 			a.IsRefused(t, http.StatusTooManyRequests, "Too Many Requests", "")
@@ -126,30 +126,30 @@ func checkLimits(t *testing.T, tg *Target) {
 				t.Errorf("%s: 429 with %v", a.Call, a.Header)
 			}
 			for _, op := range tg.OpenAPI(t).Guarded() {
-				if PathMatches(op.Path, c.Path) && op.Method == max(c.Method, http.MethodGet) {
+				if harness.PathMatches(op.Path, c.Path) && op.Method == max(c.Method, http.MethodGet) {
 					a.FitsDocumentation(t, op)
 				}
 			}
 		}
 		// Another key is not touched, and one without a limit is told of none.
-		a := tg.Do(t, Call{Path: "/service/whoami", Token: tg.FullKeys[kind].Token()})
+		a := tg.Do(t, harness.Call{Path: "/service/whoami", Token: tg.FullKeys[kind].Token()})
 		if a.Status != http.StatusOK || a.Header.Get("RateLimit") != "" || a.Header.Get("RateLimit-Policy") != "" {
 			t.Errorf("a key without a limit: %d %v", a.Status, a.Header)
 		}
 		// Whoever earns a call may make it.
-		fast, _ := tg.IssueKey(t, Body{"kind": kind, "rate": 10, "burst": 1})
+		fast, _ := tg.IssueKey(t, harness.Body{"kind": kind, "rate": 10, "burst": 1})
 		tg.ExpectToken(t, fast.Token(), "")
 		harness.Eventually(t, harness.StartTimeout, "the limit lets the next call pass", func() bool {
-			return tg.Do(t, Call{Path: "/service/account/stevenm", Token: fast.Token()}).Status == http.StatusOK
+			return tg.Do(t, harness.Call{Path: "/service/account/stevenm", Token: fast.Token()}).Status == http.StatusOK
 		})
 	})
 }
 
 // checkRotation: for the grace both keys work; then, and at once without grace, the old one does not.
-func checkRotation(t *testing.T, tg *Target) {
-	tg.EveryKind(t, func(t *testing.T, tg *Target, kind string) {
+func checkRotation(t *testing.T, tg *harness.Target) {
+	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
 		soon := time.Now().Add(2 * time.Hour).UTC().Truncate(time.Second)
-		old, before := tg.IssueKey(t, Body{"kind": kind, "rate": 1000, "burst": 50})
+		old, before := tg.IssueKey(t, harness.Body{"kind": kind, "rate": 1000, "burst": 50})
 		tg.ExpectAccepted(t, old)
 		made := tg.ReadCreated(t, tg.AsAdmin(t, http.MethodPost, "/service/keys/"+old.ID+"/rotate", `{"grace":"1h"}`))
 		next, replaced := made.Object, made.Created.Replaces
@@ -164,19 +164,19 @@ func checkRotation(t *testing.T, tg *Target) {
 		tg.ExpectAccepted(t, made.Key)
 
 		// The grace ends when the key would have, if that is sooner.
-		brief, _ := tg.IssueKey(t, Body{"kind": kind, "expires_at": soon.Format(time.RFC3339)})
+		brief, _ := tg.IssueKey(t, harness.Body{"kind": kind, "expires_at": soon.Format(time.RFC3339)})
 		kept := tg.ReadCreated(t, tg.AsAdmin(t, http.MethodPost, "/service/keys/"+brief.ID+"/rotate", ""))
 		if kept.Created.Replaces == nil || kept.Created.Replaces.ExpiresAt != soon.Format(time.RFC3339) {
 			t.Errorf("the default grace of a key until %s: %+v", soon, kept.Created.Replaces)
 		}
-		day, _ := tg.IssueKey(t, Body{"kind": kind})
+		day, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		kept = tg.ReadCreated(t, tg.AsAdmin(t, http.MethodPost, "/service/keys/"+day.ID+"/rotate", `{}`))
 		if kept.Created.Replaces == nil || !within(t, kept.Created.Replaces.ExpiresAt, 24*time.Hour) {
 			t.Errorf("the default grace: %+v", kept.Created.Replaces)
 		}
 
 		// A leak: the very next call is refused, however warm the token.
-		leaked, _ := tg.IssueKey(t, Body{"kind": kind})
+		leaked, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		token := leaked.Token()
 		tg.ExpectToken(t, token, "")
 		made = tg.ReadCreated(t, tg.AsAdmin(t, http.MethodPost, "/service/keys/"+leaked.ID+"/rotate", `{"grace":"0s"}`))
@@ -201,14 +201,14 @@ func within(t *testing.T, text string, d time.Duration) bool {
 }
 
 // checkTwoRotations: of two at once one wins, and there is one successor.
-func checkTwoRotations(t *testing.T, tg *Target, kind string) {
+func checkTwoRotations(t *testing.T, tg *harness.Target, kind string) {
 	t.Helper()
 	for range 5 {
-		key, _ := tg.IssueKey(t, Body{"kind": kind})
-		answers := make(chan Answer, 2)
+		key, _ := tg.IssueKey(t, harness.Body{"kind": kind})
+		answers := make(chan harness.Answer, 2)
 		for range cap(answers) {
 			go func() {
-				a, err := tg.Try(t, Call{Method: http.MethodPost, Path: "/service/keys/" + key.ID + "/rotate", Token: tg.Admin.Token()})
+				a, err := tg.Try(t, harness.Call{Method: http.MethodPost, Path: "/service/keys/" + key.ID + "/rotate", Token: tg.Admin.Token()})
 				if err != nil {
 					t.Error(err)
 				}
@@ -221,7 +221,7 @@ func checkTwoRotations(t *testing.T, tg *Target, kind string) {
 		}
 		made := tg.ReadCreated(t, one)
 		two.IsError(t, http.StatusConflict)
-		var object KeyObject
+		var object harness.KeyObject
 		tg.AsAdmin(t, http.MethodGet, "/service/keys/"+key.ID, "").Decode(t, &object)
 		if object.RotatedTo != made.Key.ID {
 			t.Errorf("the successor is %s, but the key says %+v", made.Key.ID, object)
@@ -230,9 +230,9 @@ func checkTwoRotations(t *testing.T, tg *Target, kind string) {
 }
 
 // checkDisable: a disabled key is refused at the very next call, until it is enabled.
-func checkDisable(t *testing.T, tg *Target) {
-	tg.EveryKind(t, func(t *testing.T, tg *Target, kind string) {
-		key, _ := tg.IssueKey(t, Body{"kind": kind})
+func checkDisable(t *testing.T, tg *harness.Target) {
+	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
+		key, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		token := key.Token()
 		for range 3 {
 			tg.ExpectToken(t, token, "")
@@ -253,11 +253,11 @@ func checkDisable(t *testing.T, tg *Target) {
 }
 
 // checkRevocation: a revocation beats a token that was accepted a thousand times, and is final.
-func checkRevocation(t *testing.T, tg *Target) {
-	tg.EveryKind(t, func(t *testing.T, tg *Target, kind string) {
-		key, _ := tg.IssueKey(t, Body{"kind": kind})
+func checkRevocation(t *testing.T, tg *harness.Target) {
+	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
+		key, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		token := key.Token()
-		warm := Call{Path: "/service/account/stevenm", Auth: []string{token}}
+		warm := harness.Call{Path: "/service/account/stevenm", Auth: []string{token}}
 		for i := range 1000 {
 			if a := tg.Do(t, warm); a.Status != http.StatusOK {
 				t.Fatalf("call %d: %d %s", i+1, a.Status, a.Body)
@@ -276,7 +276,7 @@ func checkRevocation(t *testing.T, tg *Target) {
 		}
 		tg.ExpectRefused(t, token)
 
-		waited, _ := tg.IssueKey(t, Body{"kind": kind})
+		waited, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		tg.ExpectAccepted(t, waited)
 		a := tg.AsAdmin(t, http.MethodPost, "/service/keys/"+waited.ID+"/revoke?wait=true", "")
 		a.Is(t, http.StatusOK, "")
@@ -294,7 +294,7 @@ func checkRevocation(t *testing.T, tg *Target) {
 
 // revocation is the answer to a revocation that waits for every instance to have seen it.
 type revocation struct {
-	Key       KeyObject `json:"key"`
+	Key       harness.KeyObject `json:"key"`
 	Confirmed []struct {
 		Instance string `json:"instance"`
 		MS       *int   `json:"ms"`
@@ -303,7 +303,7 @@ type revocation struct {
 }
 
 // check demands that the key is revoked, and that who has seen it, and when, is told.
-func (r revocation) check(t *testing.T, tg *Target, key harness.Key) {
+func (r revocation) check(t *testing.T, tg *harness.Target, key harness.Key) {
 	t.Helper()
 	if r.Key.ID != key.ID || r.Key.State != "revoked" || r.Late == nil || len(r.Confirmed) == 0 {
 		t.Errorf("a revocation that waits: %+v", r)

@@ -11,17 +11,17 @@ import (
 )
 
 // checkKeyInput: what a request about keys may not say is refused, and named.
-func checkKeyInput(t *testing.T, tg *Target) {
+func checkKeyInput(t *testing.T, tg *harness.Target) {
 	tg.NeedAdmin(t)
 	checkCreateInput(t, tg)
-	key, _ := tg.IssueKey(t, Body{})
+	key, _ := tg.IssueKey(t, harness.Body{})
 	path := "/service/keys/" + key.ID
-	for _, grace := range []any{"721h", "720h1s", "-1s", "1", "abc", "1 h", "1d", "9999999h", 5, true, []string{"1h"}, Body{}} {
-		tg.AsAdmin(t, http.MethodPost, path+"/rotate", Body{"grace": grace}.JSON()).IsInvalid(t, "body grace")
+	for _, grace := range []any{"721h", "720h1s", "-1s", "1", "abc", "1 h", "1d", "9999999h", 5, true, []string{"1h"}, harness.Body{}} {
+		tg.AsAdmin(t, http.MethodPost, path+"/rotate", harness.Body{"grace": grace}.JSON()).IsInvalid(t, "body grace")
 	}
 	for _, verb := range []string{"rotate", "disable", "enable", "revoke"} {
 		for contentType, status := range map[string]int{"text/plain": 415, "application/x-www-form-urlencoded": 415, "": 415, "application/json": 422} {
-			c := Call{Method: http.MethodPost, Path: path + "/" + verb, Token: tg.Admin.Token(), Body: `{"x":1}`, Header: map[string]string{}}
+			c := harness.Call{Method: http.MethodPost, Path: path + "/" + verb, Token: tg.Admin.Token(), Body: `{"x":1}`, Header: map[string]string{}}
 			if contentType != "" {
 				c.Header["Content-Type"] = contentType
 			}
@@ -46,8 +46,8 @@ func checkKeyInput(t *testing.T, tg *Target) {
 		{"Content-Type": "application/json"}, {"Content-Type": "text/plain"}, {"Content-Encoding": "gzip"}, {},
 	} {
 		for _, verb := range []string{"disable", "enable", "rotate", "revoke"} {
-			fresh, _ := tg.IssueKey(t, Body{})
-			c := Call{Method: http.MethodPost, Path: "/service/keys/" + fresh.ID + "/" + verb, Token: tg.Admin.Token(), Header: header}
+			fresh, _ := tg.IssueKey(t, harness.Body{})
+			c := harness.Call{Method: http.MethodPost, Path: "/service/keys/" + fresh.ID + "/" + verb, Token: tg.Admin.Token(), Header: header}
 			if a := tg.Do(t, c); a.Status/100 != 2 {
 				t.Errorf("%s without a body, as %v: %d %s", a.Call, header, a.Status, a.Body)
 			}
@@ -58,14 +58,14 @@ func checkKeyInput(t *testing.T, tg *Target) {
 }
 
 // checkCreateInput: the members of a new key.
-func checkCreateInput(t *testing.T, tg *Target) {
+func checkCreateInput(t *testing.T, tg *harness.Target) {
 	t.Helper()
 	const past = "2001-01-01T00:00:00Z"
 	tests := []struct {
 		member string
 		values []any // json.RawMessage for what encoding/json would not write
 	}{
-		{"client", []any{nil, "", strings.Repeat("c", 65), "a\x00b", "a\nb", 1, true, []string{"a"}, Body{}}},
+		{"client", []any{nil, "", strings.Repeat("c", 65), "a\x00b", "a\nb", 1, true, []string{"a"}, harness.Body{}}},
 		{"scopes", []any{
 			nil,
 			[]string{},
@@ -96,7 +96,7 @@ func checkCreateInput(t *testing.T, tg *Target) {
 	}
 	for _, tt := range tests {
 		for _, value := range tt.values {
-			body := Body{"client": "acme", "scopes": []string{"accounts:read"}, tt.member: value}
+			body := harness.Body{"client": "acme", "scopes": []string{"accounts:read"}, tt.member: value}
 			if tt.member == "burst" {
 				body["rate"] = 5
 			}
@@ -107,11 +107,11 @@ func checkCreateInput(t *testing.T, tg *Target) {
 			}
 		}
 	}
-	for _, body := range []Body{
+	for _, body := range []harness.Body{
 		{"client": "acme", "scopes": "accounts:read"},
 		{"client": "acme", "scopes": []any{1}},
 		{"client": "acme", "scopes": []any{[]string{"accounts:read"}}},
-		{"client": "acme", "scopes": Body{}},
+		{"client": "acme", "scopes": harness.Body{}},
 	} {
 		tg.AsAdmin(t, http.MethodPost, "/service/keys", body.JSON()).IsInvalid(t, "body scopes")
 	}
@@ -132,14 +132,14 @@ func checkCreateInput(t *testing.T, tg *Target) {
 		t.Errorf("five faults: %s", a.Body)
 	}
 	for _, client := range []string{strings.Repeat("\U0001f511", 64), "Kim's <shop> & \"co\"", "x"} {
-		if _, object := tg.IssueKey(t, Body{"client": client}); object.Client != client {
+		if _, object := tg.IssueKey(t, harness.Body{"client": client}); object.Client != client {
 			t.Errorf("issued for %q: %q", client, object.Client)
 		}
 	}
 }
 
 // checkUnknownKeys: an id that no key has is 404, whatever is asked of it; a wrong body is told before.
-func checkUnknownKeys(t *testing.T, tg *Target) {
+func checkUnknownKeys(t *testing.T, tg *harness.Target) {
 	t.Helper()
 	for _, id := range []string{
 		harness.UnknownKeyID("E"), harness.UnknownKeyID("H"), "x", "shared", "cli", strings.Repeat("k", 1000), "'%20OR%201=1--", "%25", "..", "%00", "%F0%9F%94%91",
@@ -156,7 +156,7 @@ func checkUnknownKeys(t *testing.T, tg *Target) {
 }
 
 // checkOutdatedKeys: what is over has no successor and no way back.
-func checkOutdatedKeys(t *testing.T, tg *Target) {
+func checkOutdatedKeys(t *testing.T, tg *harness.Target) {
 	t.Helper()
 	for name, key := range tg.RetiredKeys(t) {
 		status := http.StatusConflict

@@ -14,17 +14,17 @@ import (
 )
 
 // checkKeyLists: an administrator finds a key by client and state, page by page, and sees which need attention.
-func checkKeyLists(t *testing.T, tg *Target) {
+func checkKeyLists(t *testing.T, tg *harness.Target) {
 	tg.NeedAdmin(t)
-	client := FreshName()
+	client := harness.FreshName()
 	in := func(d time.Duration) string { return time.Now().Add(d).Format(time.RFC3339) }
-	issue := func(r Body) harness.Key {
+	issue := func(r harness.Body) harness.Key {
 		r["client"] = client
 		key, _ := tg.IssueKey(t, r)
 		return key
 	}
-	plain, soon, later := issue(Body{}), issue(Body{"expires_at": in(time.Hour)}), issue(Body{"expires_at": in(360 * time.Hour)})
-	disabled, revoked, rotated := issue(Body{}), issue(Body{}), issue(Body{})
+	plain, soon, later := issue(harness.Body{}), issue(harness.Body{"expires_at": in(time.Hour)}), issue(harness.Body{"expires_at": in(360 * time.Hour)})
+	disabled, revoked, rotated := issue(harness.Body{}), issue(harness.Body{}), issue(harness.Body{})
 	tg.ExpectAccepted(t, plain)
 	tg.ChangeKey(t, disabled, "disable")
 	tg.ChangeKey(t, revoked, "revoke")
@@ -47,16 +47,16 @@ func checkKeyLists(t *testing.T, tg *Target) {
 		"&client=" + client + "&limit=": all,
 	} {
 		got := []string{}
-		for _, key := range ReadPages[ListedKey](t, tg, "/service/keys?client="+client+query) {
+		for _, key := range harness.ReadPages[harness.ListedKey](t, tg, "/service/keys?client="+client+query) {
 			got = append(got, key.ID)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q: %v, want %v, oldest first", query, got, want)
 		}
 	}
-	tg.AsAdmin(t, http.MethodGet, "/service/keys?client="+FreshName(), "").Is(t, http.StatusOK, "[]")
+	tg.AsAdmin(t, http.MethodGet, "/service/keys?client="+harness.FreshName(), "").Is(t, http.StatusOK, "[]")
 
-	for _, key := range ReadPages[ListedKey](t, tg, "/service/keys?client="+client) {
+	for _, key := range harness.ReadPages[harness.ListedKey](t, tg, "/service/keys?client="+client) {
 		if wantSoon := key.ID == soon.ID; key.ExpiresSoon == nil || *key.ExpiresSoon != wantSoon {
 			t.Errorf("%+v: expires_soon is not %v", key, wantSoon)
 		}
@@ -76,7 +76,7 @@ func checkKeyLists(t *testing.T, tg *Target) {
 
 	// Last use is written by and by, to the minute.
 	harness.Eventually(t, harness.StartTimeout, "last_used_at of a key that was used", func() bool {
-		var object KeyObject
+		var object harness.KeyObject
 		tg.AsAdmin(t, http.MethodGet, "/service/keys/"+plain.ID, "").Decode(t, &object)
 		if object.LastUsedAt == "" {
 			return false
@@ -90,14 +90,14 @@ func checkKeyLists(t *testing.T, tg *Target) {
 }
 
 // checkAudit: the audit says who did what to a key, from where, and whom it turned away; of strangers it says nothing.
-func checkAudit(t *testing.T, tg *Target) {
+func checkAudit(t *testing.T, tg *harness.Target) {
 	tg.NeedAdmin(t)
 	began := time.Now().Add(-time.Second)
-	key, _ := tg.IssueKey(t, Body{})
+	key, _ := tg.IssueKey(t, harness.Body{})
 	verbs, ids := []string{"disable", "enable", "rotate", "revoke"}, map[string]string{}
 	for _, verb := range verbs {
-		ids[verb] = FreshName()
-		tg.Do(t, Call{
+		ids[verb] = harness.FreshName()
+		tg.Do(t, harness.Call{
 			Method: http.MethodPost, Path: "/service/keys/" + key.ID + "/" + verb, Token: tg.Admin.Token(),
 			Header: map[string]string{"X-Request-ID": ids[verb]},
 		})
@@ -111,23 +111,23 @@ func checkAudit(t *testing.T, tg *Target) {
 		if row.Action != verb || row.Actor != tg.Admin.ID || row.Target != key.ID || row.Count != 1 || !within(t, row.Time, 0) {
 			t.Errorf("row %d is %+v, want %s of %s by %s", i, row, verb, key.ID, tg.Admin.ID)
 		}
-		if _, err := netip.ParseAddr(row.Address); err != nil || !ValidRequestID.MatchString(row.RequestID) || ids[verb] != "" && row.RequestID != ids[verb] {
+		if _, err := netip.ParseAddr(row.Address); err != nil || !harness.ValidRequestID.MatchString(row.RequestID) || ids[verb] != "" && row.RequestID != ids[verb] {
 			t.Errorf("row %d is %+v, want request id %q and an address", i, row, ids[verb])
 		}
 	}
 
 	// Who proves a key and is refused, leaves a trace; who only names one, does not.
-	curious, _ := tg.IssueKey(t, Body{})
+	curious, _ := tg.IssueKey(t, harness.Body{})
 	const refusals = 3
 	for range refusals {
 		for _, stranger := range []string{"", garbage, curious.Forged(curious.Good())} {
-			tg.Do(t, Call{Path: "/service/keys", Token: stranger}).Is(t, http.StatusUnauthorized, "")
+			tg.Do(t, harness.Call{Path: "/service/keys", Token: stranger}).Is(t, http.StatusUnauthorized, "")
 		}
-		tg.Do(t, Call{Path: "/service/keys", Token: curious.Token()}).Is(t, http.StatusForbidden, "")
+		tg.Do(t, harness.Call{Path: "/service/keys", Token: curious.Token()}).Is(t, http.StatusForbidden, "")
 	}
-	var refused []AuditEvent
+	var refused []harness.AuditEvent
 	counted := func() (total int) {
-		refused = slices.DeleteFunc(tg.AuditOf(t, curious.ID), func(e AuditEvent) bool { return e.Action != "refused" })
+		refused = slices.DeleteFunc(tg.AuditOf(t, curious.ID), func(e harness.AuditEvent) bool { return e.Action != "refused" })
 		for _, row := range refused {
 			total += row.Count
 		}
@@ -145,7 +145,7 @@ func checkAudit(t *testing.T, tg *Target) {
 
 	since := func(at time.Time) string { return "/service/audit?since=" + url.QueryEscape(at.Format(time.RFC3339)) }
 	for _, limit := range []int{1, 2, 200} {
-		got := ReadPages[AuditEvent](t, tg, since(began)+fmt.Sprintf("&key=%s&limit=%d", key.ID, limit))
+		got := harness.ReadPages[harness.AuditEvent](t, tg, since(began)+fmt.Sprintf("&key=%s&limit=%d", key.ID, limit))
 		if !slices.Equal(got, rows) {
 			t.Errorf("since %s in pages of %d: %+v, want %+v", began, limit, got, rows)
 		}

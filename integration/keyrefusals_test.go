@@ -36,7 +36,7 @@ func wrongKid(c harness.Credential) []refusal {
 
 // registeredRefusals are the rows that only registered keys have. Each is of a token that key, or somebody who knows what
 // is public of it, could make.
-func registeredRefusals(t *testing.T, tg *Target, key harness.Key) []refusal {
+func registeredRefusals(t *testing.T, tg *harness.Target, key harness.Key) []refusal {
 	t.Helper()
 	good := key.Good()
 	rows := slices.Concat(
@@ -47,7 +47,7 @@ func registeredRefusals(t *testing.T, tg *Target, key harness.Key) []refusal {
 			{name: "apiKey of an administrator", token: key.JWT(good.With("apiKey", tg.Admin.ID))},
 			{name: "the shared key claims a registered one", token: tg.Secrets.JWT(tg.Secrets.Good().With("apiKey", key.ID))},
 		}),
-		all(DecodingError+"key or algorithm not acceptable", []refusal{
+		all(harness.DecodingError+"key or algorithm not acceptable", []refusal{
 			{name: "kid is the key string", token: key.Sign(key.HeaderWithKeyID(`"`+key.Text+`"`), good.JSON())},
 			{name: "unsecured", token: harness.Segment(`{"alg":"none","kid":"`+key.ID+`"}`) + "." + harness.Segment(good.JSON()) + "." + harness.Segment("x")},
 		}),
@@ -59,7 +59,7 @@ func registeredRefusals(t *testing.T, tg *Target, key harness.Key) []refusal {
 }
 
 // ed25519Refusals: what is public of an Ed25519 key signs nothing, and its kid stands for no other algorithm.
-func ed25519Refusals(t *testing.T, tg *Target, key harness.Key) []refusal {
+func ed25519Refusals(t *testing.T, tg *harness.Target, key harness.Key) []refusal {
 	t.Helper()
 	good := key.Good().JSON()
 	confused := `{"alg":"HS256","kid":"` + key.ID + `","typ":"JWT"}`
@@ -74,14 +74,14 @@ func ed25519Refusals(t *testing.T, tg *Target, key harness.Key) []refusal {
 	}
 	rows = append(rows, refusal{name: "EdDSA without kid", token: key.Sign(`{"alg":"EdDSA","typ":"JWT"}`, good)},
 		refusal{name: "KID is another member", token: key.Sign(`{"alg":"EdDSA","KID":"`+key.ID+`"}`, good)})
-	all(DecodingError+"key or algorithm not acceptable", rows)
+	all(harness.DecodingError+"key or algorithm not acceptable", rows)
 
 	_, stranger, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	input := harness.Segment(key.Header) + "." + harness.Segment(good)
-	return append(rows, all(DecodingError+"signature verification failed", []refusal{
+	return append(rows, all(harness.DecodingError+"signature verification failed", []refusal{
 		{name: "another Ed25519 key", token: input + "." + harness.Segment(string(ed25519.Sign(stranger, []byte(input))))},
 		{name: "an administrator's key", token: input + "." + harness.Segment(tg.Admin.Signature(input))},
 		{name: "HMAC under the public key", token: input + "." + harness.Segment(harness.MAC(sha256.New, input, public))},
@@ -100,7 +100,7 @@ func malleated(signature string) string {
 }
 
 // hs256Refusals: of an HS256 key's string, only the whole is its secret.
-func hs256Refusals(t *testing.T, tg *Target, key harness.Key) []refusal {
+func hs256Refusals(t *testing.T, tg *harness.Target, key harness.Key) []refusal {
 	t.Helper()
 	good := key.Good().JSON()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -108,7 +108,7 @@ func hs256Refusals(t *testing.T, tg *Target, key harness.Key) []refusal {
 		t.Fatal(err)
 	}
 	input := harness.Segment(`{"alg":"EdDSA","kid":"`+key.ID+`"}`) + "." + harness.Segment(good)
-	rows := all(DecodingError+"key or algorithm not acceptable", []refusal{
+	rows := all(harness.DecodingError+"key or algorithm not acceptable", []refusal{
 		{name: "EdDSA", token: input + "." + harness.Segment(string(ed25519.Sign(private, []byte(input))))},
 	})
 	secrets := map[string]string{
@@ -122,7 +122,7 @@ func hs256Refusals(t *testing.T, tg *Target, key harness.Key) []refusal {
 	for name, secret := range secrets {
 		wrong = append(wrong, refusal{name: "HS256 under " + name, token: harness.SignHS256(key.Header, good, secret)})
 	}
-	return append(rows, all(DecodingError+"signature verification failed", wrong)...)
+	return append(rows, all(harness.DecodingError+"signature verification failed", wrong)...)
 }
 
 // retiredRefusals: that a key is not in force any more is told behind a good signature only, and after everything else.
@@ -133,8 +133,8 @@ func retiredRefusals(retired map[string]harness.Key) []refusal {
 		rows = append(rows,
 			refusal{state, key.Token(), "Incorrect API token"},
 			refusal{state + ", narrowed", key.Scoped(""), "Incorrect API token"},
-			refusal{state + ", forged", key.Forged(good), DecodingError + "signature verification failed"},
-			refusal{state + ", expired", key.JWT(good.With("iat", now-360).With("exp", now-60)), DecodingError + "signature has expired"},
+			refusal{state + ", forged", key.Forged(good), harness.DecodingError + "signature verification failed"},
+			refusal{state + ", expired", key.JWT(good.With("iat", now-360).With("exp", now-60)), harness.DecodingError + "signature has expired"},
 			refusal{state + ", no key", key.JWT(good.Without("apiKey")), "Missing API token"},
 		)
 	}
@@ -142,18 +142,18 @@ func retiredRefusals(retired map[string]harness.Key) []refusal {
 }
 
 // checkOtherKeys: a key signs for itself alone, also when both keys are registered, of one kind, and of one client.
-func checkOtherKeys(t *testing.T, tg *Target) {
+func checkOtherKeys(t *testing.T, tg *harness.Target) {
 	tg.NeedAdmin(t)
 	const signature, unacceptable = "signature verification failed", "key or algorithm not acceptable"
 	issued := map[string][2]harness.Key{}
 	for _, kind := range tg.Kinds() {
-		a, _ := tg.IssueKey(t, Body{"kind": kind})
-		b, _ := tg.IssueKey(t, Body{"kind": kind})
+		a, _ := tg.IssueKey(t, harness.Body{"kind": kind})
+		b, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		issued[kind] = [2]harness.Key{a, b}
 		tg.ExpectToken(t, a.Sign(b.Header, b.Good().JSON()), signature)
 		tg.ExpectToken(t, a.Sign(b.Header, a.Good().JSON()), signature)
 		tg.ExpectAccepted(t, a)
-		if a := tg.Do(t, Call{Path: "/service/whoami", Token: a.JWT(b.Good())}); a.Status != http.StatusUnauthorized {
+		if a := tg.Do(t, harness.Call{Path: "/service/whoami", Token: a.JWT(b.Good())}); a.Status != http.StatusUnauthorized {
 			t.Errorf("a token with the apiKey of another: %d %s", a.Status, a.Body)
 		}
 	}

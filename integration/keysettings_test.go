@@ -41,7 +41,7 @@ func checkMasterKey(t *testing.T, bin string) {
 	unusable := func(p *Process, want float64) {
 		t.Helper()
 		harness.Eventually(t, harness.StartTimeout, "latchkey_keys_unusable has its value", func() bool {
-			return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_keys_unusable") == want
+			return harness.SumMetric(p.OpsPage(t, "/metrics"), "latchkey_keys_unusable") == want
 		})
 	}
 	works := func(p *Process) {
@@ -56,7 +56,7 @@ func checkMasterKey(t *testing.T, bin string) {
 		// Before anybody calls.
 		harness.Eventually(t, harness.StartTimeout, "the log names MASTER_KEY", func() bool { return strings.Contains(p.Log(t), "MASTER_KEY") })
 		p.ExpectAccepted(t, e)
-		a := p.Do(t, Call{Path: "/service/whoami", Token: h.Token(), Unready: true})
+		a := p.Do(t, harness.Call{Path: "/service/whoami", Token: h.Token(), Unready: true})
 		if a.IsError(t, http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" {
 			t.Errorf("503 with %v, want Retry-After", a.Header)
 		}
@@ -64,9 +64,9 @@ func checkMasterKey(t *testing.T, bin string) {
 	p = start("", "")
 	outOfOrder(p)
 	p.Admin = admin
-	body := Body{"client": "x", "scopes": []string{"accounts:read"}, "kind": harness.KindHS256}
+	body := harness.Body{"client": "x", "scopes": []string{"accounts:read"}, "kind": harness.KindHS256}
 	p.AsAdmin(t, http.MethodPost, "/service/keys", body.JSON()).IsInvalid(t, "body kind")
-	p.IssueKey(t, Body{})
+	p.IssueKey(t, harness.Body{})
 	_, stderr, code := p.Run(t, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", harness.KindHS256)
 	if code != 1 || !strings.Contains(stderr, "MASTER_KEY") {
 		t.Errorf("keys create of an hs256 key without a master key: exit code %d: %s", code, stderr)
@@ -134,7 +134,7 @@ func checkWarmTokenExpires(t *testing.T, bin string) {
 		p.ExpectToken(t, token, "")
 		harness.Eventually(t, harness.StartTimeout, name+": a token expires", func() bool {
 			asked := time.Now()
-			a := p.Do(t, Call{Path: "/service/account/stevenm", Token: token})
+			a := p.Do(t, harness.Call{Path: "/service/account/stevenm", Token: token})
 			if a.Status == http.StatusOK {
 				if asked.After(expires) {
 					t.Errorf("%s: accepted %s after exp", name, asked.Sub(expires))
@@ -144,7 +144,7 @@ func checkWarmTokenExpires(t *testing.T, bin string) {
 			if time.Now().Before(expires) {
 				t.Errorf("%s: refused %s before exp", name, time.Until(expires))
 			}
-			a.Is(t, http.StatusUnauthorized, `{"detail":"`+DecodingError+`signature has expired"}`)
+			a.Is(t, http.StatusUnauthorized, `{"detail":"`+harness.DecodingError+`signature has expired"}`)
 			return true
 		})
 	}

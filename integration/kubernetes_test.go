@@ -185,7 +185,7 @@ func (c *cluster) status(p *Process, port, path string) int {
 	if !found {
 		return 0
 	}
-	resp, err := HTTPClient.Get(url + path)
+	resp, err := harness.HTTPClient.Get(url + path)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -41,9 +41,9 @@ func checkFirstStart(t *testing.T, bin string) {
 		t.Fatalf("token: exit code %d, %s", code, stderr)
 	}
 	token = strings.TrimSpace(token)
-	a := p.Do(t, Call{Path: "/service/account/stevenm", Token: token})
+	a := p.Do(t, harness.Call{Path: "/service/account/stevenm", Token: token})
 	a.Is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)
-	a = p.Do(t, Call{Path: "/service/account/stevenm"})
+	a = p.Do(t, harness.Call{Path: "/service/account/stevenm"})
 	a.IsRefused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
 
 	// A second start uses the same secrets.
@@ -54,7 +54,7 @@ func checkFirstStart(t *testing.T, bin string) {
 	p.Stop(t)
 	p = Launch(t, bin, dir, env)
 	p.WaitReady(t)
-	p.Do(t, Call{Path: "/service/whoami", Token: token}).Is(t, http.StatusOK, "")
+	p.Do(t, harness.Call{Path: "/service/whoami", Token: token}).Is(t, http.StatusOK, "")
 	if after, err := os.ReadFile(dir + "/.env"); err != nil || string(after) != string(before) {
 		t.Errorf("the second start changed .env: %v", err)
 	}
@@ -64,20 +64,20 @@ func checkFirstStart(t *testing.T, bin string) {
 func checkRestart(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	p := StartProcessIn(t, bin, dir, s, nil)
-	kept := p.Register(t, Account{Username: FreshName()})
+	kept := p.Register(t, harness.Account{Username: harness.FreshName()})
 	if code := p.Stop(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	p = StartProcessIn(t, bin, dir, s, nil)
-	killed := p.Register(t, Account{Username: FreshName()})
+	killed := p.Register(t, harness.Account{Username: harness.FreshName()})
 	if err := p.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	p.Wait(t)
 	p = StartProcessIn(t, bin, dir, s, nil)
-	for _, want := range []Account{kept, killed} {
-		var got Account
-		p.Do(t, Call{Path: "/service/account/" + want.Username, Token: s.Token()}).Decode(t, &got)
+	for _, want := range []harness.Account{kept, killed} {
+		var got harness.Account
+		p.Do(t, harness.Call{Path: "/service/account/" + want.Username, Token: s.Token()}).Decode(t, &got)
 		if got != want {
 			t.Errorf("registered %+v, after a restart %+v", want, got)
 		}
@@ -89,9 +89,9 @@ func checkTwoProcesses(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	one, two := StartProcessIn(t, bin, dir, s, nil), StartProcessIn(t, bin, dir, s, nil)
 	for _, pair := range [][2]*Process{{one, two}, {two, one}} {
-		registered := pair[0].Register(t, Account{Username: FreshName()})
-		var got Account
-		pair[1].Do(t, Call{Path: "/service/account/" + registered.Username, Token: s.Token()}).Decode(t, &got)
+		registered := pair[0].Register(t, harness.Account{Username: harness.FreshName()})
+		var got harness.Account
+		pair[1].Do(t, harness.Call{Path: "/service/account/" + registered.Username, Token: s.Token()}).Decode(t, &got)
 		if got != registered {
 			t.Errorf("registered %+v, the other process answers %+v", registered, got)
 		}
@@ -107,7 +107,7 @@ func checkSignals(t *testing.T, bin string) {
 		if code := p.Wait(t); code != 0 {
 			t.Errorf("%v: exit code %d", sig, code)
 		}
-		if a, err := p.Try(t, Call{Path: "/livez"}); err == nil {
+		if a, err := p.Try(t, harness.Call{Path: "/livez"}); err == nil {
 			t.Errorf("%v: still answers: %d", sig, a.Status)
 		}
 	}
@@ -118,25 +118,25 @@ func checkDrain(t *testing.T, bin string) {
 	NeedSignals(t)
 	const delay = 3 * time.Second
 	p := StartProcess(t, bin, map[string]string{"DRAIN_DELAY": delay.String()})
-	before := p.Do(t, Call{Path: "/livez"})
+	before := p.Do(t, harness.Call{Path: "/livez"})
 	if before.Closes {
 		t.Error("Connection: close before the signal")
 	}
 	signalled := time.Now()
 	p.Signal(t, syscall.SIGTERM)
-	var ready Answer
+	var ready harness.Answer
 	harness.Eventually(t, delay, "/readyz is 503", func() bool {
-		a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
+		a, err := p.Try(t, harness.Call{Path: "/readyz", Unready: true})
 		ready = a
 		return err == nil && a.Status == http.StatusServiceUnavailable
 	})
-	answers := []Answer{
+	answers := []harness.Answer{
 		ready,
-		p.Do(t, Call{Path: "/livez"}),
-		p.Do(t, Call{Path: "/service/whoami", Token: p.Secrets.Token()}),
-		p.Do(t, Call{Path: "/service/whoami"}),
-		p.Do(t, Call{Path: "/nothing"}),
-		p.Do(t, Post("/service/account/register", `{}`)),
+		p.Do(t, harness.Call{Path: "/livez"}),
+		p.Do(t, harness.Call{Path: "/service/whoami", Token: p.Secrets.Token()}),
+		p.Do(t, harness.Call{Path: "/service/whoami"}),
+		p.Do(t, harness.Call{Path: "/nothing"}),
+		p.Do(t, harness.Post("/service/account/register", `{}`)),
 	}
 	for i, status := range []int{503, 200, 200, 401, 404, 401} {
 		if answers[i].Status != status || !answers[i].Closes {
@@ -157,14 +157,14 @@ func checkRequestUnderWay(t *testing.T, bin string) {
 	NeedSignals(t)
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	p := StartProcessIn(t, bin, dir, s, map[string]string{"DRAIN_DELAY": "1s"})
-	name := FreshName()
+	name := harness.FreshName()
 	body := `{"username":"` + name + `"}`
 	conn := p.Dial(t)
 	conn.Send(t, "POST /service/account/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
 		"Authorization: Bearer "+s.Token()+"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body[:10])
 	p.Signal(t, syscall.SIGTERM)
 	harness.Eventually(t, harness.StartTimeout, "/readyz is 503", func() bool {
-		a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
+		a, err := p.Try(t, harness.Call{Path: "/readyz", Unready: true})
 		return err == nil && a.Status == http.StatusServiceUnavailable
 	})
 	conn.Send(t, body[10:])
@@ -176,5 +176,5 @@ func checkRequestUnderWay(t *testing.T, bin string) {
 		t.Errorf("exit code %d", code)
 	}
 	p = StartProcessIn(t, bin, dir, s, nil)
-	p.Do(t, Call{Path: "/service/account/" + name, Token: s.Token()}).Is(t, http.StatusOK, strings.TrimSpace(a.Body))
+	p.Do(t, harness.Call{Path: "/service/account/" + name, Token: s.Token()}).Is(t, http.StatusOK, strings.TrimSpace(a.Body))
 }

@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkLists: a list comes in pages that together are the whole, in one order, and takes no nonsense.
-func checkLists(t *testing.T, tg *Target) {
-	user := tg.Register(t, Account{Username: FreshName()}).Username
+func checkLists(t *testing.T, tg *harness.Target) {
+	user := tg.Register(t, harness.Account{Username: harness.FreshName()}).Username
 	const total = 53 // more than the default page
 	for i := range total {
 		tg.Create(t, "/service/storyspaces/begin", fmt.Sprintf(`{"username":%q,"name":"number %d"}`, user, i))
@@ -20,9 +22,9 @@ func checkLists(t *testing.T, tg *Target) {
 	} {
 		pages, seen := 0, map[string]bool{}
 		for next := path + query; next != ""; pages++ {
-			a := tg.Do(t, Call{Path: next, Token: tg.Secrets.Token()})
+			a := tg.Do(t, harness.Call{Path: next, Token: tg.Secrets.Token()})
 			a.Is(t, http.StatusOK, "")
-			items := ReadList(t, a)
+			items := harness.ReadList(t, a)
 			if len(items) == 0 || len(items) > size || pages > total {
 				t.Fatalf("%s: page %d has %d items", a.Call, pages, len(items))
 			}
@@ -43,12 +45,12 @@ func checkLists(t *testing.T, tg *Target) {
 	}
 
 	for _, limit := range []string{"0", "-1", "201", "1.5", "1e1", "abc", "0x10", "99999999999999999999", "%00", "5%20", "١"} {
-		tg.Do(t, Call{Path: path + "&limit=" + limit, Token: tg.Secrets.Token()}).IsInvalid(t, "query limit")
+		tg.Do(t, harness.Call{Path: path + "&limit=" + limit, Token: tg.Secrets.Token()}).IsInvalid(t, "query limit")
 	}
-	first := tg.Do(t, Call{Path: path + "&limit=1", Token: tg.Secrets.Token()})
+	first := tg.Do(t, harness.Call{Path: path + "&limit=1", Token: tg.Secrets.Token()})
 	_, cursor, _ := strings.Cut(tg.NextPage(t, first), "cursor=")
 	cursor, _, _ = strings.Cut(cursor, "&")
 	for _, wrong := range []string{"x", "1", "-1", "%00", "'--", cursor + "x", cursor[1:], "AAAA", "e30", strings.Repeat("a", 3000)} {
-		tg.Do(t, Call{Path: path + "&cursor=" + wrong, Token: tg.Secrets.Token()}).IsInvalid(t, "query cursor")
+		tg.Do(t, harness.Call{Path: path + "&cursor=" + wrong, Token: tg.Secrets.Token()}).IsInvalid(t, "query cursor")
 	}
 }

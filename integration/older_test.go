@@ -63,7 +63,7 @@ func checkOlderBeside(t *testing.T, newer, older *Process) {
 	newer.Enroll(t)
 	outOfOrder := func(key harness.Key) {
 		t.Helper()
-		a := older.Do(t, Call{Path: "/service/whoami", Token: key.Token(), Unready: true})
+		a := older.Do(t, harness.Call{Path: "/service/whoami", Token: key.Token(), Unready: true})
 		if a.IsError(t, http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" {
 			t.Errorf("503 with %v, want Retry-After", a.Header)
 		}
@@ -71,7 +71,7 @@ func checkOlderBeside(t *testing.T, newer, older *Process) {
 			return strings.Contains(older.Log(t), "a newer version of latchkey made or changed the key "+key.ID)
 		})
 	}
-	older.Do(t, Call{Path: "/service/whoami", Token: older.Secrets.Token()}).Is(t, http.StatusOK, "")
+	older.Do(t, harness.Call{Path: "/service/whoami", Token: older.Secrets.Token()}).Is(t, http.StatusOK, "")
 	for kind, key := range newer.FullKeys {
 		outOfOrder(key)
 		outOfOrder(key)

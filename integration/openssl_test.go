@@ -48,16 +48,16 @@ func opensslToken(t *testing.T, env ...string) string {
 }
 
 // checkOpenSSLToken: a token that a shell made is accepted bare, as older clients send it, and with Bearer.
-func checkOpenSSLToken(t *testing.T, tg *Target) {
+func checkOpenSSLToken(t *testing.T, tg *harness.Target) {
 	token := opensslToken(t, "HEADER="+harness.HeaderHS256, "API_KEY="+tg.Secrets.APIKey, "SECRET="+tg.Secrets.SecretKey, "JWT_AUDIENCE="+tg.Secrets.Audience)
 	for _, scheme := range []string{"", "Bearer "} {
-		a := tg.Do(t, Call{Path: "/service/account/stevenm", Auth: []string{scheme + token}})
+		a := tg.Do(t, harness.Call{Path: "/service/account/stevenm", Auth: []string{scheme + token}})
 		a.Is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)
 	}
 }
 
 // checkOpenSSLKeys: of what keys create and keys pem print, a shell makes tokens that are accepted.
-func checkOpenSSLKeys(t *testing.T, tg *Target) {
+func checkOpenSSLKeys(t *testing.T, tg *harness.Target) {
 	if tg.CLI == nil {
 		t.Skip("NOT TESTED: there is no command line beside this target")
 	}
@@ -80,7 +80,7 @@ func checkOpenSSLKeys(t *testing.T, tg *Target) {
 			}
 			token := opensslToken(t, env...)
 			for _, scheme := range []string{"", "Bearer "} {
-				a := tg.Do(t, Call{Path: "/service/account/stevenm", Auth: []string{scheme + token}})
+				a := tg.Do(t, harness.Call{Path: "/service/account/stevenm", Auth: []string{scheme + token}})
 				a.Is(t, http.StatusOK, `{"id":"2112","username":"stevenm"}`)
 			}
 		})

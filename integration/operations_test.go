@@ -12,26 +12,26 @@ import (
 )
 
 // checkAccessLog: one line a request, in JSON, with what an operator asks for.
-func checkAccessLog(t *testing.T, tg *Target) {
+func checkAccessLog(t *testing.T, tg *harness.Target) {
 	if tg.Log == nil {
 		t.Skip("NOT TESTED: the log of a deployment cannot be read")
 	}
 	tests := []struct {
 		name string
-		c    Call
+		c    harness.Call
 		want []string // values that stand somewhere in the line
 	}{
-		{"answered", Call{Path: "/service/account/stevenm", Token: tg.Secrets.Token()}, []string{"GET", "200", "shared"}},
-		{"open", Call{Path: "/"}, []string{"GET", "/", "200"}},
-		{"anonymous", Call{Path: "/service/whoami"}, []string{"GET", "/service/whoami", "401"}},
-		{"nothing there", Call{Path: "/nothing"}, []string{"GET", "404"}},
-		{"wrong method", Call{Method: http.MethodDelete, Path: "/service/whoami"}, []string{"DELETE", "405"}},
-		{"unknown method", Call{Method: "BREW", Path: "/"}, []string{"405"}},
-		{"bad escape", Call{Path: "/%zz"}, []string{"GET", "400"}},
-		{"invalid", Call{Path: "/service/account/", Token: tg.Secrets.Token()}, []string{"GET", "422", "shared"}},
+		{"answered", harness.Call{Path: "/service/account/stevenm", Token: tg.Secrets.Token()}, []string{"GET", "200", "shared"}},
+		{"open", harness.Call{Path: "/"}, []string{"GET", "/", "200"}},
+		{"anonymous", harness.Call{Path: "/service/whoami"}, []string{"GET", "/service/whoami", "401"}},
+		{"nothing there", harness.Call{Path: "/nothing"}, []string{"GET", "404"}},
+		{"wrong method", harness.Call{Method: http.MethodDelete, Path: "/service/whoami"}, []string{"DELETE", "405"}},
+		{"unknown method", harness.Call{Method: "BREW", Path: "/"}, []string{"405"}},
+		{"bad escape", harness.Call{Path: "/%zz"}, []string{"GET", "400"}},
+		{"invalid", harness.Call{Path: "/service/account/", Token: tg.Secrets.Token()}, []string{"GET", "422", "shared"}},
 	}
 	for _, tt := range tests {
-		id := FreshName()
+		id := harness.FreshName()
 		tt.c.Header = map[string]string{"X-Request-ID": id}
 		tg.Do(t, tt.c)
 		var lines []AccessLine
@@ -51,18 +51,18 @@ func checkAccessLog(t *testing.T, tg *Target) {
 }
 
 // checkProbesWriteNoLine: while all is well, health checks do not fill the log; what is refused there still does.
-func checkProbesWriteNoLine(t *testing.T, tg *Target) {
+func checkProbesWriteNoLine(t *testing.T, tg *harness.Target) {
 	if tg.Log == nil {
 		t.Skip("NOT TESTED: the log of a deployment cannot be read")
 	}
-	asked := func(c Call) string {
-		id := FreshName()
+	asked := func(c harness.Call) string {
+		id := harness.FreshName()
 		c.Header = map[string]string{"X-Request-ID": id}
 		tg.Do(t, c)
 		return id
 	}
-	silent := []string{asked(Call{Path: "/livez"}), asked(Call{Path: "/readyz"}), asked(Call{Method: http.MethodHead, Path: "/readyz/"})}
-	for _, id := range []string{asked(Call{Method: http.MethodPost, Path: "/livez"}), asked(Call{Path: "/"})} {
+	silent := []string{asked(harness.Call{Path: "/livez"}), asked(harness.Call{Path: "/readyz"}), asked(harness.Call{Method: http.MethodHead, Path: "/readyz/"})}
+	for _, id := range []string{asked(harness.Call{Method: http.MethodPost, Path: "/livez"}), asked(harness.Call{Path: "/"})} {
 		harness.Eventually(t, harness.StartTimeout, "a log line with "+id, func() bool { return len(AccessLines(tg.Log(t), id)) == 1 })
 	}
 	for _, id := range silent {
@@ -73,7 +73,7 @@ func checkProbesWriteNoLine(t *testing.T, tg *Target) {
 }
 
 // checkLogKeepsSecrets: nothing that any check of this run sent or knows as secret stands in what the service printed.
-func checkLogKeepsSecrets(t *testing.T, tg *Target) {
+func checkLogKeepsSecrets(t *testing.T, tg *harness.Target) {
 	if tg.Log == nil {
 		t.Skip("NOT TESTED: the log of a deployment cannot be read")
 	}
@@ -92,7 +92,7 @@ func checkLogKeepsSecrets(t *testing.T, tg *Target) {
 }
 
 // checkFilesKeepSecrets: whoever steals the store gets in with nothing that any check of this run was given or sent.
-func checkFilesKeepSecrets(t *testing.T, tg *Target) {
+func checkFilesKeepSecrets(t *testing.T, tg *harness.Target) {
 	if tg.Files == nil {
 		t.Skip("NOT TESTED: the files of this target cannot be read")
 	}
@@ -109,29 +109,29 @@ func checkFilesKeepSecrets(t *testing.T, tg *Target) {
 
 // checkMetrics: an operator sees requests, durations and refusals on the operations port, a caller does not, and no text
 // from a request becomes a label.
-func checkMetrics(t *testing.T, tg *Target) {
+func checkMetrics(t *testing.T, tg *harness.Target) {
 	if tg.OpsURL == "" {
 		t.Skip("NOT TESTED: LATCHKEY_OPS_URL does not say where the metrics are")
 	}
 	tg.OpsPage(t, "/livez")
 	tg.OpsPage(t, "/readyz")
 	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/vars"} {
-		tg.Do(t, Call{Path: path}).IsError(t, http.StatusNotFound)
+		tg.Do(t, harness.Call{Path: path}).IsError(t, http.StatusNotFound)
 	}
 
 	before := tg.OpsPage(t, "/metrics")
 	const calls = 3
-	marker := FreshName()
+	marker := harness.FreshName()
 	for range calls {
-		tg.Do(t, Call{Path: "/service/whoami", Token: tg.Secrets.Token()}).Is(t, http.StatusOK, "")
-		tg.Do(t, Call{Path: "/service/whoami", Token: harness.SignHS256(harness.HeaderHS256, tg.Secrets.Good().JSON(), "x")})
-		tg.Do(t, Call{Path: "/" + marker})
-		tg.Do(t, Call{Path: "/service/account/" + marker, Token: tg.Secrets.Token()})
-		tg.Do(t, Call{Method: "BREW" + strings.ToUpper(strings.ReplaceAll(marker, "-", "")), Path: "/"})
+		tg.Do(t, harness.Call{Path: "/service/whoami", Token: tg.Secrets.Token()}).Is(t, http.StatusOK, "")
+		tg.Do(t, harness.Call{Path: "/service/whoami", Token: harness.SignHS256(harness.HeaderHS256, tg.Secrets.Good().JSON(), "x")})
+		tg.Do(t, harness.Call{Path: "/" + marker})
+		tg.Do(t, harness.Call{Path: "/service/account/" + marker, Token: tg.Secrets.Token()})
+		tg.Do(t, harness.Call{Method: "BREW" + strings.ToUpper(strings.ReplaceAll(marker, "-", "")), Path: "/"})
 	}
 	after := tg.OpsPage(t, "/metrics")
 	grew := func(suffix string, labels ...string) float64 {
-		return SumMetric(after, suffix, labels...) - SumMetric(before, suffix, labels...)
+		return harness.SumMetric(after, suffix, labels...) - harness.SumMetric(before, suffix, labels...)
 	}
 	if got := grew("_requests_total", `route="/service/whoami"`, `method="GET"`, `status="200"`); got != calls {
 		t.Errorf("requests of whoami with 200 grew by %v, want %d", got, calls)
@@ -151,7 +151,7 @@ func checkMetrics(t *testing.T, tg *Target) {
 	if got := grew("_total", `reason="signature_invalid"`); got != calls {
 		t.Errorf("refusals by signature grew by %v, want %d", got, calls)
 	}
-	if SumMetric(after, "go_goroutines") == 0 {
+	if harness.SumMetric(after, "go_goroutines") == 0 {
 		t.Error("nothing about the Go runtime")
 	}
 	if strings.Contains(strings.ToLower(after), marker) || strings.Contains(strings.ToLower(after), strings.ReplaceAll(marker, "-", "")) {

@@ -10,7 +10,7 @@ import (
 )
 
 // checkOrder: of several things wrong with one request, the one that comes first is told, for each guarded operation.
-func checkOrder(t *testing.T, tg *Target) {
+func checkOrder(t *testing.T, tg *harness.Target) {
 	doc := tg.OpenAPI(t)
 	for _, op := range doc.Guarded() {
 		forged := harness.SignHS256(harness.HeaderHS256, tg.Secrets.Good().JSON(), "another secret")
@@ -51,7 +51,7 @@ func checkOrder(t *testing.T, tg *Target) {
 }
 
 // checkBodyOrder: past the guard, the media type comes before what the body says.
-func checkBodyOrder(t *testing.T, tg *Target, op Operation, broken Call) {
+func checkBodyOrder(t *testing.T, tg *harness.Target, op harness.Operation, broken harness.Call) {
 	t.Helper()
 	a := tg.Do(t, broken)
 	a.IsError(t, http.StatusUnsupportedMediaType)
@@ -64,20 +64,20 @@ func checkBodyOrder(t *testing.T, tg *Target, op Operation, broken Call) {
 }
 
 // checkResourceOrder: what a request says is judged before what the store holds.
-func checkResourceOrder(t *testing.T, tg *Target) {
+func checkResourceOrder(t *testing.T, tg *harness.Target) {
 	t.Helper()
 	tests := []struct {
 		name   string
-		c      Call
+		c      harness.Call
 		status int
 	}{
-		{"a taken name, and a field nobody knows", Post("/service/account/register", `{"username":"stevenm","x":1}`), 422},
-		{"a taken name", Post("/service/account/register", `{"username":"stevenm"}`), 409},
-		{"no such user, and no name", Post("/service/storyspaces/begin", `{"username":"nobody-here"}`), 422},
-		{"no such user, and an empty name", Post("/service/storyspaces/begin", `{"username":"nobody-here","name":""}`), 422},
-		{"no such user", Post("/service/storyspaces/begin", `{"username":"nobody-here","name":"x"}`), 404},
-		{"no such id, and none given", Call{Path: "/service/account/?account_id="}, 422},
-		{"no such id", Call{Path: "/service/account/?account_id=nobody-here"}, 404},
+		{"a taken name, and a field nobody knows", harness.Post("/service/account/register", `{"username":"stevenm","x":1}`), 422},
+		{"a taken name", harness.Post("/service/account/register", `{"username":"stevenm"}`), 409},
+		{"no such user, and no name", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here"}`), 422},
+		{"no such user, and an empty name", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here","name":""}`), 422},
+		{"no such user", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here","name":"x"}`), 404},
+		{"no such id, and none given", harness.Call{Path: "/service/account/?account_id="}, 422},
+		{"no such id", harness.Call{Path: "/service/account/?account_id=nobody-here"}, 404},
 	}
 	for _, tt := range tests {
 		anonymous := tg.Do(t, tt.c)
@@ -95,45 +95,45 @@ func checkResourceOrder(t *testing.T, tg *Target) {
 
 // checkGuardOrder: a token that fails several checks is told the first of them. Each row is wrong in the way its text
 // says and in the way of the row after it, so that the rows together fix the whole order.
-func checkGuardOrder(t *testing.T, tg *Target) {
+func checkGuardOrder(t *testing.T, tg *harness.Target) {
 	for name, holder := range tg.CredentialsFor("accounts:read") {
 		t.Run(name, func(t *testing.T) { checkGuardOrderOf(t, tg, holder) })
 	}
 }
 
-func checkGuardOrderOf(t *testing.T, tg *Target, s harness.Credential) {
+func checkGuardOrderOf(t *testing.T, tg *harness.Target, s harness.Credential) {
 	t.Helper()
 	now := time.Now().Unix()
 	good := s.Good()
 	unsigned := strings.Replace(s.Header, harness.AlgMember.FindString(s.Header), `"alg":"none"`, 1)
 	ahead := good.With("nbf", now+120)
 	rows := []refusal{
-		{"too long, malformed", strings.Repeat("~", 4000), DecodingError + "token too long"},
-		{"malformed claims, alg none", s.Sign(unsigned, `{"exp":"soon"}`), DecodingError + "malformed token"},
-		{"malformed claims, forged", harness.SignHS256(s.Header, `{"exp":"soon"}`, "x"), DecodingError + "malformed token"},
-		{"alg none, forged", harness.SignHS256(unsigned, good.JSON(), "x"), DecodingError + "key or algorithm not acceptable"},
-		{"kid, forged", harness.SignHS256(s.HeaderWithKeyID(`"x"`), good.JSON(), "x"), DecodingError + "key or algorithm not acceptable"},
+		{"too long, malformed", strings.Repeat("~", 4000), harness.DecodingError + "token too long"},
+		{"malformed claims, alg none", s.Sign(unsigned, `{"exp":"soon"}`), harness.DecodingError + "malformed token"},
+		{"malformed claims, forged", harness.SignHS256(s.Header, `{"exp":"soon"}`, "x"), harness.DecodingError + "malformed token"},
+		{"alg none, forged", harness.SignHS256(unsigned, good.JSON(), "x"), harness.DecodingError + "key or algorithm not acceptable"},
+		{"kid, forged", harness.SignHS256(s.HeaderWithKeyID(`"x"`), good.JSON(), "x"), harness.DecodingError + "key or algorithm not acceptable"},
 		{
 			"forged, expired", s.Forged(good.With("exp", now-60)),
-			DecodingError + "signature verification failed",
+			harness.DecodingError + "signature verification failed",
 		},
-		{"forged, no claims", s.Forged(harness.Claims{}), DecodingError + "signature verification failed"},
-		{"forged, wrong key", s.Forged(good.With("apiKey", "x")), DecodingError + "signature verification failed"},
-		{"expired, not yet valid", s.JWT(ahead.With("exp", now-60)), DecodingError + "signature has expired"},
-		{"expired, no aud", s.JWT(good.With("exp", now-60).Without("aud")), DecodingError + "signature has expired"},
-		{"not yet valid, no exp", s.JWT(ahead.Without("exp")), DecodingError + "token is not yet valid"},
-		{"not yet valid, no aud", s.JWT(ahead.Without("aud")), DecodingError + "token is not yet valid"},
-		{"no iat, wrong aud", s.JWT(good.Without("iat").With("aud", "x")), DecodingError + "required claim missing"},
-		{"no exp, wrong aud", s.JWT(good.Without("exp").With("aud", "x")), DecodingError + "required claim missing"},
-		{"wrong aud, too long a life", s.JWT(good.With("aud", "x").With("exp", now+7200)), DecodingError + "invalid audience"},
-		{"wrong aud, no key", s.JWT(good.With("aud", "x").Without("apiKey")), DecodingError + "invalid audience"},
-		{"too long a life, no key", s.JWT(good.With("exp", now+7200).Without("apiKey")), DecodingError + "token lifetime too long"},
-		{"too long a life, wrong key", s.JWT(good.With("exp", now+7200).With("apiKey", "x")), DecodingError + "token lifetime too long"},
+		{"forged, no claims", s.Forged(harness.Claims{}), harness.DecodingError + "signature verification failed"},
+		{"forged, wrong key", s.Forged(good.With("apiKey", "x")), harness.DecodingError + "signature verification failed"},
+		{"expired, not yet valid", s.JWT(ahead.With("exp", now-60)), harness.DecodingError + "signature has expired"},
+		{"expired, no aud", s.JWT(good.With("exp", now-60).Without("aud")), harness.DecodingError + "signature has expired"},
+		{"not yet valid, no exp", s.JWT(ahead.Without("exp")), harness.DecodingError + "token is not yet valid"},
+		{"not yet valid, no aud", s.JWT(ahead.Without("aud")), harness.DecodingError + "token is not yet valid"},
+		{"no iat, wrong aud", s.JWT(good.Without("iat").With("aud", "x")), harness.DecodingError + "required claim missing"},
+		{"no exp, wrong aud", s.JWT(good.Without("exp").With("aud", "x")), harness.DecodingError + "required claim missing"},
+		{"wrong aud, too long a life", s.JWT(good.With("aud", "x").With("exp", now+7200)), harness.DecodingError + "invalid audience"},
+		{"wrong aud, no key", s.JWT(good.With("aud", "x").Without("apiKey")), harness.DecodingError + "invalid audience"},
+		{"too long a life, no key", s.JWT(good.With("exp", now+7200).Without("apiKey")), harness.DecodingError + "token lifetime too long"},
+		{"too long a life, wrong key", s.JWT(good.With("exp", now+7200).With("apiKey", "x")), harness.DecodingError + "token lifetime too long"},
 		{"no key, no scope", s.JWT(good.Without("apiKey").With("scope", "")), "Missing API token"},
 		{"wrong key, no scope", s.JWT(good.With("apiKey", "x").With("scope", "")), "Incorrect API token"},
 	}
 	for _, row := range rows {
-		a := tg.Do(t, Call{Path: "/service/account/stevenm", Token: row.token})
+		a := tg.Do(t, harness.Call{Path: "/service/account/stevenm", Token: row.token})
 		if a.Status != http.StatusUnauthorized || a.Body != `{"detail":"`+row.detail+`"}` {
 			t.Errorf("%s: %d %s, want 401 %s", row.name, a.Status, a.Body, row.detail)
 		}

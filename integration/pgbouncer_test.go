@@ -56,7 +56,7 @@ func (l *poolerLoad) run(t *testing.T, fleet []*Process) {
 // life is that of one key.
 func (l *poolerLoad) life(t *testing.T, fleet []*Process) {
 	admin, shared := fleet[0].Admin.Token(), fleet[0].Secrets.Shared().Token()
-	create := Post("/service/keys", Body{"client": "pooled", "scopes": []string{"accounts:read"}}.JSON())
+	create := harness.Post("/service/keys", harness.Body{"client": "pooled", "scopes": []string{"accounts:read"}}.JSON())
 	create.Token = admin
 	made := l.ask(t, fleet[0], create, http.StatusCreated)
 	text := harness.KeyString.FindString(made.Body)
@@ -67,14 +67,14 @@ func (l *poolerLoad) life(t *testing.T, fleet []*Process) {
 	token := key.Token()
 	for i := range (l.requests/l.keys - 6) / 4 {
 		p := fleet[i%len(fleet)]
-		l.ask(t, p, Call{Path: "/service/whoami", Token: token}, http.StatusOK)
-		l.ask(t, p, Call{Path: "/service/account/stevenm", Token: token}, http.StatusOK)
-		register := Post("/service/account/register", Body{"username": FreshName()}.JSON())
+		l.ask(t, p, harness.Call{Path: "/service/whoami", Token: token}, http.StatusOK)
+		l.ask(t, p, harness.Call{Path: "/service/account/stevenm", Token: token}, http.StatusOK)
+		register := harness.Post("/service/account/register", harness.Body{"username": harness.FreshName()}.JSON())
 		register.Token = shared
 		l.ask(t, p, register, http.StatusCreated)
-		l.ask(t, p, Call{Path: "/service/keys/" + key.ID, Token: admin}, http.StatusOK)
+		l.ask(t, p, harness.Call{Path: "/service/keys/" + key.ID, Token: admin}, http.StatusOK)
 	}
-	revoke := Call{Method: http.MethodPost, Path: "/service/keys/" + key.ID + "/revoke?wait=true", Token: admin}
+	revoke := harness.Call{Method: http.MethodPost, Path: "/service/keys/" + key.ID + "/revoke?wait=true", Token: admin}
 	revoked := l.ask(t, fleet[0], revoke, http.StatusOK)
 	if strings.Count(revoked.Body, `"instance"`) == len(fleet) && strings.Contains(revoked.Body, `"late":[]`) {
 		l.confirmed.Add(1)
@@ -82,12 +82,12 @@ func (l *poolerLoad) life(t *testing.T, fleet []*Process) {
 		l.fail("not confirmed: " + revoked.Body)
 	}
 	for _, p := range fleet {
-		l.ask(t, p, Call{Path: "/service/whoami", Token: token}, http.StatusUnauthorized)
+		l.ask(t, p, harness.Call{Path: "/service/whoami", Token: token}, http.StatusUnauthorized)
 	}
-	l.ask(t, fleet[1], Call{Path: "/service/audit?key=" + key.ID, Token: admin}, http.StatusOK)
+	l.ask(t, fleet[1], harness.Call{Path: "/service/audit?key=" + key.ID, Token: admin}, http.StatusOK)
 }
 
-func (l *poolerLoad) ask(t *testing.T, p *Process, c Call, want int) Answer {
+func (l *poolerLoad) ask(t *testing.T, p *Process, c harness.Call, want int) harness.Answer {
 	l.sent.Add(1)
 	c.Unready = true
 	a, err := p.Try(t, c)

@@ -32,7 +32,7 @@ func checkContainerOnPostgres(t *testing.T, image string) {
 	}
 	databaseURL, db := NewDatabase(t)
 	folder, socketURL := harness.NewSocket(t, databaseURL, "/postgres")
-	volume := "latchkey-" + FreshName()
+	volume := "latchkey-" + harness.FreshName()
 	c := StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{
 		Env:    map[string]string{"DATABASE_URL": socketURL},
 		Volume: volume,

@@ -50,7 +50,7 @@ type fleet struct {
 	secrets   harness.Secrets
 	settings  map[string]string
 	instances [2]*Process
-	proxy     *Target
+	proxy     *harness.Target
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -82,7 +82,7 @@ func served(p *Process) int { return strings.Count(p.Output.String(), `"route":"
 
 func (f *fleet) whoami(t *testing.T) {
 	t.Helper()
-	f.proxy.Do(t, Call{Path: "/service/whoami", Token: f.secrets.Token()}).Is(t, http.StatusOK, "")
+	f.proxy.Do(t, harness.Call{Path: "/service/whoami", Token: f.secrets.Token()}).Is(t, http.StatusOK, "")
 }
 
 func checkSpread(t *testing.T, f *fleet) {
@@ -96,28 +96,28 @@ func checkSpread(t *testing.T, f *fleet) {
 func checkPassing(t *testing.T, f *fleet) {
 	long := func(n int) map[string]string { return map[string]string{"X-Filler": strings.Repeat("x", n)} }
 	tests := []struct {
-		c      Call
+		c      harness.Call
 		status int
 	}{
-		{Call{Path: "/service/whoami"}, 401},
-		{Call{Path: "/service/whoami", Token: f.secrets.JWT(f.secrets.Good().With("aud", "other"))}, 401},
-		{Call{Path: "/service/account/stevenm", Token: f.secrets.Scoped("")}, 403},
-		{Call{Path: "/service/account/stevenm", Token: f.secrets.Token()}, 200},
-		{Call{Path: "/service/account/" + FreshName(), Token: f.secrets.Token()}, 404},
-		{Call{Path: "/service/account/a%2Fb", Token: f.secrets.Token()}, 404},
-		{Call{Path: "/service/account/", Token: f.secrets.Token()}, 422},
-		{Call{Method: http.MethodDelete, Path: "/service/whoami"}, 405},
-		{Post("/service/account/register", strings.Repeat("x", 70_000)), 413},
-		{Call{Path: "/", Header: long(15 << 10)}, 200},
-		{Call{Path: "/", Header: long(20 << 10)}, 431},
-		{Call{Method: http.MethodHead, Path: "/docs"}, 200},
+		{harness.Call{Path: "/service/whoami"}, 401},
+		{harness.Call{Path: "/service/whoami", Token: f.secrets.JWT(f.secrets.Good().With("aud", "other"))}, 401},
+		{harness.Call{Path: "/service/account/stevenm", Token: f.secrets.Scoped("")}, 403},
+		{harness.Call{Path: "/service/account/stevenm", Token: f.secrets.Token()}, 200},
+		{harness.Call{Path: "/service/account/" + harness.FreshName(), Token: f.secrets.Token()}, 404},
+		{harness.Call{Path: "/service/account/a%2Fb", Token: f.secrets.Token()}, 404},
+		{harness.Call{Path: "/service/account/", Token: f.secrets.Token()}, 422},
+		{harness.Call{Method: http.MethodDelete, Path: "/service/whoami"}, 405},
+		{harness.Post("/service/account/register", strings.Repeat("x", 70_000)), 413},
+		{harness.Call{Path: "/", Header: long(15 << 10)}, 200},
+		{harness.Call{Path: "/", Header: long(20 << 10)}, 431},
+		{harness.Call{Method: http.MethodHead, Path: "/docs"}, 200},
 	}
 	for _, tt := range tests {
-		header := map[string]string{"X-Request-ID": FreshName()}
+		header := map[string]string{"X-Request-ID": harness.FreshName()}
 		maps.Copy(header, tt.c.Header)
 		tt.c.Header = header
 		direct, through := f.instances[0].Do(t, tt.c), f.proxy.Do(t, tt.c)
-		for _, a := range []Answer{direct, through} {
+		for _, a := range []harness.Answer{direct, through} {
 			a.Header.Del("Date")
 			if a.Status == http.StatusRequestHeaderFieldsTooLarge {
 				a.Header.Del("X-Request-Id") // nobody read the caller's
@@ -142,8 +142,8 @@ func checkForgedAddress(t *testing.T, f *fleet) {
 		return fmt.Sprint(lines[0]["address"])
 	}
 	// An instance does believe its proxy, so it is the proxy that has to drop what is forged.
-	id := FreshName()
-	f.instances[0].Do(t, Call{Path: "/", Header: map[string]string{"X-Request-ID": id, "X-Forwarded-For": forged}})
+	id := harness.FreshName()
+	f.instances[0].Do(t, harness.Call{Path: "/", Header: map[string]string{"X-Request-ID": id, "X-Forwarded-For": forged}})
 	if got := logged(id); got != forged {
 		t.Fatalf("an instance that is told %s by its proxy logs %s", forged, got)
 	}
@@ -151,7 +151,7 @@ func checkForgedAddress(t *testing.T, f *fleet) {
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DialContext: dialer.DialContext}}
 	defer client.CloseIdleConnections()
 	for _, lines := range [][]string{nil, {forged}, {"127.0.0.1"}, {forged + ", 127.0.0.1"}, {forged, forged}, {"127.0.0.1, " + forged}} {
-		id := FreshName()
+		id := harness.FreshName()
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.proxy.URL, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -268,9 +268,9 @@ func (f *fleet) load(t *testing.T) (end func() (total int)) {
 					return
 				case <-pause.C:
 				}
-				register := Post("/service/account/register", `{"username":"`+FreshName()+`"}`)
+				register := harness.Post("/service/account/register", `{"username":"`+harness.FreshName()+`"}`)
 				register.Token = f.secrets.Token()
-				for status, c := range map[int]Call{200: {Path: "/service/whoami", Token: f.secrets.Token()}, 201: register} {
+				for status, c := range map[int]harness.Call{200: {Path: "/service/whoami", Token: f.secrets.Token()}, 201: register} {
 					a, err := f.proxy.Try(t, c)
 					if err != nil || a.Status != status || a.Closes {
 						t.Errorf("%s: %d %s, closes %v, %v", c.Path, a.Status, a.Body, a.Closes, err)
@@ -292,7 +292,7 @@ func checkNoInstance(t *testing.T, f *fleet) {
 	for _, p := range f.instances {
 		p.Signal(t, syscall.SIGTERM)
 	}
-	var a Answer
+	var a harness.Answer
 	harness.Eventually(t, harness.StartTimeout, "the proxy answers 503", func() (done bool) {
 		got, err := PlainGet(t, f.proxy.URL+"/")
 		a = got

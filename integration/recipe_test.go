@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // TestRecipe follows docs/extending.md for a new resource, in a copy of the module, and proves what came of it.
@@ -38,12 +40,12 @@ func checkRecipe(t *testing.T, p *Process) {
 	t.Helper()
 	p.Enroll(t)
 	token := p.Secrets.Token()
-	p.Do(t, Call{Path: "/service/notes/1", Token: token}).Is(t, http.StatusOK, `{"id":"1","text":"hello"}`)
+	p.Do(t, harness.Call{Path: "/service/notes/1", Token: token}).Is(t, http.StatusOK, `{"id":"1","text":"hello"}`)
 	for _, id := range []string{"2", "%00", "%ff"} {
-		p.Do(t, Call{Path: "/service/notes/" + id, Token: token}).IsError(t, http.StatusNotFound)
+		p.Do(t, harness.Call{Path: "/service/notes/" + id, Token: token}).IsError(t, http.StatusNotFound)
 	}
-	p.Do(t, Call{Path: "/service/notes/1"}).Is(t, http.StatusUnauthorized, `{"detail":"authorization header missing"}`)
-	documented := slices.ContainsFunc(p.OpenAPI(t).Guarded(), func(op Operation) bool { return op.ID == "getNote" })
+	p.Do(t, harness.Call{Path: "/service/notes/1"}).Is(t, http.StatusUnauthorized, `{"detail":"authorization header missing"}`)
+	documented := slices.ContainsFunc(p.OpenAPI(t).Guarded(), func(op harness.Operation) bool { return op.ID == "getNote" })
 	if !documented {
 		t.Error("the new operation is not documented, or not as a guarded one")
 	}

@@ -21,7 +21,7 @@ type refusal struct {
 
 // checkRefusals: each guarded operation refuses each row, with Bearer and bare alike, with the exact text and header:
 // for the shared key, and for registered ones of both kinds.
-func checkRefusals(t *testing.T, tg *Target) {
+func checkRefusals(t *testing.T, tg *harness.Target) {
 	retired := tg.RetiredKeys(t)
 	for _, op := range tg.OpenAPI(t).Guarded() {
 		t.Run(op.ID, func(t *testing.T) {
@@ -51,7 +51,7 @@ func checkRefusals(t *testing.T, tg *Target) {
 }
 
 // checkHeaderRefusals: what is wrong with the header itself.
-func checkHeaderRefusals(t *testing.T, tg *Target, op Operation) {
+func checkHeaderRefusals(t *testing.T, tg *harness.Target, op harness.Operation) {
 	t.Helper()
 	for _, auth := range [][]string{nil, {""}, {"   "}, {"\t"}} {
 		c := op.MustRequest(t)
@@ -82,17 +82,17 @@ func checkHeaderRefusals(t *testing.T, tg *Target, op Operation) {
 // refusals are the rows of every check that a token must pass, in the order of the checks, for a key of any kind.
 func refusals(c harness.Credential) []refusal {
 	return slices.Concat(
-		all(DecodingError+"token too long", tooLong(c)),
-		all(DecodingError+"malformed token", malformedText(c)),
-		all(DecodingError+"malformed token", malformedClaims(c)),
-		all(DecodingError+"key or algorithm not acceptable", wrongHeader(c)),
-		all(DecodingError+"key or algorithm not acceptable", wrongKid(c)),
-		all(DecodingError+"signature verification failed", wrongSignature(c)),
-		all(DecodingError+"signature has expired", expired(c)),
-		all(DecodingError+"token is not yet valid", notYetValid(c)),
-		all(DecodingError+"required claim missing", claimMissing(c)),
-		all(DecodingError+"invalid audience", wrongAudience(c)),
-		all(DecodingError+"token lifetime too long", lifetimeTooLong(c)),
+		all(harness.DecodingError+"token too long", tooLong(c)),
+		all(harness.DecodingError+"malformed token", malformedText(c)),
+		all(harness.DecodingError+"malformed token", malformedClaims(c)),
+		all(harness.DecodingError+"key or algorithm not acceptable", wrongHeader(c)),
+		all(harness.DecodingError+"key or algorithm not acceptable", wrongKid(c)),
+		all(harness.DecodingError+"signature verification failed", wrongSignature(c)),
+		all(harness.DecodingError+"signature has expired", expired(c)),
+		all(harness.DecodingError+"token is not yet valid", notYetValid(c)),
+		all(harness.DecodingError+"required claim missing", claimMissing(c)),
+		all(harness.DecodingError+"invalid audience", wrongAudience(c)),
+		all(harness.DecodingError+"token lifetime too long", lifetimeTooLong(c)),
 		all("Missing API token", missingKey(c)),
 		all("Incorrect API token", incorrectKey(c)),
 	)
@@ -107,16 +107,16 @@ func all(detail string, rows []refusal) []refusal {
 }
 
 // sharedRefusals are the rows that only the shared key has.
-func sharedRefusals(tg *Target) []refusal {
+func sharedRefusals(tg *harness.Target) []refusal {
 	s := tg.Secrets
 	good := s.Good().JSON()
 	return slices.Concat(
-		all(DecodingError+"key or algorithm not acceptable", []refusal{
+		all(harness.DecodingError+"key or algorithm not acceptable", []refusal{
 			{name: "HS384", token: harness.SignHMAC(sha512.New384, `{"alg":"HS384","typ":"JWT"}`, good, s.SecretKey)},
 			{name: "HS512", token: harness.SignHMAC(sha512.New, `{"alg":"HS512","typ":"JWT"}`, good, s.SecretKey)},
 			{name: "EdDSA", token: harness.SignHS256(`{"alg":"EdDSA","typ":"JWT"}`, good, s.SecretKey)},
 		}),
-		all(DecodingError+"signature verification failed", []refusal{
+		all(harness.DecodingError+"signature verification failed", []refusal{
 			{name: "another secret", token: harness.SignHS256(harness.HeaderHS256, good, "not"+s.SecretKey)},
 			{name: "empty secret", token: harness.SignHS256(harness.HeaderHS256, good, "")},
 			{name: "the API key as the secret", token: harness.SignHS256(harness.HeaderHS256, good, s.APIKey)},

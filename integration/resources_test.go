@@ -12,19 +12,19 @@ import (
 )
 
 // checkOpenRoutes: what needs no token answers without one, and with a bad one.
-func checkOpenRoutes(t *testing.T, tg *Target) {
+func checkOpenRoutes(t *testing.T, tg *harness.Target) {
 	for _, token := range []string{"", garbage} {
-		a := tg.Do(t, Call{Path: "/", Token: token})
+		a := tg.Do(t, harness.Call{Path: "/", Token: token})
 		a.Is(t, http.StatusOK, `{"msg":"Hello from our latchkey app."}`)
 		a.IsJSON(t)
 		for _, path := range []string{"/livez", "/readyz", "/docs", "/openapi.json"} {
-			tg.Do(t, Call{Path: path, Token: token}).Is(t, http.StatusOK, "")
+			tg.Do(t, harness.Call{Path: path, Token: token}).Is(t, http.StatusOK, "")
 		}
 	}
 }
 
 // checkWhoami: a caller sees as whom it is known, until when, and what its token may do after narrowing.
-func checkWhoami(t *testing.T, tg *Target) {
+func checkWhoami(t *testing.T, tg *harness.Target) {
 	every := tg.EveryScope(t)
 	all := slices.DeleteFunc(slices.Clone(every), func(scope string) bool { return scope == "keys:admin" })
 	good := tg.Secrets.Good()
@@ -43,9 +43,9 @@ func checkWhoami(t *testing.T, tg *Target) {
 		{"all", good.With("scope", strings.Join(every, " ")), all},
 	}
 	for _, tt := range tests {
-		a := tg.Do(t, Call{Path: "/service/whoami", Token: tg.Secrets.JWT(tt.c)})
+		a := tg.Do(t, harness.Call{Path: "/service/whoami", Token: tg.Secrets.JWT(tt.c)})
 		a.Is(t, http.StatusOK, "")
-		var got Whoami
+		var got harness.Whoami
 		a.Decode(t, &got)
 		if got.Key != "shared" || got.Client != "shared" || got.ExpiresAt != expires {
 			t.Errorf("%s: %s, want key and client shared, expires_at %s", tt.name, a.Body, expires)
@@ -57,20 +57,20 @@ func checkWhoami(t *testing.T, tg *Target) {
 }
 
 // checkAccounts: the demo rows, and an account from registering to being found in each way there is.
-func checkAccounts(t *testing.T, tg *Target) {
+func checkAccounts(t *testing.T, tg *harness.Target) {
 	for path, want := range map[string]string{
 		"/service/account/stevenm":          `{"id":"2112","username":"stevenm"}`,
 		"/service/account/foobar":           `{"id":"2113","username":"foobar"}`,
 		"/service/account/?account_id=2112": `{"id":"2112","username":"stevenm"}`,
 		"/service/account/?account_id=2113": `{"id":"2113","username":"foobar"}`,
 	} {
-		a := tg.Do(t, Call{Path: path, Token: tg.Secrets.Token()})
+		a := tg.Do(t, harness.Call{Path: path, Token: tg.Secrets.Token()})
 		a.Is(t, http.StatusOK, want)
 		a.IsJSON(t)
 	}
 
 	// As little as possible: the service gives an id, and leaves out what was not said.
-	minimal := Account{Username: FreshName()}
+	minimal := harness.Account{Username: harness.FreshName()}
 	got := tg.Register(t, minimal)
 	if got.ID == "" {
 		t.Error("the service gave no id")
@@ -79,14 +79,14 @@ func checkAccounts(t *testing.T, tg *Target) {
 		t.Errorf("registered %+v, answered %+v", minimal, got)
 	}
 	// As much as possible.
-	full := Account{
-		ID: FreshName(), Username: FreshName(), Email: "kim@example.com", FirstName: "Kim", LastName: "O'Neil \u202e\U0001f511",
+	full := harness.Account{
+		ID: harness.FreshName(), Username: harness.FreshName(), Email: "kim@example.com", FirstName: "Kim", LastName: "O'Neil \u202e\U0001f511",
 		AvatarURL: "https://example.com/kim.png",
 	}
 	if got := tg.Register(t, full); got != full {
 		t.Errorf("registered %+v, answered %+v", full, got)
 	}
-	other := FreshName()
+	other := harness.FreshName()
 	for name, body := range map[string]string{
 		"username taken":     `{"username":"` + full.Username + `"}`,
 		"id taken":           `{"username":"` + other + `","id":"` + full.ID + `"}`,
@@ -94,14 +94,14 @@ func checkAccounts(t *testing.T, tg *Target) {
 		"id of a demo row":   `{"username":"` + other + `","id":"2112"}`,
 		"name of a demo row": `{"username":"stevenm"}`,
 	} {
-		c := Post("/service/account/register", body)
+		c := harness.Post("/service/account/register", body)
 		c.Token = tg.Secrets.Token()
 		a := tg.Do(t, c)
 		if a.IsError(t, http.StatusConflict); a.Status != http.StatusConflict {
 			t.Errorf("the row is %q", name)
 		}
 	}
-	tg.Do(t, Call{Path: "/service/account/" + other, Token: tg.Secrets.Token()}).IsError(t, http.StatusNotFound)
+	tg.Do(t, harness.Call{Path: "/service/account/" + other, Token: tg.Secrets.Token()}).IsError(t, http.StatusNotFound)
 }
 
 // storyspace is a storyspace as the service answers it.
@@ -111,7 +111,7 @@ type storyspace struct {
 }
 
 // checkStoryspaces: the demo rows, and storyspaces from their beginning to the list of their user.
-func checkStoryspaces(t *testing.T, tg *Target) {
+func checkStoryspaces(t *testing.T, tg *harness.Target) {
 	for path, want := range map[string]string{
 		"/service/storyspaces/?username=stevenm": `[{"id":"1","name":"barfood"},{"id":"2","name":"bazbars"}]`,
 		"/service/storyspaces/?username=foobar":  `[{"id":"2113","name":"barfood"}]`,
@@ -119,7 +119,7 @@ func checkStoryspaces(t *testing.T, tg *Target) {
 		"/service/storyspaces/?username=nobody":  `[]`,
 	} {
 		// Other checks begin no storyspace for the demo users but the documented example, so it is not among the first.
-		a := tg.Do(t, Call{Path: path, Token: tg.Secrets.Token()})
+		a := tg.Do(t, harness.Call{Path: path, Token: tg.Secrets.Token()})
 		a.Is(t, http.StatusOK, "")
 		if strings.HasPrefix(want, "[{") {
 			want = strings.TrimSuffix(want, "]")
@@ -129,8 +129,8 @@ func checkStoryspaces(t *testing.T, tg *Target) {
 		}
 	}
 
-	user := tg.Register(t, Account{Username: FreshName()}).Username
-	list := Call{Path: "/service/storyspaces/?username=" + user, Token: tg.Secrets.Token()}
+	user := tg.Register(t, harness.Account{Username: harness.FreshName()}).Username
+	list := harness.Call{Path: "/service/storyspaces/?username=" + user, Token: tg.Secrets.Token()}
 	tg.Do(t, list).Is(t, http.StatusOK, "[]")
 	begun := map[storyspace]bool{}
 	for _, name := range []string{
@@ -158,7 +158,7 @@ func checkStoryspaces(t *testing.T, tg *Target) {
 			t.Errorf("listed %+v, never begun", one)
 		}
 	}
-	c := Post("/service/storyspaces/begin", `{"username":"`+FreshName()+`","name":"x"}`)
+	c := harness.Post("/service/storyspaces/begin", `{"username":"`+harness.FreshName()+`","name":"x"}`)
 	c.Token = tg.Secrets.Token()
 	tg.Do(t, c).IsError(t, http.StatusNotFound)
 }

@@ -17,36 +17,36 @@ import (
 // restorable is a store that goes on after a backup: one account and one key are in the backup alone as they are there, one
 // account and one key came after it.
 type restorable struct {
-	early, late   Account
+	early, late   harness.Account
 	revoked, made harness.Key
 }
 
-func newKey(t *testing.T, tg *Target) harness.Key {
+func newKey(t *testing.T, tg *harness.Target) harness.Key {
 	t.Helper()
 	return harness.ParseKey(t, strings.TrimSpace(tg.MustRun(t, "keys", "create", "--client", "acme", "--scope", "accounts:read")), "latchkey-api")
 }
 
 // beforeBackup and afterBackup make what a restore has to tell apart.
-func (r *restorable) beforeBackup(t *testing.T, tg *Target) {
+func (r *restorable) beforeBackup(t *testing.T, tg *harness.Target) {
 	t.Helper()
-	r.early, r.revoked = tg.Register(t, Account{Username: FreshName()}), newKey(t, tg)
-	tg.Do(t, Call{Path: "/service/whoami", Token: r.revoked.Token()}).Is(t, http.StatusOK, "")
+	r.early, r.revoked = tg.Register(t, harness.Account{Username: harness.FreshName()}), newKey(t, tg)
+	tg.Do(t, harness.Call{Path: "/service/whoami", Token: r.revoked.Token()}).Is(t, http.StatusOK, "")
 }
 
-func (r *restorable) afterBackup(t *testing.T, tg *Target) {
+func (r *restorable) afterBackup(t *testing.T, tg *harness.Target) {
 	t.Helper()
-	r.late, r.made = tg.Register(t, Account{Username: FreshName()}), newKey(t, tg)
+	r.late, r.made = tg.Register(t, harness.Account{Username: harness.FreshName()}), newKey(t, tg)
 	tg.MustRun(t, "keys", "revoke", "--wait", r.revoked.ID)
 }
 
 // isRestored demands the accounts of the backup, and the keys of the store that was there or, revived, of the backup.
-func (r *restorable) isRestored(t *testing.T, tg *Target, revived bool) {
+func (r *restorable) isRestored(t *testing.T, tg *harness.Target, revived bool) {
 	t.Helper()
 	status := map[bool]int{true: http.StatusOK, false: http.StatusUnauthorized}
-	tg.Do(t, Call{Path: "/service/account/" + r.early.Username, Token: tg.Secrets.Token()}).Is(t, http.StatusOK, "")
-	tg.Do(t, Call{Path: "/service/account/" + r.late.Username, Token: tg.Secrets.Token()}).Is(t, http.StatusNotFound, "")
-	tg.Do(t, Call{Path: "/service/whoami", Token: r.revoked.Token()}).Is(t, status[revived], "")
-	tg.Do(t, Call{Path: "/service/whoami", Token: r.made.Token()}).Is(t, status[!revived], "")
+	tg.Do(t, harness.Call{Path: "/service/account/" + r.early.Username, Token: tg.Secrets.Token()}).Is(t, http.StatusOK, "")
+	tg.Do(t, harness.Call{Path: "/service/account/" + r.late.Username, Token: tg.Secrets.Token()}).Is(t, http.StatusNotFound, "")
+	tg.Do(t, harness.Call{Path: "/service/whoami", Token: r.revoked.Token()}).Is(t, status[revived], "")
+	tg.Do(t, harness.Call{Path: "/service/whoami", Token: r.made.Token()}).Is(t, status[!revived], "")
 	var rows []struct{ Actor, Action, Address string }
 	tg.MustRunJSON(t, &rows, "keys", "audit", "--json")
 	want := map[bool]string{true: "revive", false: "restore"}[revived]
@@ -81,7 +81,7 @@ func checkRestore(t *testing.T, bin string) {
 	}
 	refuses("is in use: stop the server", backup)
 	refuses("is in use: stop the server", "--revive", backup)
-	p.Do(t, Call{Path: "/service/account/" + r.late.Username, Token: s.Token()}).Is(t, http.StatusOK, "")
+	p.Do(t, harness.Call{Path: "/service/account/" + r.late.Username, Token: s.Token()}).Is(t, http.StatusOK, "")
 	p.Kill(t)
 
 	bad := filepath.Join(t.TempDir(), "bad.db")
@@ -148,7 +148,7 @@ func checkRestoreInContainer(t *testing.T, image string) {
 		}
 	}
 	script := CodeBlock(t, "docs/operators.md", "restore", "sh")
-	volume := "latchkey-" + FreshName()
+	volume := "latchkey-" + harness.FreshName()
 	c := StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
 	id := c.GetContainerID()
 	named := strings.NewReplacer("exec latchkey ", "exec "+id+" ", "stop latchkey", "stop "+id, "start latchkey", "start "+id,
@@ -175,7 +175,7 @@ func checkRestoreInContainer(t *testing.T, image string) {
 	}
 	c.URL = endpoint
 	harness.Eventually(t, harness.StartTimeout, "/readyz answers 200", func() bool {
-		a, err := c.Try(t, Call{Path: "/readyz", Unready: true})
+		a, err := c.Try(t, harness.Call{Path: "/readyz", Unready: true})
 		return err == nil && a.Status == http.StatusOK
 	})
 	r.isRestored(t, &c.Target, false)

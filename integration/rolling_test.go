@@ -133,7 +133,7 @@ func (l *load) use(ctx context.Context, client *http.Client, c harness.Credentia
 		who = `{"key":"shared"`
 	}
 	for token := c.Token(); ctx.Err() == nil; {
-		name := FreshName()
+		name := harness.FreshName()
 		registered, ok := l.ask(client, token, http.MethodPost, "/service/account/register", `{"username":"`+name+`"}`, http.StatusCreated, `{"id":"`)
 		<-tick.C
 		if !ok {
@@ -191,7 +191,7 @@ func (l *load) failed(method, why string) bool {
 
 // acknowledged keeps the id of an account that was registered.
 func (l *load) acknowledged(name, body string) {
-	var made Account
+	var made harness.Account
 	if err := json.Unmarshal([]byte(body), &made); err != nil || made.Username != name || made.ID == "" {
 		l.failed(http.MethodPost, body)
 		return

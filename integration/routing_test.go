@@ -13,7 +13,7 @@ import (
 const garbage = "no.token.atall"
 
 // checkRouting: a path that does not exist is 404 for everybody, and a path is what it is to the letter.
-func checkRouting(t *testing.T, tg *Target) {
+func checkRouting(t *testing.T, tg *harness.Target) {
 	for _, path := range []string{
 		"/nothing", "/service", "/service/nothing", "/service/account/stevenm/more", "/service/storyspaces/1/2",
 		"/service/whoami/x", "/accounts", "/favicon.ico", "/.env", "/.git/config", "/metrics", "/debug/pprof/",
@@ -21,17 +21,17 @@ func checkRouting(t *testing.T, tg *Target) {
 		"/service/whoam%49", "/service/whoami.", "/service/whoamix", "/servicex/whoami",
 	} {
 		for _, token := range []string{"", garbage, tg.Secrets.Token()} {
-			tg.Do(t, Call{Path: path, Token: token}).IsError(t, http.StatusNotFound)
+			tg.Do(t, harness.Call{Path: path, Token: token}).IsError(t, http.StatusNotFound)
 		}
-		tg.Do(t, Call{Method: http.MethodPost, Path: path}).IsError(t, http.StatusNotFound)
+		tg.Do(t, harness.Call{Method: http.MethodPost, Path: path}).IsError(t, http.StatusNotFound)
 	}
 }
 
 // checkMethods: a method that a path does not have is 405 for everybody, with the methods that it has.
-func checkMethods(t *testing.T, tg *Target) {
+func checkMethods(t *testing.T, tg *harness.Target) {
 	doc := tg.OpenAPI(t)
 	for _, path := range []string{"/docs", "/openapi.json"} { // the documentation need not document itself
-		doc.Operations = append(doc.Operations, Operation{Method: http.MethodGet, Path: path})
+		doc.Operations = append(doc.Operations, harness.Operation{Method: http.MethodGet, Path: path})
 	}
 	for _, op := range doc.Operations {
 		c := op.MustRequest(t)
@@ -42,7 +42,7 @@ func checkMethods(t *testing.T, tg *Target) {
 				continue
 			}
 			for _, token := range []string{"", garbage, tg.Secrets.Token()} {
-				a := tg.Do(t, Call{Method: method, Path: path, Token: token})
+				a := tg.Do(t, harness.Call{Method: method, Path: path, Token: token})
 				if method == "HEAD" {
 					a.Is(t, http.StatusMethodNotAllowed, "")
 				} else {
@@ -59,7 +59,7 @@ func checkMethods(t *testing.T, tg *Target) {
 }
 
 // checkSlashes: a path answers with and without the slash at its end, and never by a redirect.
-func checkSlashes(t *testing.T, tg *Target) {
+func checkSlashes(t *testing.T, tg *harness.Target) {
 	for _, op := range tg.OpenAPI(t).Operations {
 		for _, slash := range []string{"", "/"} {
 			c := op.MustRequest(t)
@@ -93,7 +93,7 @@ func checkSlashes(t *testing.T, tg *Target) {
 }
 
 // checkHead: HEAD answers as GET, without a body.
-func checkHead(t *testing.T, tg *Target) {
+func checkHead(t *testing.T, tg *harness.Target) {
 	for _, op := range tg.OpenAPI(t).Operations {
 		if op.Method != http.MethodGet {
 			continue
@@ -120,7 +120,7 @@ func checkHead(t *testing.T, tg *Target) {
 }
 
 // getAndHead are the answers to both methods at a moment at which what is asked for does not change.
-func getAndHead(t *testing.T, tg *Target, c Call) (get, head Answer) {
+func getAndHead(t *testing.T, tg *harness.Target, c harness.Call) (get, head harness.Answer) {
 	t.Helper()
 	harness.Eventually(t, harness.StartTimeout, "two answers to "+c.Path+" that are equal", func() bool {
 		get = tg.Do(t, c)
@@ -135,7 +135,7 @@ func getAndHead(t *testing.T, tg *Target, c Call) (get, head Answer) {
 
 // checkPaths: path parameters are percent-decoded exactly once, and no spelling of a path finds its way to a file, past
 // a guard, or into SQL.
-func checkPaths(t *testing.T, tg *Target) {
+func checkPaths(t *testing.T, tg *harness.Target) {
 	const steven = `{"id":"2112","username":"stevenm"}`
 	tests := []struct {
 		path   string
@@ -184,7 +184,7 @@ func checkPaths(t *testing.T, tg *Target) {
 		{"/service/storyspaces/?username=%", 400, `{"detail":"Bad Request"}`},
 	}
 	for _, tt := range tests {
-		a := tg.Do(t, Call{Path: tt.path, Token: tg.Secrets.Token()})
+		a := tg.Do(t, harness.Call{Path: tt.path, Token: tg.Secrets.Token()})
 		a.Is(t, tt.status, tt.body)
 		if tt.status == http.StatusNotFound {
 			a.Is(t, tt.status, `{"detail":"Not Found"}`)
@@ -196,7 +196,7 @@ func checkPaths(t *testing.T, tg *Target) {
 		"/%73ervice/whoami", "/service%2Fwhoami", "/docs/..%2fservice/whoami", "/service/whoami;x", "/service/whoami%00",
 		"/docs/..%2f..%2f..%2fetc/passwd", "/docs/../../../../etc/passwd", "/docs/%5c..%5cetc", "/service/whoami%3f", "/;/service/whoami",
 	} {
-		a := tg.Do(t, Call{Path: path})
+		a := tg.Do(t, harness.Call{Path: path})
 		if a.Status == http.StatusOK || strings.Contains(a.Body, "scopes") || strings.Contains(a.Body, "root:") {
 			t.Errorf("%s without token: %d %s", a.Call, a.Status, a.Body)
 		}

@@ -63,8 +63,8 @@ func checkAlgorithm(t *testing.T, bin string) {
 // checkDocsOff: the page can be switched off, and the service still answers.
 func checkDocsOff(t *testing.T, bin string) {
 	p := StartProcess(t, bin, map[string]string{"DOCS_ENABLED": "false"})
-	p.Do(t, Call{Path: "/docs"}).IsError(t, http.StatusNotFound)
-	p.Do(t, Call{Path: "/service/whoami", Token: p.Secrets.Token()}).Is(t, http.StatusOK, "")
+	p.Do(t, harness.Call{Path: "/docs"}).IsError(t, http.StatusNotFound)
+	p.Do(t, harness.Call{Path: "/service/whoami", Token: p.Secrets.Token()}).Is(t, http.StatusOK, "")
 }
 
 // checkRefusesToStart: what is wrong with the settings is told in one sentence each, without the secrets, with exit code

@@ -49,16 +49,16 @@ func (p *pipedProcess) ask(t *testing.T, requests int) {
 	t.Helper()
 	token := p.Secrets.Token()
 	for i := range requests {
-		p.Do(t, Call{Path: "/service/whoami", Token: token, Header: map[string]string{"X-Request-ID": "ask-" + strconv.Itoa(i)}}).Is(t, http.StatusOK, "")
+		p.Do(t, harness.Call{Path: "/service/whoami", Token: token, Header: map[string]string{"X-Request-ID": "ask-" + strconv.Itoa(i)}}).Is(t, http.StatusOK, "")
 	}
-	p.Do(t, Call{Path: "/readyz"}).Is(t, http.StatusOK, `{"status":"ok"}`)
+	p.Do(t, harness.Call{Path: "/readyz"}).Is(t, http.StatusOK, `{"status":"ok"}`)
 	p.OpsPage(t, "/readyz")
 }
 
 // dropped is the program's own count of lines that are lost.
 func (p *pipedProcess) dropped(t *testing.T) float64 {
 	t.Helper()
-	return SumMetric(p.OpsPage(t, "/metrics"), "latchkey_log_lines_dropped_total")
+	return harness.SumMetric(p.OpsPage(t, "/metrics"), "latchkey_log_lines_dropped_total")
 }
 
 // enough is how many requests have more lines than a pipe holds.

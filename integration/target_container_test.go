@@ -90,7 +90,7 @@ func ContainerImage(t *testing.T, engine *testcontainers.DockerProvider) string 
 		FromDockerfile: testcontainers.FromDockerfile{
 			Context: "..",
 			Repo:    "latchkey-integration",
-			Tag:     strings.TrimPrefix(FreshName(), "it-"),
+			Tag:     strings.TrimPrefix(harness.FreshName(), "it-"),
 			BuildOptionsModifier: func(options *client.ImageBuildOptions) {
 				options.Version = build.BuilderBuildKit // the Dockerfile mounts caches
 			},
@@ -111,7 +111,7 @@ func ContainerImage(t *testing.T, engine *testcontainers.DockerProvider) string 
 
 // Container is a container of the service, as a target.
 type Container struct {
-	Target
+	harness.Target
 	testcontainers.Container
 }
 
@@ -189,7 +189,7 @@ func StartContainerWith(t *testing.T, image string, s harness.Secrets, spec Cont
 	maps.Copy(env, spec.Env)
 	spec.Env = env
 	if spec.Volume == "" {
-		spec.Volume = "latchkey-" + FreshName()
+		spec.Volume = "latchkey-" + harness.FreshName()
 		spec.Host = MountVolume(spec.Volume, nil)
 	}
 	oneOff := ContainerSpec{Env: spec.Env, Host: spec.Host}

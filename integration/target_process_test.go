@@ -36,7 +36,7 @@ func BuildBinary(t *testing.T) string {
 
 // Process is the built program, running as a target.
 type Process struct {
-	Target
+	harness.Target
 	Cmd    *exec.Cmd
 	Output *buffer
 	Exited chan struct{} // closed when the program has ended
@@ -156,7 +156,7 @@ func (p *Process) WaitReady(t *testing.T) {
 	}
 	p.URL, p.OpsURL = strings.TrimSuffix(first.URL, "/"), strings.TrimSuffix(first.OpsURL, "/")
 	harness.Eventually(t, harness.StartTimeout, "/readyz answers 200", func() bool {
-		a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
+		a, err := p.Try(t, harness.Call{Path: "/readyz", Unready: true})
 		return err == nil && a.Status == 200
 	})
 }
@@ -252,7 +252,7 @@ func (b *buffer) String() string {
 // WhoamiStatus is the status of a request with this token.
 func (p *Process) WhoamiStatus(t *testing.T, token string) int {
 	t.Helper()
-	a, err := p.Try(t, Call{Path: "/service/whoami", Token: token, Unready: true})
+	a, err := p.Try(t, harness.Call{Path: "/service/whoami", Token: token, Unready: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func TestTortureCostOfStalledReaders(t *testing.T) {
 		{"header of 16 KiB but for its end", []string{"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + strings.Repeat("a", 16000)}},
 	} {
 		p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
-		p.Do(t, Call{Path: bundlePath})
+		p.Do(t, harness.Call{Path: bundlePath})
 		before := p.Memory(t, "VmRSS")
 		var conns []net.Conn
 		for i := range stalledReaders {
@@ -58,7 +58,7 @@ func TestTortureCostOfStalledReaders(t *testing.T) {
 			most = max(most, p.Memory(t, "VmRSS"))
 			return time.Since(began) > measureFor-time.Second
 		})
-		a, err := p.Try(t, Call{Path: "/service/whoami", Token: p.Secrets.Token()})
+		a, err := p.Try(t, harness.Call{Path: "/service/whoami", Token: p.Secrets.Token()})
 		tortureRow(t, fmt.Sprintf("%d connections stall: %s", stalledReaders, tt.name),
 			fmt.Sprintf("less than %d MiB more, whoami 200", stalledCost>>10),
 			fmt.Sprintf("%.1f MiB more (%.1f before), whoami %d %v", float64(most-before)/1024, float64(before)/1024, a.Status, err),

@@ -91,7 +91,7 @@ func newLongStore(t *testing.T, bin, engine string) *longStore {
 	}
 	p := StartProcessIn(t, bin, s.dir, harness.FreshSecrets(), s.env)
 	for key, scope := range map[*harness.Key]string{&p.Admin: "keys:admin", &s.quiet: "accounts:read", &s.noisy: "accounts:read"} {
-		var made CreatedKey
+		var made harness.CreatedKey
 		p.MustRunJSON(t, &made, "keys", "create", "--client", "lists", "--scope", scope, "--json")
 		*key = harness.ParseKey(t, made.Secret, p.Secrets.Audience)
 	}
@@ -306,7 +306,7 @@ func (s *longStore) endless(t *testing.T, bin string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	idle := time.Since(began)
-	whoami, err := p.Try(t, Call{Path: "/service/whoami", Token: p.Admin.Token(), Unready: true})
+	whoami, err := p.Try(t, harness.Call{Path: "/service/whoami", Token: p.Admin.Token(), Unready: true})
 	tortureRow(t, fmt.Sprintf("%d clients ask for it and go away", listCallers), fmt.Sprintf("whoami 200; the work ends within %v", 10*listTimeout),
 		fmt.Sprintf("whoami %d %v; it ends after %v, %v of processor time", whoami.Status, err, idle.Round(time.Millisecond), (s.work(t, p)-before).Round(time.Millisecond)),
 		whoami.Status == http.StatusOK && idle < 10*listTimeout)
@@ -321,7 +321,7 @@ func timedList(t *testing.T, p *Process, path string) (status int, took time.Dur
 	}
 	r.Header.Set("Authorization", "Bearer "+p.Admin.Token())
 	began := time.Now()
-	resp, err := HTTPClient.Do(r)
+	resp, err := harness.HTTPClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,5 +66,5 @@ func Pin(t *testing.T, pid int, cores string) {
 // Heap is the size of the heap that is in use, in MiB.
 func (p *Process) Heap(t *testing.T) float64 {
 	t.Helper()
-	return SumMetric(p.OpsPage(t, "/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
+	return harness.SumMetric(p.OpsPage(t, "/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
 }

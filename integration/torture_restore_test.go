@@ -173,7 +173,7 @@ func (p *faultsFound) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%d problems %s", p.count, p.first))
 }
 
-func newAdmin(t *testing.T, tg *Target) harness.Key {
+func newAdmin(t *testing.T, tg *harness.Target) harness.Key {
 	t.Helper()
 	return harness.ParseKey(t, strings.TrimSpace(tg.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), tg.Secrets.Audience)
 }
@@ -183,7 +183,7 @@ func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s harness.S
 	t.Helper()
 	p := StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
 	p.Admin = admin
-	if a, err := p.Try(t, Call{Path: "/service/keys", Token: admin.Token(), Unready: true}); err != nil || a.Status != http.StatusOK {
+	if a, err := p.Try(t, harness.Call{Path: "/service/keys", Token: admin.Token(), Unready: true}); err != nil || a.Status != http.StatusOK {
 		found.add("the administrator's key: %d %v", a.Status, err)
 	}
 	return p
@@ -239,8 +239,8 @@ func (l *restoreLoad) end() {
 
 // write writes one thing, and notes it if that was acknowledged.
 func (l *restoreLoad) write(t *testing.T, p *Process, turn int64) error {
-	admin := func(path, body string) (Answer, error) {
-		c := Call{Method: http.MethodPost, Path: path, Token: p.Admin.Token(), Body: body, Unready: true}
+	admin := func(path, body string) (harness.Answer, error) {
+		c := harness.Call{Method: http.MethodPost, Path: path, Token: p.Admin.Token(), Body: body, Unready: true}
 		if body != "" {
 			c.Header = map[string]string{"Content-Type": "application/json"}
 		}
@@ -248,8 +248,8 @@ func (l *restoreLoad) write(t *testing.T, p *Process, turn int64) error {
 	}
 	switch turn % 6 {
 	case 0, 1:
-		name := FreshName()
-		c := Post("/service/account/register", Body{"username": name}.JSON())
+		name := harness.FreshName()
+		c := harness.Post("/service/account/register", harness.Body{"username": name}.JSON())
 		c.Token, c.Unready = p.Secrets.Token(), true
 		a, err := p.Try(t, c)
 		if err == nil && a.Status == http.StatusCreated {
@@ -259,7 +259,7 @@ func (l *restoreLoad) write(t *testing.T, p *Process, turn int64) error {
 		}
 		return err
 	case 2, 3:
-		a, err := admin("/service/keys", Body{"client": "load", "scopes": []string{"accounts:read"}}.JSON())
+		a, err := admin("/service/keys", harness.Body{"client": "load", "scopes": []string{"accounts:read"}}.JSON())
 		return l.noteMade(t, a, err)
 	}
 	key, ok := l.take()
@@ -279,7 +279,7 @@ func (l *restoreLoad) write(t *testing.T, p *Process, turn int64) error {
 	return err
 }
 
-func (l *restoreLoad) noteMade(t *testing.T, a Answer, err error) error {
+func (l *restoreLoad) noteMade(t *testing.T, a harness.Answer, err error) error {
 	if err == nil && a.Status == http.StatusCreated {
 		if text := harness.KeyString.FindString(a.Body); text != "" {
 			key := harness.ParseKey(t, text, "latchkey-api")
@@ -315,7 +315,7 @@ func (l *restoreLoad) checkKeys(t *testing.T, p *Process, found *faultsFound) {
 			}
 		}
 		l.triedDead++
-		if a, err := p.Try(t, Call{Path: "/service/whoami", Token: key.Token(), Unready: true}); err != nil || a.Status != http.StatusUnauthorized {
+		if a, err := p.Try(t, harness.Call{Path: "/service/whoami", Token: key.Token(), Unready: true}); err != nil || a.Status != http.StatusUnauthorized {
 			found.add("a revoked key: %d %v", a.Status, err)
 		}
 	}
@@ -325,7 +325,7 @@ func (l *restoreLoad) checkKeys(t *testing.T, p *Process, found *faultsFound) {
 			break
 		}
 		l.triedLive++
-		if a, err := p.Try(t, Call{Path: "/service/whoami", Token: key.Token(), Unready: true}); err != nil || a.Status != http.StatusOK {
+		if a, err := p.Try(t, harness.Call{Path: "/service/whoami", Token: key.Token(), Unready: true}); err != nil || a.Status != http.StatusOK {
 			found.add("a key that is in force: %d %v", a.Status, err)
 		}
 	}
@@ -340,7 +340,7 @@ func (l *restoreLoad) checkAccounts(t *testing.T, p *Process, found *faultsFound
 		if strings.Contains(all, name) {
 			want = http.StatusOK
 		}
-		a, err := p.Try(t, Call{Path: "/service/account/" + name, Token: p.Secrets.Token(), Unready: true})
+		a, err := p.Try(t, harness.Call{Path: "/service/account/" + name, Token: p.Secrets.Token(), Unready: true})
 		if err != nil || a.Status != want {
 			found.add("account %s: %d %v, want %d", name, a.Status, err, want)
 		}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // What a reader of standard output that stops or goes away may cost.
@@ -191,7 +193,7 @@ func (p *pipedProcess) lost(t *testing.T) float64 {
 	if err != nil || !strings.Contains(string(page), "latchkey_log_lines_dropped_total") {
 		return -1
 	}
-	return SumMetric(string(page), "latchkey_log_lines_dropped_total")
+	return harness.SumMetric(string(page), "latchkey_log_lines_dropped_total")
 }
 
 // timedStop ends the program, by force where it does not end.

@@ -102,7 +102,7 @@ func TestTortureCostOfIdleConnections(t *testing.T) {
 // createKey makes a key on the command line, which has had these flags in all versions.
 func createKey(t *testing.T, p *Process, flags ...string) harness.Key {
 	t.Helper()
-	var made CreatedKey
+	var made harness.CreatedKey
 	p.MustRunJSON(t, &made, append([]string{"keys", "create", "--client", "torture", "--scope", "accounts:read", "--json"}, flags...)...)
 	return harness.ParseKey(t, made.Secret, p.Secrets.Audience)
 }

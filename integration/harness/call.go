@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"encoding/json"
@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // Call is one request. The path goes on the wire as it stands, escapes and all.
@@ -101,7 +99,7 @@ func (tg *Target) Try(t *testing.T, c Call) (Answer, error) {
 	}
 	a.check(t, tg, c)
 	if a.Status == http.StatusCreated {
-		for _, text := range harness.KeyString.FindAllString(a.Body, -1) {
+		for _, text := range KeyString.FindAllString(a.Body, -1) {
 			tg.RememberKey(t, text)
 		}
 	}
@@ -145,7 +143,7 @@ func (a Answer) check(t *testing.T, tg *Target, c Call) {
 		a.checkErrorShape(t)
 	}
 	printed := a.Body + "\n" + fmt.Sprint(a.Header)
-	if a.Status != http.StatusCreated && harness.KeyString.MatchString(printed) {
+	if a.Status != http.StatusCreated && KeyString.MatchString(printed) {
 		t.Errorf("%s: %d with a key string: %s", a.Call, a.Status, printed)
 	}
 	secret := []string{tg.Secrets.APIKey, tg.Secrets.SecretKey}

@@ -1,11 +1,9 @@
-package integration
+package harness
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // MustRun runs the program as an operator would, beside the service and with its settings, and demands that it succeeds.
@@ -22,10 +20,10 @@ func (tg *Target) MustRun(t *testing.T, args ...string) string {
 func (tg *Target) Run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	stdout, stderr, code = tg.CLI(t, args...)
-	for _, text := range harness.KeyString.FindAllString(stdout+" "+stderr, -1) {
+	for _, text := range KeyString.FindAllString(stdout+" "+stderr, -1) {
 		tg.RememberKey(t, text)
 	}
-	if harness.KeyString.MatchString(stderr) {
+	if KeyString.MatchString(stderr) {
 		t.Errorf("latchkey %s: a key string on stderr", args[0])
 	}
 	return stdout, stderr, code

@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"maps"
@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // KeyObject is a key as the service answers it.
@@ -58,7 +56,7 @@ type AuditEvent struct {
 type Body map[string]any
 
 // JSON is the body's text.
-func (r Body) JSON() string { return harness.Claims(r).JSON() }
+func (r Body) JSON() string { return Claims(r).JSON() }
 
 // Enroll gives the target its first administrator, as an operator would, and keys of both kinds that may do everything.
 func (tg *Target) Enroll(t *testing.T) {
@@ -66,7 +64,7 @@ func (tg *Target) Enroll(t *testing.T) {
 	if tg.CLI != nil {
 		var made CreatedKey
 		tg.MustRunJSON(t, &made, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--json")
-		tg.Admin = harness.ParseKey(t, made.Secret, tg.Secrets.Audience)
+		tg.Admin = ParseKey(t, made.Secret, tg.Secrets.Audience)
 		if tg.Admin.Env != "live" || made.Key.ID != tg.Admin.ID || made.Key.Client != "operations" {
 			t.Errorf("keys create --json in production: %+v", made.Key)
 		}
@@ -75,11 +73,11 @@ func (tg *Target) Enroll(t *testing.T) {
 		t.Log("NOT TESTED: registered keys, LATCHKEY_ADMIN_KEY is not set")
 		return
 	}
-	tg.FullKeys = map[string]harness.Key{}
-	for _, kind := range []string{harness.KindEd25519, harness.KindHS256} {
+	tg.FullKeys = map[string]Key{}
+	for _, kind := range []string{KindEd25519, KindHS256} {
 		body := Body{"client": "suite", "kind": kind, "scopes": tg.EveryScope(t)}
 		a := tg.AsAdmin(t, http.MethodPost, "/service/keys", body.JSON())
-		if a.Status == http.StatusUnprocessableEntity && kind == harness.KindHS256 && !tg.IsLocal() {
+		if a.Status == http.StatusUnprocessableEntity && kind == KindHS256 && !tg.IsLocal() {
 			t.Log("NOT TESTED: hs256 keys, the deployment has no MASTER_KEY")
 			continue
 		}
@@ -109,8 +107,8 @@ func (tg *Target) Kinds() []string {
 }
 
 // CredentialsFor are keys, by name, that have the scope, and every other one that a key of their sort can have.
-func (tg *Target) CredentialsFor(scope string) map[string]harness.Credential {
-	holders := map[string]harness.Credential{}
+func (tg *Target) CredentialsFor(scope string) map[string]Credential {
+	holders := map[string]Credential{}
 	if scope != "keys:admin" {
 		holders["shared"] = tg.Secrets.Shared()
 	}
@@ -121,14 +119,14 @@ func (tg *Target) CredentialsFor(scope string) map[string]harness.Credential {
 }
 
 // CredentialFor is one of holders, the shared key where it can be; false where there is none.
-func (tg *Target) CredentialFor(scope string) (harness.Credential, bool) {
+func (tg *Target) CredentialFor(scope string) (Credential, bool) {
 	holders := tg.CredentialsFor(scope)
-	for _, name := range []string{"shared", harness.KindEd25519} {
+	for _, name := range []string{"shared", KindEd25519} {
 		if holder, ok := holders[name]; ok {
 			return holder, true
 		}
 	}
-	return harness.Credential{}, false
+	return Credential{}, false
 }
 
 // AsAdmin sends a request as the administrator. An empty body is none.
@@ -143,7 +141,7 @@ func (tg *Target) AsAdmin(t *testing.T, method, path, body string) Answer {
 
 // IssuedKey is a key that was made now: as its holder has it, and as the service answers it.
 type IssuedKey struct {
-	Key     harness.Key
+	Key     Key
 	Object  KeyObject
 	Created CreatedKey
 }
@@ -158,7 +156,7 @@ func (tg *Target) ReadCreated(t *testing.T, a Answer) IssuedKey {
 	a.IsNotStored(t)
 	var whole CreatedKey
 	a.Decode(t, &whole)
-	key := harness.ParseKey(t, whole.Secret, tg.Secrets.Audience)
+	key := ParseKey(t, whole.Secret, tg.Secrets.Audience)
 	if whole.Key.ID != key.ID || whole.Key.Kind != key.Kind || whole.Key.Hint == "" || !strings.HasSuffix(whole.Key.Hint, key.Text[66:]) {
 		t.Errorf("%s: the key of %+v is not that of its secret", a.Call, whole.Key)
 	}
@@ -169,7 +167,7 @@ func (tg *Target) ReadCreated(t *testing.T, a Answer) IssuedKey {
 }
 
 // IssueKey makes a key by HTTP. What r does not say is a client of a fresh name and the scope accounts:read.
-func (tg *Target) IssueKey(t *testing.T, r Body) (harness.Key, KeyObject) {
+func (tg *Target) IssueKey(t *testing.T, r Body) (Key, KeyObject) {
 	t.Helper()
 	body := Body{"client": FreshName(), "scopes": []string{"accounts:read"}}
 	maps.Copy(body, r)
@@ -178,7 +176,7 @@ func (tg *Target) IssueKey(t *testing.T, r Body) (harness.Key, KeyObject) {
 }
 
 // ChangeKey calls a verb of the life cycle and gives the key as it is then.
-func (tg *Target) ChangeKey(t *testing.T, key harness.Key, verb string) KeyObject {
+func (tg *Target) ChangeKey(t *testing.T, key Key, verb string) KeyObject {
 	t.Helper()
 	a := tg.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/"+verb, "")
 	a.Is(t, http.StatusOK, "")
@@ -188,7 +186,7 @@ func (tg *Target) ChangeKey(t *testing.T, key harness.Key, verb string) KeyObjec
 }
 
 // ExpectAccepted demands that a key's tokens are accepted, and who they are of.
-func (tg *Target) ExpectAccepted(t *testing.T, key harness.Key) {
+func (tg *Target) ExpectAccepted(t *testing.T, key Key) {
 	t.Helper()
 	a := tg.Do(t, Call{Path: "/service/whoami", Token: key.Token()})
 	a.Is(t, http.StatusOK, "")
@@ -207,12 +205,12 @@ func (tg *Target) ExpectRefused(t *testing.T, token string) {
 }
 
 // RetiredKeys are keys that were accepted once and are not any more, by what became of them. They are made once a target.
-func (tg *Target) RetiredKeys(t *testing.T) map[string]harness.Key {
+func (tg *Target) RetiredKeys(t *testing.T) map[string]Key {
 	t.Helper()
 	if tg.retiredKeys != nil {
 		return tg.retiredKeys
 	}
-	tg.retiredKeys = map[string]harness.Key{}
+	tg.retiredKeys = map[string]Key{}
 	// Long enough to be used once on a slow machine.
 	expires := time.Now().Add(2 * time.Second).Format(time.RFC3339Nano)
 	for _, kind := range tg.Kinds() {
@@ -231,7 +229,7 @@ func (tg *Target) RetiredKeys(t *testing.T) map[string]harness.Key {
 	}
 	for name, key := range tg.retiredKeys {
 		token := key.Token()
-		harness.Eventually(t, harness.StartTimeout, "a key is "+name, func() bool {
+		Eventually(t, StartTimeout, "a key is "+name, func() bool {
 			return tg.Do(t, Call{Path: "/service/whoami", Token: token}).Status == http.StatusUnauthorized
 		})
 	}

@@ -1,11 +1,9 @@
-package integration
+package harness
 
 import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // Target is one running service.
@@ -13,7 +11,7 @@ type Target struct {
 	Kind    string // "binary", "container" or "deployment"
 	URL     string // without a trailing slash
 	OpsURL  string // "" where it cannot be reached
-	Secrets harness.Secrets
+	Secrets Secrets
 	// cli runs the program as a process of its own, with the service's settings and store; nil where that cannot be done.
 	CLI func(t *testing.T, args ...string) (stdout, stderr string, code int)
 	// files are what the service has written, by name; nil where they cannot be read.
@@ -21,9 +19,9 @@ type Target struct {
 	// log is everything the service has printed so far; nil where it cannot be read.
 	Log func(t *testing.T) string
 
-	Admin       harness.Key            // has the scope keys:admin and no other; of the zero value where there is none
-	FullKeys    map[string]harness.Key // by kind: has every scope
-	retiredKeys map[string]harness.Key // see retired
+	Admin       Key            // has the scope keys:admin and no other; of the zero value where there is none
+	FullKeys    map[string]Key // by kind: has every scope
+	retiredKeys map[string]Key // see retired
 
 	mu   sync.Mutex
 	sent map[string]bool // every text in a request that must never be printed or answered
@@ -72,9 +70,9 @@ func (tg *Target) Leaks(text string) map[int]string {
 // RememberKey keeps every form of a key's secret half to be looked for at the end.
 func (tg *Target) RememberKey(t *testing.T, text string) {
 	t.Helper()
-	key := harness.ParseKey(t, text, "")
+	key := ParseKey(t, text, "")
 	tg.remember(text)
-	tg.remember(harness.KeyString.FindStringSubmatch(text)[3])
+	tg.remember(KeyString.FindStringSubmatch(text)[3])
 	if key.Seed != nil {
 		tg.remember(string(key.Seed))
 	}
