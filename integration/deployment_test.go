@@ -1,6 +1,10 @@
 package integration
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
+)
 
 // TestDeployment checks the contract on the service at LATCHKEY_URL.
-func TestDeployment(t *testing.T) { checkContract(t, Deployment(t)) }
+func TestDeployment(t *testing.T) { checkContract(t, harness.Deployment(t)) }

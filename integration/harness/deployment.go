@@ -1,15 +1,13 @@
-package integration
+package harness
 
 import (
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // Deployment is the service at LATCHKEY_URL; without that variable the test is skipped.
-func Deployment(t *testing.T) *harness.Target {
+func Deployment(t *testing.T) *Target {
 	t.Helper()
 	url := os.Getenv("LATCHKEY_URL")
 	if url == "" {
@@ -23,11 +21,11 @@ func Deployment(t *testing.T) *harness.Target {
 		}
 		return absent
 	}
-	tg := &harness.Target{
+	tg := &Target{
 		Kind:   "deployment",
 		URL:    strings.TrimSuffix(url, "/"),
 		OpsURL: strings.TrimSuffix(os.Getenv("LATCHKEY_OPS_URL"), "/"),
-		Secrets: harness.Secrets{
+		Secrets: Secrets{
 			APIKey:    setting("API_KEY", ""),
 			SecretKey: setting("JWT_SECRET_KEY", ""),
 			Audience:  setting("JWT_AUDIENCE", "latchkey-api"),
@@ -37,7 +35,7 @@ func Deployment(t *testing.T) *harness.Target {
 		t.Fatal("LATCHKEY_URL is set, but not LATCHKEY_API_KEY and LATCHKEY_JWT_SECRET_KEY")
 	}
 	if text := setting("ADMIN_KEY", ""); text != "" {
-		tg.Admin = harness.ParseKey(t, text, tg.Secrets.Audience)
+		tg.Admin = ParseKey(t, text, tg.Secrets.Audience)
 		tg.RememberKey(t, text)
 	}
 	return tg
