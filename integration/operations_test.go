@@ -34,9 +34,9 @@ func checkAccessLog(t *testing.T, tg *harness.Target) {
 		id := harness.FreshName()
 		tt.c.Header = map[string]string{"X-Request-ID": id}
 		tg.Do(t, tt.c)
-		var lines []AccessLine
+		var lines []harness.AccessLine
 		harness.Eventually(t, harness.StartTimeout, tt.name+": a log line with "+id, func() bool {
-			lines = AccessLines(tg.Log(t), id)
+			lines = harness.AccessLines(tg.Log(t), id)
 			return len(lines) > 0
 		})
 		if len(lines) != 1 {
@@ -63,10 +63,10 @@ func checkProbesWriteNoLine(t *testing.T, tg *harness.Target) {
 	}
 	silent := []string{asked(harness.Call{Path: "/livez"}), asked(harness.Call{Path: "/readyz"}), asked(harness.Call{Method: http.MethodHead, Path: "/readyz/"})}
 	for _, id := range []string{asked(harness.Call{Method: http.MethodPost, Path: "/livez"}), asked(harness.Call{Path: "/"})} {
-		harness.Eventually(t, harness.StartTimeout, "a log line with "+id, func() bool { return len(AccessLines(tg.Log(t), id)) == 1 })
+		harness.Eventually(t, harness.StartTimeout, "a log line with "+id, func() bool { return len(harness.AccessLines(tg.Log(t), id)) == 1 })
 	}
 	for _, id := range silent {
-		if lines := AccessLines(tg.Log(t), id); len(lines) != 0 {
+		if lines := harness.AccessLines(tg.Log(t), id); len(lines) != 0 {
 			t.Errorf("a probe that was answered 200 wrote %v", lines)
 		}
 	}

@@ -134,9 +134,9 @@ func checkPassing(t *testing.T, f *fleet) {
 func checkForgedAddress(t *testing.T, f *fleet) {
 	const caller, forged = "127.0.0.2", "203.0.113.9"
 	logged := func(id string) string {
-		var lines []AccessLine
+		var lines []harness.AccessLine
 		harness.Eventually(t, harness.StartTimeout, "the request is logged", func() bool {
-			lines = append(AccessLines(f.instances[0].Output.String(), id), AccessLines(f.instances[1].Output.String(), id)...)
+			lines = append(harness.AccessLines(f.instances[0].Output.String(), id), harness.AccessLines(f.instances[1].Output.String(), id)...)
 			return len(lines) == 1
 		})
 		return fmt.Sprint(lines[0]["address"])
