@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // stopMargin is what a stop may take beyond DRAIN_DELAY and SHUTDOWN_TIMEOUT: the last notes are written, the store closes.
@@ -82,7 +84,7 @@ func checkRegisteredAlone(t *testing.T, bin string, env map[string]string) {
 	t.Helper()
 	all := ReadDockerfile(t).Env
 	maps.Copy(all, env)
-	databaseURL, _ := NewDatabase(t)
+	databaseURL, _ := harness.NewDatabase(t)
 	maps.Copy(all, map[string]string{"DATABASE_URL": databaseURL, "HOST": "127.0.0.1", "PORT": "0", "OPS_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s"})
 	if _, stderr, code := RunCommand(t, bin, t.TempDir(), all); code != 1 || !strings.Contains(stderr, "latchkey keys create") {
 		t.Errorf("a start without any key: exit code %d, says %s", code, stderr)

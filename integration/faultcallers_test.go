@@ -174,7 +174,7 @@ func (c *callers) verify(t *testing.T, db *sql.DB) {
 	c.mu.Unlock()
 	const asAnswered = `SELECT string_agg('{"id":"' || id || '","username":"' || username || '"}', chr(10)) FROM accounts`
 	there := map[string]bool{}
-	for account := range strings.SplitSeq(QueryText(t, db, asAnswered), "\n") {
+	for account := range strings.SplitSeq(harness.QueryText(t, db, asAnswered), "\n") {
 		there[account] = true
 	}
 	for _, account := range acknowledged {

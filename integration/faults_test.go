@@ -25,8 +25,8 @@ const (
 // and liveness does not, no answer is wrong, and soon after the server is back everything is as it was.
 func checkFaults(t *testing.T, bin string) {
 	NeedSignals(t)
-	server := StartPostgres(t)
-	db := OpenDatabase(t, server.URL)
+	server := harness.StartPostgres(t)
+	db := harness.OpenDatabase(t, server.URL)
 	s := harness.FreshSecrets()
 	settings := map[string]string{"DATABASE_URL": server.URL, "ACCESS_LOG": "false", "DRAIN_DELAY": "1s"}
 	instances := []*Process{StartProcessIn(t, bin, t.TempDir(), s, settings), StartProcessIn(t, bin, t.TempDir(), s, settings)}

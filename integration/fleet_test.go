@@ -16,7 +16,7 @@ import (
 
 // checkFleetRevocation: what one instance revokes the other refuses, whatever becomes of the connections between them.
 func checkFleetRevocation(t *testing.T, bin string) {
-	databaseURL, _ := NewDatabase(t)
+	databaseURL, _ := harness.NewDatabase(t)
 	line, lineURL := harness.NewCable(t, databaseURL)
 	fleet := StartFleet(t, bin, databaseURL, lineURL)
 	one, two := fleet[0], fleet[1]
@@ -162,7 +162,7 @@ func checkPaused(t *testing.T, fleet []*Process) {
 
 // checkFleetLimit: a key's limit holds for all instances together, and whoever is asked has it.
 func checkFleetLimit(t *testing.T, bin string) {
-	databaseURL, _ := NewDatabase(t)
+	databaseURL, _ := harness.NewDatabase(t)
 	fleet := StartFleet(t, bin, databaseURL, databaseURL, databaseURL)
 	const rate, burst = 50, 50
 	t.Run("all are asked", func(t *testing.T) {

@@ -146,7 +146,7 @@ type cluster struct {
 
 func (c *cluster) start() {
 	t := c.t
-	databaseURL, db := NewDatabase(t)
+	databaseURL, db := harness.NewDatabase(t)
 	c.secrets = SecretEnv(harness.FreshSecrets(), databaseURL)
 	defaults, _ := ReadSettings(t, c.bin, nil)
 	if defaults["HOST"] != "0.0.0.0" {
@@ -156,9 +156,9 @@ func (c *cluster) start() {
 	c.opsPort = FirstMatch(t, defaults["OPS_ADDR"], `^0\.0\.0\.0:(\d+)$`)
 
 	c.healthy = c.launch(databaseURL)
-	lostURL, lost := NewDatabase(t)
+	lostURL, lost := harness.NewDatabase(t)
 	c.cut = c.launch(lostURL)
-	name := QueryText(t, lost, "SELECT current_database()")
+	name := harness.QueryText(t, lost, "SELECT current_database()")
 	for _, statement := range []string{
 		"ALTER DATABASE " + name + " ALLOW_CONNECTIONS false",
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + name + "'",
@@ -204,7 +204,7 @@ func (c *cluster) migrates(args []string, env map[string]string) string {
 }
 
 func (c *cluster) migration(args []string, env map[string]string) string {
-	databaseURL, db := NewDatabase(c.t)
+	databaseURL, db := harness.NewDatabase(c.t)
 	all := ReadDockerfile(c.t).Env
 	all["DATABASE_URL"] = "sqlite:latchkey.db" // where the image's would be
 	maps.Copy(all, env)
@@ -216,7 +216,7 @@ func (c *cluster) migration(args []string, env map[string]string) string {
 			return fmt.Sprintf("ends with code %d: %s", code, stderr)
 		}
 	}
-	if QueryText(c.t, db, "SELECT coalesce(to_regclass('accounts')::text, '')") == "" {
+	if harness.QueryText(c.t, db, "SELECT coalesce(to_regclass('accounts')::text, '')") == "" {
 		return "does not migrate an empty database"
 	}
 	return ""

@@ -51,7 +51,7 @@ func checkOlderInstance(t *testing.T, bin string) {
 		checkOlderBeside(t, StartProcessIn(t, bin, dir, s, nil), StartProcessIn(t, older, dir, s, nil))
 	})
 	t.Run("postgres", func(t *testing.T) {
-		databaseURL, _ := NewDatabase(t)
+		databaseURL, _ := harness.NewDatabase(t)
 		s, settings := harness.FreshSecrets(), map[string]string{"DATABASE_URL": databaseURL}
 		checkOlderBeside(t, StartProcessIn(t, bin, t.TempDir(), s, settings), StartProcessIn(t, older, t.TempDir(), s, settings))
 	})
@@ -111,7 +111,7 @@ func checkOlderBeside(t *testing.T, newer, older *Process) {
 
 // checkLevelRises: a key that a newer version changes while older instances serve it, tokens remembered or not.
 func checkLevelRises(t *testing.T, bin string) {
-	databaseURL, db := NewDatabase(t)
+	databaseURL, db := harness.NewDatabase(t)
 	s := harness.FreshSecrets()
 	fleet := []*Process{
 		StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL}),

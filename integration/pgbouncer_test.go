@@ -13,14 +13,14 @@ import (
 
 // checkPgBouncer proves two instances behind a PgBouncer that gives each transaction another connection.
 func checkPgBouncer(t *testing.T, bin string) {
-	databaseURL, db := NewDatabase(t)
+	databaseURL, db := harness.NewDatabase(t)
 	load := poolerLoad{keys: 8, requests: 800}
 	load.run(t, StartFleet(t, bin, StartPgBouncer(t, databaseURL, "transaction"), StartPgBouncer(t, databaseURL, "transaction")))
 	t.Log(load.String())
 	if load.failed.Load() > 0 {
 		t.Errorf("%d requests failed: %s", load.failed.Load(), load.first)
 	}
-	if n := QueryText(t, db, "SELECT count(*) FROM keys WHERE client = 'pooled' AND state = 'revoked'"); n != "8" {
+	if n := harness.QueryText(t, db, "SELECT count(*) FROM keys WHERE client = 'pooled' AND state = 'revoked'"); n != "8" {
 		t.Errorf("%s keys are revoked", n)
 	}
 }

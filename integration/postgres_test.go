@@ -13,9 +13,9 @@ import (
 
 // checkPostgres proves the program with a database of its own on the server at TEST_POSTGRES_URL.
 func checkPostgres(t *testing.T, bin string) {
-	databaseURL, db := NewDatabase(t)
+	databaseURL, db := harness.NewDatabase(t)
 	p := StartProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL})
-	p.Files = func(t *testing.T) map[string]string { return ReadTables(t, db) }
+	p.Files = func(t *testing.T) map[string]string { return harness.ReadTables(t, db) }
 	checkContract(t, &p.Target)
 	if _, err := os.Stat(p.Cmd.Dir + "/latchkey.db"); err == nil {
 		t.Error("there is a SQLite store, too")
@@ -30,7 +30,7 @@ func checkContainerOnPostgres(t *testing.T, image string) {
 	if runtime.GOOS != "linux" {
 		t.Skip("NOT TESTED: a container shares sockets with Linux alone")
 	}
-	databaseURL, db := NewDatabase(t)
+	databaseURL, db := harness.NewDatabase(t)
 	folder, socketURL := harness.NewSocket(t, databaseURL, "/postgres")
 	volume := "latchkey-" + harness.FreshName()
 	c := StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{
@@ -41,6 +41,6 @@ func checkContainerOnPostgres(t *testing.T, image string) {
 			hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeBind, Source: folder, Target: "/postgres"})
 		},
 	})
-	c.Files = func(t *testing.T) map[string]string { return ReadTables(t, db) }
+	c.Files = func(t *testing.T) map[string]string { return harness.ReadTables(t, db) }
 	checkContract(t, &c.Target)
 }

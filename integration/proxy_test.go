@@ -55,7 +55,7 @@ type fleet struct {
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	databaseURL, _ := NewDatabase(t)
+	databaseURL, _ := harness.NewDatabase(t)
 	f := &fleet{bin: BuildBinary(t), secrets: harness.FreshSecrets(), settings: map[string]string{
 		"DATABASE_URL": databaseURL, "TRUSTED_PROXIES": "127.0.0.1", "DRAIN_DELAY": "2s",
 	}}

@@ -30,7 +30,7 @@ func TestRecipe(t *testing.T) {
 	goCommand(t, dir, "build", "-o", bin, ".")
 	t.Run("sqlite", func(t *testing.T) { checkRecipe(t, StartProcess(t, bin, nil)) })
 	t.Run("postgres", func(t *testing.T) {
-		databaseURL, _ := NewDatabase(t)
+		databaseURL, _ := harness.NewDatabase(t)
 		checkRecipe(t, StartProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL}))
 	})
 }

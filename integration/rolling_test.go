@@ -33,7 +33,7 @@ const (
 // notices. They have the settings of production, and the ports that the balancer knows.
 func checkRollingRestarts(t *testing.T, bin string) {
 	NeedSignals(t)
-	databaseURL, db := NewDatabase(t)
+	databaseURL, db := harness.NewDatabase(t)
 	s := harness.FreshSecrets()
 	start := make([]func() *Process, 2)
 	processes := make([]*Process, 2)

@@ -85,9 +85,9 @@ func newLongStore(t *testing.T, bin, engine string) *longStore {
 			return db
 		}
 	} else {
-		databaseURL, _ := NewDatabase(t)
+		databaseURL, _ := harness.NewDatabase(t)
 		s.env["DATABASE_URL"] = databaseURL
-		s.db = func(t *testing.T) *sql.DB { return OpenDatabase(t, databaseURL) }
+		s.db = func(t *testing.T) *sql.DB { return harness.OpenDatabase(t, databaseURL) }
 	}
 	p := StartProcessIn(t, bin, s.dir, harness.FreshSecrets(), s.env)
 	for key, scope := range map[*harness.Key]string{&p.Admin: "keys:admin", &s.quiet: "accounts:read", &s.noisy: "accounts:read"} {

@@ -12,7 +12,7 @@ import (
 
 func TestTorturePgBouncer(t *testing.T) {
 	bin := tortureBinary(t)
-	databaseURL, _ := NewDatabase(t)
+	databaseURL, _ := harness.NewDatabase(t)
 	fleet := StartFleetWithoutAdmin(t, bin, StartPgBouncer(t, databaseURL, "transaction"), StartPgBouncer(t, databaseURL, "transaction"))
 	// Its administrator is made without the pooler, so that a program that fails behind one comes to the load.
 	env := ProductionEnv(fleet[0].Secrets, t.TempDir())

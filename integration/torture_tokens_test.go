@@ -133,7 +133,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 	const strangers, firstUses, away, most = 2500, 40, 5 * time.Millisecond, 100 * time.Millisecond
 	cores := AllowedCores(t)
 	bin := tortureBinary(t)
-	databaseURL, _ := NewDatabase(t)
+	databaseURL, _ := harness.NewDatabase(t)
 	_, farURL := harness.NewFarStore(t, databaseURL, away)
 	p := StartProcess(t, bin, map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	known := createKey(t, p)
@@ -200,7 +200,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 // TestTortureCostOfNotices: anybody in the database may tell of changes, as often as he can.
 func TestTortureCostOfNotices(t *testing.T) {
 	const tellers, perSecond, d = 4, 60, 4 * time.Second
-	databaseURL, db := NewDatabase(t)
+	databaseURL, db := harness.NewDatabase(t)
 	line, farURL := harness.NewFarStore(t, databaseURL, 0)
 	p := StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	rate := func() float64 {
@@ -242,7 +242,7 @@ func TestTortureCostOfNotices(t *testing.T) {
 // TestTortureCostOfManyChanges: an instance that is hundreds of thousands of changes behind catches up.
 func TestTortureCostOfManyChanges(t *testing.T) {
 	const changes = 400_000
-	databaseURL, db := NewDatabase(t)
+	databaseURL, db := harness.NewDatabase(t)
 	_, farURL := harness.NewFarStore(t, databaseURL, 5*time.Millisecond)
 	p := StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	key := createKey(t, p)

@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"crypto/rand"
@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // NewDatabase makes a database that is removed when the test ends. It gives its URL, and a connection to it.
@@ -21,7 +20,7 @@ func NewDatabase(t *testing.T) (string, *sql.DB) {
 	t.Helper()
 	server := os.Getenv("TEST_POSTGRES_URL")
 	if server == "" {
-		harness.Unavailable(t, "TEST_POSTGRES_URL names no PostgreSQL server")
+		Unavailable(t, "TEST_POSTGRES_URL names no PostgreSQL server")
 	}
 	u, err := url.Parse(server)
 	if err != nil {
