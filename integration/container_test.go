@@ -43,7 +43,7 @@ func checkImage(t *testing.T, engine *testcontainers.DockerProvider, image strin
 }
 
 // checkHealthy: the image's own health check passes, inside the read-only container.
-func checkHealthy(t *testing.T, c *Container) {
+func checkHealthy(t *testing.T, c *harness.Container) {
 	harness.Eventually(t, 90*time.Second, "the container is healthy", func() bool {
 		state, err := c.State(t.Context())
 		if err != nil {
@@ -60,7 +60,7 @@ func checkHealthy(t *testing.T, c *Container) {
 }
 
 // checkStops: the engine's stop is a success well within the 15 s that the container files give it.
-func checkStops(t *testing.T, c *Container) {
+func checkStops(t *testing.T, c *harness.Container) {
 	limit := 15 * time.Second
 	if err := c.Stop(t.Context(), &limit); err != nil {
 		t.Fatal(err)
@@ -77,12 +77,12 @@ func checkStops(t *testing.T, c *Container) {
 // checkVolume: an account outlives its container, on the same volume.
 func checkVolume(t *testing.T, image string) {
 	s, volume := harness.FreshSecrets(), "latchkey-"+harness.FreshName()
-	first := StartContainerWith(t, image, s, ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
+	first := harness.StartContainerWith(t, image, s, harness.ContainerSpec{Host: harness.MountVolume(volume, nil), Volume: volume})
 	want := first.Register(t, harness.Account{Username: harness.FreshName()})
 	if err := first.Terminate(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	second := StartContainerWith(t, image, s, ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
+	second := harness.StartContainerWith(t, image, s, harness.ContainerSpec{Host: harness.MountVolume(volume, nil), Volume: volume})
 	var got harness.Account
 	a := second.Do(t, harness.Call{Path: "/service/account/" + want.Username, Token: s.Token()})
 	a.Is(t, http.StatusOK, "")
@@ -94,10 +94,10 @@ func checkVolume(t *testing.T, image string) {
 // checkForeignVolume: on a volume that another user owns the service says whom it must belong to, and ends with 1.
 func checkForeignVolume(t *testing.T, image string) {
 	s, volume := harness.FreshSecrets(), "latchkey-"+harness.FreshName()
-	c := RunContainer(t, image, ContainerSpec{
+	c := harness.RunContainer(t, image, harness.ContainerSpec{
 		Env: map[string]string{"API_KEY": s.APIKey, "JWT_SECRET_KEY": s.SecretKey},
 		// Without the copy of the image's folder the volume belongs to root.
-		Host:   MountVolume(volume, &mount.VolumeOptions{NoCopy: true}),
+		Host:   harness.MountVolume(volume, &mount.VolumeOptions{NoCopy: true}),
 		Wait:   wait.ForExit().WithExitTimeout(harness.StartTimeout),
 		Volume: volume,
 	})
@@ -108,7 +108,7 @@ func checkForeignVolume(t *testing.T, image string) {
 	if state.ExitCode != 1 {
 		t.Errorf("exit code %d, want 1", state.ExitCode)
 	}
-	printed := ContainerLog(t, c)
+	printed := harness.ContainerLog(t, c)
 	if !strings.Contains(printed, imageUser) || !strings.Contains(printed, "/data") {
 		t.Errorf("the sentence names not /data and the uid %s: %s", imageUser, printed)
 	}
@@ -122,10 +122,10 @@ func TestContainer(t *testing.T) {
 	if os.Getenv("LATCHKEY_URL") != "" {
 		t.Skip("LATCHKEY_URL is set: TestDeployment takes the place of the container")
 	}
-	engine := ConnectEngine(t)
-	image := ContainerImage(t, engine)
+	engine := harness.ConnectEngine(t)
+	image := harness.ContainerImage(t, engine)
 
-	main := StartContainer(t, image, nil)
+	main := harness.StartContainer(t, image, nil)
 	t.Run("contract", func(t *testing.T) { checkContract(t, &main.Target) })
 	t.Run("becomes healthy", func(t *testing.T) { checkHealthy(t, main) })
 	t.Run("stops with exit code 0", func(t *testing.T) { checkStops(t, main) })

@@ -33,11 +33,11 @@ func checkContainerOnPostgres(t *testing.T, image string) {
 	databaseURL, db := harness.NewDatabase(t)
 	folder, socketURL := harness.NewSocket(t, databaseURL, "/postgres")
 	volume := "latchkey-" + harness.FreshName()
-	c := StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{
+	c := harness.StartContainerWith(t, image, harness.FreshSecrets(), harness.ContainerSpec{
 		Env:    map[string]string{"DATABASE_URL": socketURL},
 		Volume: volume,
 		Host: func(hc *container.HostConfig) {
-			MountVolume(volume, nil)(hc)
+			harness.MountVolume(volume, nil)(hc)
 			hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeBind, Source: folder, Target: "/postgres"})
 		},
 	})

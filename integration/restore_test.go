@@ -149,7 +149,7 @@ func checkRestoreInContainer(t *testing.T, image string) {
 	}
 	script := CodeBlock(t, "docs/operators.md", "restore", "sh")
 	volume := "latchkey-" + harness.FreshName()
-	c := StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{Host: MountVolume(volume, nil), Volume: volume})
+	c := harness.StartContainerWith(t, image, harness.FreshSecrets(), harness.ContainerSpec{Host: harness.MountVolume(volume, nil), Volume: volume})
 	id := c.GetContainerID()
 	named := strings.NewReplacer("exec latchkey ", "exec "+id+" ", "stop latchkey", "stop "+id, "start latchkey", "start "+id,
 		"-v latchkey-data:/data latchkey", "-v "+volume+":/data "+image)

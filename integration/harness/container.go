@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"context"
@@ -17,7 +17,6 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 
-	"github.com/latchkey-api/latchkey/integration/harness"
 	tclog "github.com/testcontainers/testcontainers-go/log"
 	"github.com/testcontainers/testcontainers-go/wait"
 )
@@ -74,7 +73,7 @@ func ConnectEngine(t *testing.T) *testcontainers.DockerProvider {
 		err = engine.Health(t.Context())
 	}
 	if err != nil {
-		harness.Unavailable(t, "no container engine answers, the container suite did not run: %v", err)
+		Unavailable(t, "no container engine answers, the container suite did not run: %v", err)
 	}
 	t.Cleanup(func() { _ = engine.Close() })
 	return engine
@@ -90,7 +89,7 @@ func ContainerImage(t *testing.T, engine *testcontainers.DockerProvider) string 
 		FromDockerfile: testcontainers.FromDockerfile{
 			Context: "..",
 			Repo:    "latchkey-integration",
-			Tag:     strings.TrimPrefix(harness.FreshName(), "it-"),
+			Tag:     strings.TrimPrefix(FreshName(), "it-"),
 			BuildOptionsModifier: func(options *client.ImageBuildOptions) {
 				options.Version = build.BuilderBuildKit // the Dockerfile mounts caches
 			},
@@ -111,7 +110,7 @@ func ContainerImage(t *testing.T, engine *testcontainers.DockerProvider) string 
 
 // Container is a container of the service, as a target.
 type Container struct {
-	harness.Target
+	Target
 	testcontainers.Container
 }
 
@@ -173,11 +172,11 @@ func RunContainer(t *testing.T, image string, spec ContainerSpec) testcontainers
 // StartContainer starts the service in a container and waits until it is ready.
 func StartContainer(t *testing.T, image string, settings map[string]string) *Container {
 	t.Helper()
-	return StartContainerWith(t, image, harness.FreshSecrets(), ContainerSpec{Env: settings})
+	return StartContainerWith(t, image, FreshSecrets(), ContainerSpec{Env: settings})
 }
 
 // StartContainerWith is startContainer with secrets that the caller knows and a container that the caller shaped.
-func StartContainerWith(t *testing.T, image string, s harness.Secrets, spec ContainerSpec) *Container {
+func StartContainerWith(t *testing.T, image string, s Secrets, spec ContainerSpec) *Container {
 	t.Helper()
 	env := map[string]string{
 		"API_KEY":        s.APIKey,
@@ -189,11 +188,11 @@ func StartContainerWith(t *testing.T, image string, s harness.Secrets, spec Cont
 	maps.Copy(env, spec.Env)
 	spec.Env = env
 	if spec.Volume == "" {
-		spec.Volume = "latchkey-" + harness.FreshName()
+		spec.Volume = "latchkey-" + FreshName()
 		spec.Host = MountVolume(spec.Volume, nil)
 	}
 	oneOff := ContainerSpec{Env: spec.Env, Host: spec.Host}
-	spec.Wait = wait.ForHTTP("/readyz").WithPort("8000/tcp").WithStartupTimeout(harness.StartTimeout)
+	spec.Wait = wait.ForHTTP("/readyz").WithPort("8000/tcp").WithStartupTimeout(StartTimeout)
 	c := &Container{Container: RunContainer(t, image, spec)}
 	c.Kind, c.Secrets = "container", s
 	c.CLI = func(t *testing.T, args ...string) (stdout, stderr string, code int) {
@@ -215,7 +214,7 @@ func StartContainerWith(t *testing.T, image string, s harness.Secrets, spec Cont
 // runOnce runs the program in a container of its own to its end.
 func runOnce(t *testing.T, image string, spec ContainerSpec) (stdout, stderr string, code int) {
 	t.Helper()
-	spec.Wait = wait.ForExit().WithExitTimeout(harness.StartTimeout).WithPollInterval(20 * time.Millisecond)
+	spec.Wait = wait.ForExit().WithExitTimeout(StartTimeout).WithPollInterval(20 * time.Millisecond)
 	c := RunContainer(t, image, spec)
 	state, err := c.State(t.Context())
 	if err != nil {
