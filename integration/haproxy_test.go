@@ -25,9 +25,9 @@ func StartHAProxy(t *testing.T, one, two string) *harness.Target {
 	}
 	defer inherited.Close()
 	defer listener.Close() // the proxy has its own
-	run := func(args ...string) (*exec.Cmd, *buffer) {
+	run := func(args ...string) (*exec.Cmd, *Output) {
 		// -dW makes a warning an error.
-		cmd, output := exec.Command("haproxy", append([]string{"-dW", "-f", "../deploy/haproxy.cfg"}, args...)...), &buffer{}
+		cmd, output := exec.Command("haproxy", append([]string{"-dW", "-f", "../deploy/haproxy.cfg"}, args...)...), &Output{}
 		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = output, output, []*os.File{inherited}
 		cmd.Env = Environment(map[string]string{
 			"PROXY_BIND": "fd@3", "LATCHKEY_1": strings.TrimPrefix(one, "http://"), "LATCHKEY_2": strings.TrimPrefix(two, "http://"),

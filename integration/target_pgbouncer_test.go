@@ -63,7 +63,7 @@ pool_mode = ` + mode + "\n"
 	if os.Getuid() == 0 { // it refuses to run as root, and reads the file before it becomes somebody else
 		args = []string{"-u", "nobody", file}
 	}
-	command, log := exec.Command(program, args...), &buffer{}
+	command, log := exec.Command(program, args...), &Output{}
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

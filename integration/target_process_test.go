@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -38,7 +36,7 @@ func BuildBinary(t *testing.T) string {
 type Process struct {
 	harness.Target
 	Cmd    *exec.Cmd
-	Output *buffer
+	Output *Output
 	Exited chan struct{} // closed when the program has ended
 }
 
@@ -90,7 +88,7 @@ func Launch(t *testing.T, bin, dir string, env map[string]string, args ...string
 // LaunchInto is launch with the output to where the test says, nil for the process's own buffer.
 func LaunchInto(t *testing.T, out *os.File, bin, dir string, env map[string]string, args ...string) *Process {
 	t.Helper()
-	p := &Process{Cmd: exec.Command(bin, args...), Output: &buffer{}, Exited: make(chan struct{})}
+	p := &Process{Cmd: exec.Command(bin, args...), Output: &Output{}, Exited: make(chan struct{})}
 	p.Kind = "binary"
 	p.Log = func(*testing.T) string { return p.Output.String() }
 	p.Cmd.Dir = dir
@@ -221,32 +219,6 @@ func ReadFolder(t *testing.T, dir string) map[string]string {
 		files[entry.Name()] = string(text)
 	}
 	return files
-}
-
-// Tail is the end of text, at most n bytes.
-func Tail(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	return fmt.Sprintf("[%d bytes left out]\n%s", len(text)-n, text[len(text)-n:])
-}
-
-// buffer is a bytes.Buffer that a program fills while a test reads it.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // WhoamiStatus is the status of a request with this token.

@@ -1,0 +1,33 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+)
+
+// Tail is the end of text, at most n bytes.
+func Tail(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return fmt.Sprintf("[%d bytes left out]\n%s", len(text)-n, text[len(text)-n:])
+}
+
+// Output is a bytes.Buffer that a program fills while a test reads it.
+type Output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *Output) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *Output) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
