@@ -70,7 +70,7 @@ func checkStops(t *testing.T, c *harness.Container) {
 		t.Fatal(err)
 	}
 	if state.ExitCode != 0 || state.OOMKilled {
-		t.Errorf("exit code %d, out of memory %v; want 0\n%s", state.ExitCode, state.OOMKilled, Tail(c.Log(t), 2000))
+		t.Errorf("exit code %d, out of memory %v; want 0\n%s", state.ExitCode, state.OOMKilled, harness.Tail(c.Log(t), 2000))
 	}
 }
 

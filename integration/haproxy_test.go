@@ -25,9 +25,9 @@ func StartHAProxy(t *testing.T, one, two string) *harness.Target {
 	}
 	defer inherited.Close()
 	defer listener.Close() // the proxy has its own
-	run := func(args ...string) (*exec.Cmd, *Output) {
+	run := func(args ...string) (*exec.Cmd, *harness.Output) {
 		// -dW makes a warning an error.
-		cmd, output := exec.Command("haproxy", append([]string{"-dW", "-f", "../deploy/haproxy.cfg"}, args...)...), &Output{}
+		cmd, output := exec.Command("haproxy", append([]string{"-dW", "-f", "../deploy/haproxy.cfg"}, args...)...), &harness.Output{}
 		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = output, output, []*os.File{inherited}
 		cmd.Env = Environment(map[string]string{
 			"PROXY_BIND": "fd@3", "LATCHKEY_1": strings.TrimPrefix(one, "http://"), "LATCHKEY_2": strings.TrimPrefix(two, "http://"),
@@ -46,7 +46,7 @@ func StartHAProxy(t *testing.T, one, two string) *harness.Target {
 		_ = serve.Process.Kill()
 		_ = serve.Wait()
 		if t.Failed() {
-			t.Logf("the proxy's output, last part:\n%s", Tail(output.String(), 4000))
+			t.Logf("the proxy's output, last part:\n%s", harness.Tail(output.String(), 4000))
 		}
 	})
 	tg := &harness.Target{Kind: "binary", URL: "http://" + listener.Addr().String()}

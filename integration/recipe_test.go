@@ -162,6 +162,6 @@ func goCommand(t *testing.T, dir string, args ...string) {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, Tail(string(out), 4000))
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, harness.Tail(string(out), 4000))
 	}
 }

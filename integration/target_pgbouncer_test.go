@@ -63,7 +63,7 @@ pool_mode = ` + mode + "\n"
 	if os.Getuid() == 0 { // it refuses to run as root, and reads the file before it becomes somebody else
 		args = []string{"-u", "nobody", file}
 	}
-	command, log := exec.Command(program, args...), &Output{}
+	command, log := exec.Command(program, args...), &harness.Output{}
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ pool_mode = ` + mode + "\n"
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		if t.Failed() {
-			t.Logf("PgBouncer's log, last part:\n%s", Tail(log.String(), 4000))
+			t.Logf("PgBouncer's log, last part:\n%s", harness.Tail(log.String(), 4000))
 		}
 	})
 	harness.Eventually(t, harness.StartTimeout, "PgBouncer accepts", func() bool {

@@ -36,7 +36,7 @@ func BuildBinary(t *testing.T) string {
 type Process struct {
 	harness.Target
 	Cmd    *exec.Cmd
-	Output *Output
+	Output *harness.Output
 	Exited chan struct{} // closed when the program has ended
 }
 
@@ -88,7 +88,7 @@ func Launch(t *testing.T, bin, dir string, env map[string]string, args ...string
 // LaunchInto is launch with the output to where the test says, nil for the process's own buffer.
 func LaunchInto(t *testing.T, out *os.File, bin, dir string, env map[string]string, args ...string) *Process {
 	t.Helper()
-	p := &Process{Cmd: exec.Command(bin, args...), Output: &Output{}, Exited: make(chan struct{})}
+	p := &Process{Cmd: exec.Command(bin, args...), Output: &harness.Output{}, Exited: make(chan struct{})}
 	p.Kind = "binary"
 	p.Log = func(*testing.T) string { return p.Output.String() }
 	p.Cmd.Dir = dir
@@ -107,7 +107,7 @@ func LaunchInto(t *testing.T, out *os.File, bin, dir string, env map[string]stri
 	t.Cleanup(func() {
 		p.Stop(t)
 		if t.Failed() {
-			t.Logf("the program's output, last part:\n%s", Tail(p.Output.String(), 4000))
+			t.Logf("the program's output, last part:\n%s", harness.Tail(p.Output.String(), 4000))
 		}
 	})
 	return p
