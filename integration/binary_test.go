@@ -2,14 +2,16 @@ package integration
 
 import (
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // TestBinary builds the program and proves it as a process.
 func TestBinary(t *testing.T) {
-	bin := BuildBinary(t)
-	t.Run("contract", func(t *testing.T) { checkContract(t, &StartProcess(t, bin, nil).Target) })
+	bin := harness.BuildBinary(t)
+	t.Run("contract", func(t *testing.T) { checkContract(t, &harness.StartProcess(t, bin, nil).Target) })
 	t.Run("contract without the token cache", func(t *testing.T) {
-		checkContract(t, &StartProcess(t, bin, map[string]string{"TOKEN_CACHE_SIZE": "0"}).Target)
+		checkContract(t, &harness.StartProcess(t, bin, map[string]string{"TOKEN_CACHE_SIZE": "0"}).Target)
 	})
 	for _, tt := range []struct {
 		name  string

@@ -52,11 +52,11 @@ func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
 
 // checkHangup: SIGHUP is no reason to stop; it reads the certificate again.
 func checkHangup(t *testing.T, bin string) {
-	NeedSignals(t)
+	harness.NeedSignals(t)
 	dir, s := t.TempDir(), harness.FreshSecrets()
-	env := ProductionEnv(s, dir)
+	env := harness.ProductionEnv(s, dir)
 	env["TLS_CERT_FILE"], env["TLS_KEY_FILE"] = selfSigned(t, dir)
-	p := Launch(t, bin, dir, env)
+	p := harness.Launch(t, bin, dir, env)
 	for i := range 3 {
 		harness.Eventually(t, harness.StartTimeout, "the certificate is read, time "+strconv.Itoa(i), func() bool {
 			log := p.Output.String()
@@ -72,7 +72,7 @@ func checkHangup(t *testing.T, bin string) {
 // checkIdle: a connection that waits for its next request is closed after IDLE_TIMEOUT, and no earlier.
 func checkIdle(t *testing.T, bin string) {
 	const idle = time.Second
-	p := StartProcess(t, bin, map[string]string{"IDLE_TIMEOUT": idle.String()})
+	p := harness.StartProcess(t, bin, map[string]string{"IDLE_TIMEOUT": idle.String()})
 	for name, url := range map[string]string{"API": p.URL, "operations address": p.OpsURL} {
 		conn := (&harness.Target{URL: url}).Dial(t)
 		conn.Send(t, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")

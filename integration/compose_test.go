@@ -91,16 +91,16 @@ var composeMutations = []mutation{
 
 // TestCompose holds compose.yaml to what the built program knows and does. What Compose makes of it is not tried.
 func TestCompose(t *testing.T) {
-	bin := BuildBinary(t)
-	seen(t, "compose.yaml", ReadFile(t, "compose.yaml"), composeMutations, func(text string) problems {
+	bin := harness.BuildBinary(t)
+	seen(t, "compose.yaml", harness.ReadFile(t, "compose.yaml"), composeMutations, func(text string) problems {
 		var file composeFile
-		if err := DecodeYAML(text, &file); err != nil {
+		if err := harness.DecodeYAML(text, &file); err != nil {
 			return problems{err.Error()}
 		}
 		return file.problems(t, bin)
 	})
 	var file composeFile
-	if err := DecodeYAML(ReadFile(t, "compose.yaml"), &file); err != nil {
+	if err := harness.DecodeYAML(harness.ReadFile(t, "compose.yaml"), &file); err != nil {
 		t.Fatal(err)
 	}
 	checkRegisteredAlone(t, bin, interpolate(file.Services["latchkey-1"].Environment, map[string]string{"POSTGRES_PASSWORD": "x"}))
@@ -151,7 +151,7 @@ func (f composeFile) instance(t *testing.T, bin, name string, service composeSer
 	proxy, database := f.Services["proxy"], f.Services["postgres"]
 	// Characters that mean something in a URL, in YAML or in a shell.
 	password := `p@ss:w/o?r#d%20 $"'\`
-	variables := SecretEnv(harness.FreshSecrets(), "")
+	variables := harness.SecretEnv(harness.FreshSecrets(), "")
 	variables["POSTGRES_PASSWORD"] = password
 	env := interpolate(service.Environment, variables)
 	settings := found.checkEnv(t, bin, name, env)
@@ -177,7 +177,7 @@ func (f composeFile) instance(t *testing.T, bin, name string, service composeSer
 	found.unless(env["PGPASSWORD"] == password && access["POSTGRES_PASSWORD"] == password, "%s: the password is not the database's", name)
 	found.unless(env["TRUSTED_PROXIES"] == proxy.Networks["front"].Address.String(),
 		"%s believes the X-Forwarded-For of %s, and the proxy is %s", name, env["TRUSTED_PROXIES"], proxy.Networks["front"].Address)
-	found.unless(service.Healthcheck == nil && ReadDockerfile(t).Health, "%s: the health check is not the image's", name)
+	found.unless(service.Healthcheck == nil && harness.ReadDockerfile(t).Health, "%s: the health check is not the image's", name)
 	found.unless(service.DependsOn["postgres"].Condition == "service_healthy", "%s does not wait for the database", name)
 
 	var leads bool
@@ -200,7 +200,7 @@ func (f composeFile) proxy(t *testing.T, found *problems) {
 		found.unless(false, "the address of the proxy, %s, is one that another container can get, or none of its network", address)
 	}
 	found.unless(proxy.Environment["PROXY_BIND"] == ":8000", "the proxy listens on %s", proxy.Environment["PROXY_BIND"])
-	for _, variable := range regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(ReadFile(t, "deploy/haproxy.cfg"), -1) {
+	for _, variable := range regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(harness.ReadFile(t, "deploy/haproxy.cfg"), -1) {
 		found.unless(proxy.Environment[variable[1]] != "", "the proxy needs %s", variable[1])
 	}
 	for _, volume := range proxy.Volumes {
@@ -210,7 +210,7 @@ func (f composeFile) proxy(t *testing.T, found *problems) {
 	}
 	found.unless(proxy.Healthcheck != nil && slices.Contains(proxy.Healthcheck.Test, "http://127.0.0.1:8000/readyz"),
 		"the proxy has no health check that asks /readyz")
-	hardStop, err := time.ParseDuration(FirstMatch(t, ReadFile(t, "deploy/haproxy.cfg"), `hard-stop-after (\S+)`))
+	hardStop, err := time.ParseDuration(harness.FirstMatch(t, harness.ReadFile(t, "deploy/haproxy.cfg"), `hard-stop-after (\S+)`))
 	found.unless(err == nil && hardStop < proxy.StopGrace, "the proxy stops after %s, and is given %s", hardStop, proxy.StopGrace)
 }
 

@@ -12,7 +12,7 @@ import (
 // checkCORS: browsers of the configured origins are let through before anybody asks for a token; others are not.
 func checkCORS(t *testing.T, bin string) {
 	const origin = "https://app.example.com"
-	p := StartProcess(t, bin, map[string]string{"CORS_ORIGINS": "https://first.example.com," + origin})
+	p := harness.StartProcess(t, bin, map[string]string{"CORS_ORIGINS": "https://first.example.com," + origin})
 	preflight := func(from string) harness.Answer {
 		return p.Do(t, harness.Call{Method: http.MethodOptions, Path: "/service/account/stevenm", Header: map[string]string{
 			"Origin": from, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization",
@@ -41,7 +41,7 @@ func checkCORS(t *testing.T, bin string) {
 
 // checkCORSRefusals: a page reads every refusal, also of what could not be read, and no other page does. Nothing of a
 // request is repeated.
-func checkCORSRefusals(t *testing.T, p *Process, origin string) {
+func checkCORSRefusals(t *testing.T, p *harness.Process, origin string) {
 	t.Helper()
 	long := strings.Repeat("c", 17<<10)
 	for request, status := range map[string]int{

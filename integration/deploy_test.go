@@ -50,7 +50,7 @@ var ofLibpq = []string{"PGPASSWORD", "PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT"}
 // checkEnv: the program knows every name and starts with these values.
 func (p *problems) checkEnv(t *testing.T, bin, who string, env map[string]string) (settings map[string]string) {
 	t.Helper()
-	settings, refused := ReadSettings(t, bin, env)
+	settings, refused := harness.ReadSettings(t, bin, env)
 	p.unless(refused == "", "%s: the program refuses to start: %s", who, refused)
 	p.checkNames(who, env, settings)
 	return settings
@@ -82,15 +82,15 @@ func (p *problems) checkStop(t *testing.T, who string, given time.Duration, sett
 // there is no key, and serves once there is one.
 func checkRegisteredAlone(t *testing.T, bin string, env map[string]string) {
 	t.Helper()
-	all := ReadDockerfile(t).Env
+	all := harness.ReadDockerfile(t).Env
 	maps.Copy(all, env)
 	databaseURL, _ := harness.NewDatabase(t)
 	maps.Copy(all, map[string]string{"DATABASE_URL": databaseURL, "HOST": "127.0.0.1", "PORT": "0", "OPS_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s"})
-	if _, stderr, code := RunCommand(t, bin, t.TempDir(), all); code != 1 || !strings.Contains(stderr, "latchkey keys create") {
+	if _, stderr, code := harness.RunCommand(t, bin, t.TempDir(), all); code != 1 || !strings.Contains(stderr, "latchkey keys create") {
 		t.Errorf("a start without any key: exit code %d, says %s", code, stderr)
 	}
-	if _, stderr, code := RunCommand(t, bin, t.TempDir(), all, "keys", "create", "--client", "operations", "--scope", "keys:admin"); code != 0 {
+	if _, stderr, code := harness.RunCommand(t, bin, t.TempDir(), all, "keys", "create", "--client", "operations", "--scope", "keys:admin"); code != 0 {
 		t.Errorf("the first key: exit code %d, says %s", code, stderr)
 	}
-	Launch(t, bin, t.TempDir(), all).WaitReady(t)
+	harness.Launch(t, bin, t.TempDir(), all).WaitReady(t)
 }

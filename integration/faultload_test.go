@@ -65,7 +65,7 @@ func (p *Phase) String() string {
 // FaultLoad sends errands to several instances and judges every answer.
 type FaultLoad struct {
 	T         *testing.T
-	instances []*Process
+	instances []*harness.Process
 	kinds     []RequestKind
 	done      chan struct{}
 	Workers   sync.WaitGroup
@@ -76,7 +76,7 @@ type FaultLoad struct {
 }
 
 // StartFaultLoad begins with a healthy phase without a name. The load ends when the test does.
-func StartFaultLoad(t *testing.T, instances []*Process, errands []RequestKind) *FaultLoad {
+func StartFaultLoad(t *testing.T, instances []*harness.Process, errands []RequestKind) *FaultLoad {
 	t.Helper()
 	l := &FaultLoad{T: t, instances: instances, kinds: errands, done: make(chan struct{})}
 	l.Enter(Phase{Healthy: true})
@@ -154,7 +154,7 @@ func (l *FaultLoad) wait(t *testing.T, n int, refused bool, those func(RequestKi
 	}
 }
 
-func (l *FaultLoad) work(p *Process, e RequestKind) {
+func (l *FaultLoad) work(p *harness.Process, e RequestKind) {
 	tick := time.NewTicker(e.Every)
 	defer tick.Stop()
 	for {
@@ -185,7 +185,7 @@ func (l *FaultLoad) work(p *Process, e RequestKind) {
 }
 
 // judge counts an answer in the phase in which its request was sent, and complains if it is wrong.
-func (l *FaultLoad) judge(p *Process, e RequestKind, in *Phase, c harness.Call, a harness.Answer, began time.Time) {
+func (l *FaultLoad) judge(p *harness.Process, e RequestKind, in *Phase, c harness.Call, a harness.Answer, began time.Time) {
 	took := time.Since(began)
 	refused := a.Status == http.StatusServiceUnavailable
 	l.mu.Lock()

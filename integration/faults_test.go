@@ -24,12 +24,12 @@ const (
 // checkFaults: the server of two instances is killed, paused and restarted while both have much to do. Readiness tells so
 // and liveness does not, no answer is wrong, and soon after the server is back everything is as it was.
 func checkFaults(t *testing.T, bin string) {
-	NeedSignals(t)
+	harness.NeedSignals(t)
 	server := harness.StartPostgres(t)
 	db := harness.OpenDatabase(t, server.URL)
 	s := harness.FreshSecrets()
 	settings := map[string]string{"DATABASE_URL": server.URL, "ACCESS_LOG": "false", "DRAIN_DELAY": "1s"}
-	instances := []*Process{StartProcessIn(t, bin, t.TempDir(), s, settings), StartProcessIn(t, bin, t.TempDir(), s, settings)}
+	instances := []*harness.Process{harness.StartProcessIn(t, bin, t.TempDir(), s, settings), harness.StartProcessIn(t, bin, t.TempDir(), s, settings)}
 	instances[0].Enroll(t)
 	fillPools(t, db, instances)
 	callers := newCallers(t, &instances[0].Target)
@@ -97,7 +97,7 @@ func checkFaults(t *testing.T, bin string) {
 }
 
 // waitReadiness waits until every instance says status on /readyz, for at most readyLimit since the reason for it.
-func waitReadiness(t *testing.T, instances []*Process, status int, since time.Time) {
+func waitReadiness(t *testing.T, instances []*harness.Process, status int, since time.Time) {
 	t.Helper()
 	took := make([]time.Duration, len(instances))
 	var asking sync.WaitGroup
@@ -124,7 +124,7 @@ type level struct {
 	connections       int
 }
 
-func levelOf(t *testing.T, db *sql.DB, instances []*Process) level {
+func levelOf(t *testing.T, db *sql.DB, instances []*harness.Process) level {
 	t.Helper()
 	l := level{connections: connections(t, db)}
 	for _, p := range instances {
@@ -136,7 +136,7 @@ func levelOf(t *testing.T, db *sql.DB, instances []*Process) level {
 }
 
 // waitLevel waits until nothing is above its level before, but for a few goroutines and files that come and go.
-func waitLevel(t *testing.T, db *sql.DB, instances []*Process, before level) {
+func waitLevel(t *testing.T, db *sql.DB, instances []*harness.Process, before level) {
 	t.Helper()
 	const few = 10
 	began := time.Now()
@@ -165,7 +165,7 @@ func connections(t *testing.T, db *sql.DB) (n int) {
 
 // fillPools makes every instance open all the connections that it may have: it holds up as many reads. No fault can raise
 // their number then, so that what is more afterwards was left behind.
-func fillPools(t *testing.T, db *sql.DB, instances []*Process) {
+func fillPools(t *testing.T, db *sql.DB, instances []*harness.Process) {
 	t.Helper()
 	lock, err := db.Begin()
 	if err != nil {
@@ -195,7 +195,7 @@ func fillPools(t *testing.T, db *sql.DB, instances []*Process) {
 
 // stopWaiting ends the instances while requests wait for a server that hangs: these are answered, and the programs end by
 // themselves.
-func stopWaiting(t *testing.T, instances []*Process) {
+func stopWaiting(t *testing.T, instances []*harness.Process) {
 	t.Helper()
 	var waiting sync.WaitGroup
 	for _, p := range instances {

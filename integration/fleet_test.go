@@ -65,7 +65,7 @@ func checkFleetRevocation(t *testing.T, bin string) {
 
 // revocations revokes n keys on the first instance and gives, sorted, how long the second one still accepted each: from
 // the moment when the revocation was asked for.
-func revocations(t *testing.T, fleet []*Process, n int) []time.Duration {
+func revocations(t *testing.T, fleet []*harness.Process, n int) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, n)
 	for i := range took {
@@ -90,7 +90,7 @@ func revocations(t *testing.T, fleet []*Process, n int) []time.Duration {
 }
 
 // checkCutOff: an instance without its store believes what it knows for five seconds, and then nothing.
-func checkCutOff(t *testing.T, fleet []*Process, line *harness.Cable) {
+func checkCutOff(t *testing.T, fleet []*harness.Process, line *harness.Cable) {
 	one, two := fleet[0], fleet[1]
 	_, good := WarmKey(t, fleet)
 	key, revoked := WarmKey(t, fleet)
@@ -130,7 +130,7 @@ func checkCutOff(t *testing.T, fleet []*Process, line *harness.Cable) {
 }
 
 // checkPaused: an instance that was stopped and goes on does not believe what it knew.
-func checkPaused(t *testing.T, fleet []*Process) {
+func checkPaused(t *testing.T, fleet []*harness.Process) {
 	one, two := fleet[0], fleet[1]
 	key, token := WarmKey(t, fleet)
 	resume := two.Pause(t)
@@ -210,7 +210,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 }
 
 // offer sends so many requests in each second, and gives how many of each second were let through.
-func offer(t *testing.T, p *Process, token string, perSecond, seconds int) []int {
+func offer(t *testing.T, p *harness.Process, token string, perSecond, seconds int) []int {
 	t.Helper()
 	through := make([]atomic.Int64, seconds)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*2*time.Second)

@@ -26,7 +26,7 @@ func checkFullDisk(t *testing.T, bin string) {
 	})
 	s := harness.FreshSecrets()
 	settings := map[string]string{"ACCESS_LOG": "false"}
-	p := StartProcessIn(t, bin, dir, s, settings)
+	p := harness.StartProcessIn(t, bin, dir, s, settings)
 	p.Admin = harness.ParseKey(t, strings.TrimSpace(p.MustRun(t, "keys", "create", "--client", "operations", "--scope", "keys:admin")), s.Audience)
 	leaked := map[string]string{} // a token by the id of its key
 	other, _ := p.IssueKey(t, harness.Body{"scopes": []string{"accounts:read"}})
@@ -110,7 +110,7 @@ func checkFullDisk(t *testing.T, bin string) {
 		t.Fatal(err)
 	}
 	fillDisk(t, filler)
-	p = StartProcessIn(t, bin, dir, s, settings)
+	p = harness.StartProcessIn(t, bin, dir, s, settings)
 	for id, token := range leaked {
 		if status := p.WhoamiStatus(t, token); status != http.StatusUnauthorized {
 			t.Errorf("%s was revoked, and after a kill: %d", id, status)

@@ -29,7 +29,7 @@ func StartHAProxy(t *testing.T, one, two string) *harness.Target {
 		// -dW makes a warning an error.
 		cmd, output := exec.Command("haproxy", append([]string{"-dW", "-f", "../deploy/haproxy.cfg"}, args...)...), &harness.Output{}
 		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = output, output, []*os.File{inherited}
-		cmd.Env = Environment(map[string]string{
+		cmd.Env = harness.Environment(map[string]string{
 			"PROXY_BIND": "fd@3", "LATCHKEY_1": strings.TrimPrefix(one, "http://"), "LATCHKEY_2": strings.TrimPrefix(two, "http://"),
 		})
 		return cmd, output

@@ -12,14 +12,14 @@ import (
 // checkRegisteredKeysAlone: with a registered key in the store the service needs no shared one, and then has none.
 func checkRegisteredKeysAlone(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
-	env := ProductionEnv(s, dir)
+	env := harness.ProductionEnv(s, dir)
 	env["API_KEY"], env["JWT_SECRET_KEY"] = "", ""
-	text, stderr, code := RunCommand(t, bin, dir, env, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--scope", "accounts:read")
+	text, stderr, code := harness.RunCommand(t, bin, dir, env, "keys", "create", "--client", "operations", "--scope", "keys:admin", "--scope", "accounts:read")
 	if code != 0 || harness.KeyString.MatchString(stderr) {
 		t.Fatalf("keys create: exit code %d: %s", code, stderr)
 	}
 	key := harness.ParseKey(t, strings.TrimSuffix(text, "\n"), s.Audience)
-	p := StartProcessIn(t, bin, dir, s, map[string]string{"API_KEY": "", "JWT_SECRET_KEY": ""})
+	p := harness.StartProcessIn(t, bin, dir, s, map[string]string{"API_KEY": "", "JWT_SECRET_KEY": ""})
 	p.ExpectToken(t, key.Token(), "")
 	p.ExpectToken(t, s.Token(), "key or algorithm not acceptable")
 	p.ExpectToken(t, harness.SignHS256(harness.HeaderHS256, s.Good().JSON(), ""), "key or algorithm not acceptable")
@@ -30,27 +30,27 @@ func checkRegisteredKeysAlone(t *testing.T, bin string) {
 func checkMasterKey(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	older, newer := s.MasterKey, harness.FreshSecrets().MasterKey
-	start := func(master, previous string) *Process {
-		return StartProcessIn(t, bin, dir, s, map[string]string{"MASTER_KEY": master, "MASTER_KEY_PREVIOUS": previous})
+	start := func(master, previous string) *harness.Process {
+		return harness.StartProcessIn(t, bin, dir, s, map[string]string{"MASTER_KEY": master, "MASTER_KEY_PREVIOUS": previous})
 	}
 	p := start(older, "")
 	p.Enroll(t)
 	admin, e, h := p.Admin, p.FullKeys[harness.KindEd25519], p.FullKeys[harness.KindHS256]
 	p.Stop(t)
 
-	unusable := func(p *Process, want float64) {
+	unusable := func(p *harness.Process, want float64) {
 		t.Helper()
 		harness.Eventually(t, harness.StartTimeout, "latchkey_keys_unusable has its value", func() bool {
 			return harness.SumMetric(p.OpsPage(t, "/metrics"), "latchkey_keys_unusable") == want
 		})
 	}
-	works := func(p *Process) {
+	works := func(p *harness.Process) {
 		t.Helper()
 		unusable(p, 0)
 		p.ExpectAccepted(t, e)
 		p.ExpectAccepted(t, h)
 	}
-	outOfOrder := func(p *Process) {
+	outOfOrder := func(p *harness.Process) {
 		t.Helper()
 		unusable(p, 1)
 		// Before anybody calls.
@@ -93,14 +93,14 @@ func checkMasterKey(t *testing.T, bin string) {
 // the two.
 func checkOtherEnvironment(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
-	p := StartProcessIn(t, bin, dir, s, nil)
+	p := harness.StartProcessIn(t, bin, dir, s, nil)
 	p.Enroll(t)
 
 	elsewhere := t.TempDir()
-	env := ProductionEnv(s, elsewhere)
+	env := harness.ProductionEnv(s, elsewhere)
 	env["APP_ENV"] = "development"
 	for _, kind := range []string{harness.KindEd25519, harness.KindHS256} {
-		text, stderr, code := RunCommand(t, bin, elsewhere, env, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", kind)
+		text, stderr, code := harness.RunCommand(t, bin, elsewhere, env, "keys", "create", "--client", "x", "--scope", "accounts:read", "--kind", kind)
 		if code != 0 {
 			t.Fatalf("keys create in development: exit code %d: %s", code, stderr)
 		}
@@ -111,12 +111,12 @@ func checkOtherEnvironment(t *testing.T, bin string) {
 		p.ExpectToken(t, key.Token(), "key or algorithm not acceptable")
 	}
 
-	env = ProductionEnv(s, dir)
+	env = harness.ProductionEnv(s, dir)
 	env["APP_ENV"] = "development"
 	for _, args := range [][]string{
 		{"keys", "create", "--client", "x", "--scope", "accounts:read"}, {"keys", "list"}, {"keys", "show", p.Admin.ID}, {"keys", "revoke", p.Admin.ID},
 	} {
-		stdout, stderr, code := RunCommand(t, bin, dir, env, args...)
+		stdout, stderr, code := harness.RunCommand(t, bin, dir, env, args...)
 		if code != 1 || !strings.Contains(stderr, "production") || stdout != "" {
 			t.Errorf("%v in development on a store of production: exit code %d: %q, %q", args, code, stdout, stderr)
 		}
@@ -126,7 +126,7 @@ func checkOtherEnvironment(t *testing.T, bin string) {
 
 // checkWarmTokenExpires: a token that was accepted over and over is refused when its time is over, not later.
 func checkWarmTokenExpires(t *testing.T, bin string) {
-	p := StartProcess(t, bin, map[string]string{"JWT_LEEWAY": "0s"})
+	p := harness.StartProcess(t, bin, map[string]string{"JWT_LEEWAY": "0s"})
 	p.Enroll(t)
 	for name, holder := range p.CredentialsFor("accounts:read") {
 		expires := time.Now().Truncate(time.Second).Add(2 * time.Second)

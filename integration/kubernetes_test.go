@@ -60,11 +60,11 @@ var deploymentMutations = []mutation{
 // TestKubernetes holds the manifests to what the built program really serves, needs and does.
 func TestKubernetes(t *testing.T) {
 	const folder = "deploy/kubernetes/"
-	c := cluster{t: t, bin: BuildBinary(t), ran: map[string]string{}}
+	c := cluster{t: t, bin: harness.BuildBinary(t), ran: map[string]string{}}
 	c.start()
 	texts := map[string]string{}
 	for _, name := range []string{"deployment.yaml", "service.yaml", "poddisruptionbudget.yaml", "networkpolicy.yaml", "secret.yaml.example"} {
-		texts[name] = ReadFile(t, folder+name)
+		texts[name] = harness.ReadFile(t, folder+name)
 	}
 	check := func(name string) func(string) problems {
 		return func(text string) problems {
@@ -139,7 +139,7 @@ type cluster struct {
 	t                *testing.T
 	bin              string
 	secrets          map[string]string
-	healthy, cut     *Process          // cut has lost its store
+	healthy, cut     *harness.Process  // cut has lost its store
 	ran              map[string]string // by its arguments, what came of an init container
 	apiPort, opsPort string
 }
@@ -147,13 +147,13 @@ type cluster struct {
 func (c *cluster) start() {
 	t := c.t
 	databaseURL, db := harness.NewDatabase(t)
-	c.secrets = SecretEnv(harness.FreshSecrets(), databaseURL)
-	defaults, _ := ReadSettings(t, c.bin, nil)
+	c.secrets = harness.SecretEnv(harness.FreshSecrets(), databaseURL)
+	defaults, _ := harness.ReadSettings(t, c.bin, nil)
 	if defaults["HOST"] != "0.0.0.0" {
 		t.Errorf("in the image the program listens on %s, where no probe reaches it", defaults["HOST"])
 	}
 	c.apiPort = defaults["PORT"]
-	c.opsPort = FirstMatch(t, defaults["OPS_ADDR"], `^0\.0\.0\.0:(\d+)$`)
+	c.opsPort = harness.FirstMatch(t, defaults["OPS_ADDR"], `^0\.0\.0\.0:(\d+)$`)
 
 	c.healthy = c.launch(databaseURL)
 	lostURL, lost := harness.NewDatabase(t)
@@ -170,17 +170,17 @@ func (c *cluster) start() {
 	harness.Eventually(t, harness.StartTimeout, "/readyz is 503", func() bool { return c.status(c.cut, c.apiPort, "/readyz") == http.StatusServiceUnavailable })
 }
 
-func (c *cluster) launch(databaseURL string) *Process {
-	env := ReadDockerfile(c.t).Env
+func (c *cluster) launch(databaseURL string) *harness.Process {
+	env := harness.ReadDockerfile(c.t).Env
 	maps.Copy(env, c.secrets)
 	maps.Copy(env, map[string]string{"DATABASE_URL": databaseURL, "HOST": "127.0.0.1", "PORT": "0", "OPS_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s"})
-	p := Launch(c.t, c.bin, c.t.TempDir(), env)
+	p := harness.Launch(c.t, c.bin, c.t.TempDir(), env)
 	p.WaitReady(c.t)
 	return p
 }
 
 // status is what p answers where the program would listen on this port; 0 where it does not.
-func (c *cluster) status(p *Process, port, path string) int {
+func (c *cluster) status(p *harness.Process, port, path string) int {
 	url, found := map[string]string{c.apiPort: p.URL, c.opsPort: p.OpsURL}[port]
 	if !found {
 		return 0
@@ -205,14 +205,14 @@ func (c *cluster) migrates(args []string, env map[string]string) string {
 
 func (c *cluster) migration(args []string, env map[string]string) string {
 	databaseURL, db := harness.NewDatabase(c.t)
-	all := ReadDockerfile(c.t).Env
+	all := harness.ReadDockerfile(c.t).Env
 	all["DATABASE_URL"] = "sqlite:latchkey.db" // where the image's would be
 	maps.Copy(all, env)
 	if _, set := env["DATABASE_URL"]; set {
 		all["DATABASE_URL"] = databaseURL
 	}
 	for range 2 {
-		if _, stderr, code := RunCommand(c.t, c.bin, c.t.TempDir(), all, args...); code != 0 {
+		if _, stderr, code := harness.RunCommand(c.t, c.bin, c.t.TempDir(), all, args...); code != 0 {
 			return fmt.Sprintf("ends with code %d: %s", code, stderr)
 		}
 	}

@@ -20,11 +20,11 @@ func checkFirstStart(t *testing.T, bin string) {
 	// Only what keeps two test runs apart, and the log in the form that waitReady reads.
 	env := map[string]string{"PORT": "0", "OPS_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json"}
 
-	_, stderr, code := RunCommand(t, bin, dir, env, "token")
+	_, stderr, code := harness.RunCommand(t, bin, dir, env, "token")
 	if code != 1 || !strings.Contains(stderr, "run latchkey init first") {
 		t.Errorf("token with nothing configured: exit code %d, %q", code, stderr)
 	}
-	p := Launch(t, bin, dir, env)
+	p := harness.Launch(t, bin, dir, env)
 	p.WaitReady(t)
 	if !strings.Contains(p.Output.String(), "curl") {
 		t.Error("the first start prints no curl line to paste")
@@ -36,7 +36,7 @@ func checkFirstStart(t *testing.T, bin string) {
 	if runtime.GOOS != "windows" && file.Mode().Perm() != 0o600 {
 		t.Errorf(".env has mode %v, want 0600", file.Mode())
 	}
-	token, stderr, code := RunCommand(t, bin, dir, env, "token")
+	token, stderr, code := harness.RunCommand(t, bin, dir, env, "token")
 	if code != 0 {
 		t.Fatalf("token: exit code %d, %s", code, stderr)
 	}
@@ -52,7 +52,7 @@ func checkFirstStart(t *testing.T, bin string) {
 		t.Fatal(err)
 	}
 	p.Stop(t)
-	p = Launch(t, bin, dir, env)
+	p = harness.Launch(t, bin, dir, env)
 	p.WaitReady(t)
 	p.Do(t, harness.Call{Path: "/service/whoami", Token: token}).Is(t, http.StatusOK, "")
 	if after, err := os.ReadFile(dir + "/.env"); err != nil || string(after) != string(before) {
@@ -63,18 +63,18 @@ func checkFirstStart(t *testing.T, bin string) {
 // checkRestart: what was acknowledged is there after the program ends, also when it ends without warning.
 func checkRestart(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
-	p := StartProcessIn(t, bin, dir, s, nil)
+	p := harness.StartProcessIn(t, bin, dir, s, nil)
 	kept := p.Register(t, harness.Account{Username: harness.FreshName()})
 	if code := p.Stop(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	p = StartProcessIn(t, bin, dir, s, nil)
+	p = harness.StartProcessIn(t, bin, dir, s, nil)
 	killed := p.Register(t, harness.Account{Username: harness.FreshName()})
 	if err := p.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	p.Wait(t)
-	p = StartProcessIn(t, bin, dir, s, nil)
+	p = harness.StartProcessIn(t, bin, dir, s, nil)
 	for _, want := range []harness.Account{kept, killed} {
 		var got harness.Account
 		p.Do(t, harness.Call{Path: "/service/account/" + want.Username, Token: s.Token()}).Decode(t, &got)
@@ -87,8 +87,8 @@ func checkRestart(t *testing.T, bin string) {
 // checkTwoProcesses: two processes on one store see each other's rows.
 func checkTwoProcesses(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
-	one, two := StartProcessIn(t, bin, dir, s, nil), StartProcessIn(t, bin, dir, s, nil)
-	for _, pair := range [][2]*Process{{one, two}, {two, one}} {
+	one, two := harness.StartProcessIn(t, bin, dir, s, nil), harness.StartProcessIn(t, bin, dir, s, nil)
+	for _, pair := range [][2]*harness.Process{{one, two}, {two, one}} {
 		registered := pair[0].Register(t, harness.Account{Username: harness.FreshName()})
 		var got harness.Account
 		pair[1].Do(t, harness.Call{Path: "/service/account/" + registered.Username, Token: s.Token()}).Decode(t, &got)
@@ -100,9 +100,9 @@ func checkTwoProcesses(t *testing.T, bin string) {
 
 // checkSignals: both ways to ask a program to end are a success, and the port is closed.
 func checkSignals(t *testing.T, bin string) {
-	NeedSignals(t)
+	harness.NeedSignals(t)
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		p := StartProcess(t, bin, nil)
+		p := harness.StartProcess(t, bin, nil)
 		p.Signal(t, sig)
 		if code := p.Wait(t); code != 0 {
 			t.Errorf("%v: exit code %d", sig, code)
@@ -115,9 +115,9 @@ func checkSignals(t *testing.T, bin string) {
 
 // checkDrain: between the signal and the end, load balancers see that they should go elsewhere, and nobody is cut off.
 func checkDrain(t *testing.T, bin string) {
-	NeedSignals(t)
+	harness.NeedSignals(t)
 	const delay = 3 * time.Second
-	p := StartProcess(t, bin, map[string]string{"DRAIN_DELAY": delay.String()})
+	p := harness.StartProcess(t, bin, map[string]string{"DRAIN_DELAY": delay.String()})
 	before := p.Do(t, harness.Call{Path: "/livez"})
 	if before.Closes {
 		t.Error("Connection: close before the signal")
@@ -154,9 +154,9 @@ func checkDrain(t *testing.T, bin string) {
 
 // checkRequestUnderWay: a request that has begun when the signal comes is answered, and what it wrote is kept.
 func checkRequestUnderWay(t *testing.T, bin string) {
-	NeedSignals(t)
+	harness.NeedSignals(t)
 	dir, s := t.TempDir(), harness.FreshSecrets()
-	p := StartProcessIn(t, bin, dir, s, map[string]string{"DRAIN_DELAY": "1s"})
+	p := harness.StartProcessIn(t, bin, dir, s, map[string]string{"DRAIN_DELAY": "1s"})
 	name := harness.FreshName()
 	body := `{"username":"` + name + `"}`
 	conn := p.Dial(t)
@@ -175,6 +175,6 @@ func checkRequestUnderWay(t *testing.T, bin string) {
 	if code := p.Wait(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	p = StartProcessIn(t, bin, dir, s, nil)
+	p = harness.StartProcessIn(t, bin, dir, s, nil)
 	p.Do(t, harness.Call{Path: "/service/account/" + name, Token: s.Token()}).Is(t, http.StatusOK, strings.TrimSpace(a.Body))
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // manifests are the files of deploy/kubernetes, as far as they may use what Kubernetes knows: see decodeYAML.
@@ -150,7 +152,7 @@ func readManifests(texts map[string]string) (*manifests, error) {
 		{"networkpolicy.yaml", "networking.k8s.io/v1 NetworkPolicy", &m.network, &m.network.manifest},
 		{"secret.yaml.example", "v1 Secret", &m.secret, &m.secret.manifest},
 	} {
-		if err := DecodeYAML(texts[file.name], file.into); err != nil {
+		if err := harness.DecodeYAML(texts[file.name], file.into); err != nil {
 			return nil, fmt.Errorf("%s: %w", file.name, err)
 		}
 		if is := file.head.APIVersion + " " + file.head.Kind; is != file.is {
@@ -188,7 +190,7 @@ func (m *manifests) problems(c *cluster) problems {
 	found.unless(port == c.apiPort, "the Service leads to %s, and the API is at %s", port, c.apiPort)
 
 	m.network.check(c, serve, &found)
-	pod.checkSecurity(ReadDockerfile(c.t).User, &found)
+	pod.checkSecurity(harness.ReadDockerfile(c.t).User, &found)
 	found.unless(migrate.Image == serve.Image, "the init container has another image: %s", migrate.Image)
 	serve.checkProbes(c, &found)
 	settings := found.checkEnv(c.t, c.bin, serve.Name, m.env(c, serve, &found))
@@ -300,7 +302,7 @@ func mebibytes(quantity string) int {
 
 // checkExample: the example names what the Deployment needs, and no value that would work.
 func (m *manifests) checkExample(c *cluster, found *problems) {
-	_, refused := ReadSettings(c.t, c.bin, m.secret.StringData)
+	_, refused := harness.ReadSettings(c.t, c.bin, m.secret.StringData)
 	for name := range m.secret.StringData {
 		if name == "DATABASE_URL" { // there is no server at it, and it has the form that one needs
 			found.unless(!strings.Contains(refused, name), "the example's %s: %s", name, refused)

@@ -48,17 +48,17 @@ func checkOlderInstance(t *testing.T, bin string) {
 	older := buildOlder(t)
 	t.Run("sqlite", func(t *testing.T) {
 		dir, s := t.TempDir(), harness.FreshSecrets()
-		checkOlderBeside(t, StartProcessIn(t, bin, dir, s, nil), StartProcessIn(t, older, dir, s, nil))
+		checkOlderBeside(t, harness.StartProcessIn(t, bin, dir, s, nil), harness.StartProcessIn(t, older, dir, s, nil))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		databaseURL, _ := harness.NewDatabase(t)
 		s, settings := harness.FreshSecrets(), map[string]string{"DATABASE_URL": databaseURL}
-		checkOlderBeside(t, StartProcessIn(t, bin, t.TempDir(), s, settings), StartProcessIn(t, older, t.TempDir(), s, settings))
+		checkOlderBeside(t, harness.StartProcessIn(t, bin, t.TempDir(), s, settings), harness.StartProcessIn(t, older, t.TempDir(), s, settings))
 	})
 	t.Run("while it is in use", func(t *testing.T) { checkLevelRises(t, bin) })
 }
 
-func checkOlderBeside(t *testing.T, newer, older *Process) {
+func checkOlderBeside(t *testing.T, newer, older *harness.Process) {
 	t.Helper()
 	newer.Enroll(t)
 	outOfOrder := func(key harness.Key) {
@@ -102,7 +102,7 @@ func checkOlderBeside(t *testing.T, newer, older *Process) {
 
 		token := key.Token()
 		older.MustRun(t, "keys", "revoke", key.ID)
-		for _, p := range []*Process{newer, older} {
+		for _, p := range []*harness.Process{newer, older} {
 			harness.Eventually(t, harness.StartTimeout, "the revoked key is refused", func() bool { return p.WhoamiStatus(t, token) == http.StatusUnauthorized })
 			p.ExpectRefused(t, token)
 		}
@@ -113,9 +113,9 @@ func checkOlderBeside(t *testing.T, newer, older *Process) {
 func checkLevelRises(t *testing.T, bin string) {
 	databaseURL, db := harness.NewDatabase(t)
 	s := harness.FreshSecrets()
-	fleet := []*Process{
-		StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL}),
-		StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "TOKEN_CACHE_SIZE": "0"}),
+	fleet := []*harness.Process{
+		harness.StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL}),
+		harness.StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "TOKEN_CACHE_SIZE": "0"}),
 	}
 	fleet[0].Enroll(t)
 	key, token := WarmKey(t, fleet)

@@ -39,7 +39,7 @@ func (l *poolerLoad) String() string {
 		l.keys, l.confirmed.Load(), l.sent.Load(), l.failed.Load())
 }
 
-func (l *poolerLoad) run(t *testing.T, fleet []*Process) {
+func (l *poolerLoad) run(t *testing.T, fleet []*harness.Process) {
 	t.Helper()
 	places := make(chan struct{}, 16)
 	var all sync.WaitGroup
@@ -54,7 +54,7 @@ func (l *poolerLoad) run(t *testing.T, fleet []*Process) {
 }
 
 // life is that of one key.
-func (l *poolerLoad) life(t *testing.T, fleet []*Process) {
+func (l *poolerLoad) life(t *testing.T, fleet []*harness.Process) {
 	admin, shared := fleet[0].Admin.Token(), fleet[0].Secrets.Shared().Token()
 	create := harness.Post("/service/keys", harness.Body{"client": "pooled", "scopes": []string{"accounts:read"}}.JSON())
 	create.Token = admin
@@ -87,7 +87,7 @@ func (l *poolerLoad) life(t *testing.T, fleet []*Process) {
 	l.ask(t, fleet[1], harness.Call{Path: "/service/audit?key=" + key.ID, Token: admin}, http.StatusOK)
 }
 
-func (l *poolerLoad) ask(t *testing.T, p *Process, c harness.Call, want int) harness.Answer {
+func (l *poolerLoad) ask(t *testing.T, p *harness.Process, c harness.Call, want int) harness.Answer {
 	l.sent.Add(1)
 	c.Unready = true
 	a, err := p.Try(t, c)

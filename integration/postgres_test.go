@@ -14,7 +14,7 @@ import (
 // checkPostgres proves the program with a database of its own on the server at TEST_POSTGRES_URL.
 func checkPostgres(t *testing.T, bin string) {
 	databaseURL, db := harness.NewDatabase(t)
-	p := StartProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL})
+	p := harness.StartProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL})
 	p.Files = func(t *testing.T) map[string]string { return harness.ReadTables(t, db) }
 	checkContract(t, &p.Target)
 	if _, err := os.Stat(p.Cmd.Dir + "/latchkey.db"); err == nil {

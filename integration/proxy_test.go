@@ -49,14 +49,14 @@ type fleet struct {
 	bin       string
 	secrets   harness.Secrets
 	settings  map[string]string
-	instances [2]*Process
+	instances [2]*harness.Process
 	proxy     *harness.Target
 }
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	databaseURL, _ := harness.NewDatabase(t)
-	f := &fleet{bin: BuildBinary(t), secrets: harness.FreshSecrets(), settings: map[string]string{
+	f := &fleet{bin: harness.BuildBinary(t), secrets: harness.FreshSecrets(), settings: map[string]string{
 		"DATABASE_URL": databaseURL, "TRUSTED_PROXIES": "127.0.0.1", "DRAIN_DELAY": "2s",
 	}}
 	f.start(t, 0, map[string]string{"DRAIN_DELAY": "12s"}) // for checkLeftInTime
@@ -74,11 +74,13 @@ func (f *fleet) start(t *testing.T, i int, settings map[string]string) {
 	if before := f.instances[i]; before != nil {
 		_, all["PORT"], _ = net.SplitHostPort(strings.TrimPrefix(before.URL, "http://"))
 	}
-	f.instances[i] = StartProcessIn(t, f.bin, t.TempDir(), f.secrets, all)
+	f.instances[i] = harness.StartProcessIn(t, f.bin, t.TempDir(), f.secrets, all)
 }
 
 // served is how many requests for whoami an instance has logged.
-func served(p *Process) int { return strings.Count(p.Output.String(), `"route":"/service/whoami"`) }
+func served(p *harness.Process) int {
+	return strings.Count(p.Output.String(), `"route":"/service/whoami"`)
+}
 
 func (f *fleet) whoami(t *testing.T) {
 	t.Helper()
@@ -199,11 +201,11 @@ func checkSentOnce(t *testing.T, f *fleet) {
 func checkLeftInTime(t *testing.T, f *fleet) {
 	stopping, other := f.instances[0], f.instances[1]
 	// The proxy's own times say how soon, with nothing slow in between: half of the delay of production is kept free.
-	config := ReadFile(t, "deploy/haproxy.cfg")
-	settings, _ := ReadSettings(t, f.bin, nil)
+	config := harness.ReadFile(t, "deploy/haproxy.cfg")
+	settings, _ := harness.ReadSettings(t, f.bin, nil)
 	var seen [3]time.Duration
 	for i, text := range []string{
-		FirstMatch(t, config, `check inter (\S+)`), FirstMatch(t, config, `fastinter (\S+) fall 2`), settings["DRAIN_DELAY"],
+		harness.FirstMatch(t, config, `check inter (\S+)`), harness.FirstMatch(t, config, `fastinter (\S+) fall 2`), settings["DRAIN_DELAY"],
 	} {
 		var err error
 		if seen[i], err = time.ParseDuration(text); err != nil {

@@ -18,15 +18,15 @@ func TestReadmeJourney(t *testing.T) {
 			harness.Unavailable(t, "the README's script was not run: %v", err)
 		}
 	}
-	script := CodeBlock(t, "README.md", "journey", "sh")
-	bin, dir := BuildBinary(t), t.TempDir()
+	script := harness.CodeBlock(t, "README.md", "journey", "sh")
+	bin, dir := harness.BuildBinary(t), t.TempDir()
 	env := map[string]string{"PORT": "0", "OPS_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json"}
-	p := Launch(t, bin, dir, env)
+	p := harness.Launch(t, bin, dir, env)
 	p.WaitReady(t)
 
 	shell := exec.CommandContext(t.Context(), "sh", "-euc", script)
 	shell.Dir = dir
-	shell.Env = append(Environment(map[string]string{"LATCHKEY_URL": p.URL}), "PATH="+filepath.Dir(bin)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	shell.Env = append(harness.Environment(map[string]string{"LATCHKEY_URL": p.URL}), "PATH="+filepath.Dir(bin)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	var said strings.Builder
 	shell.Stderr = &said
 	out, err := shell.Output()

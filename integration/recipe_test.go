@@ -28,15 +28,15 @@ func TestRecipe(t *testing.T) {
 		"TestArch|TestTheRoutes|Document|Scope|SharedKey|NotMade|WhatAKeyMayBe")
 	bin := filepath.Join(t.TempDir(), "latchkey.exe") // the name that every system runs
 	goCommand(t, dir, "build", "-o", bin, ".")
-	t.Run("sqlite", func(t *testing.T) { checkRecipe(t, StartProcess(t, bin, nil)) })
+	t.Run("sqlite", func(t *testing.T) { checkRecipe(t, harness.StartProcess(t, bin, nil)) })
 	t.Run("postgres", func(t *testing.T) {
 		databaseURL, _ := harness.NewDatabase(t)
-		checkRecipe(t, StartProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL}))
+		checkRecipe(t, harness.StartProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL}))
 	})
 }
 
 // checkRecipe: the new resource answers and keeps what every resource promises.
-func checkRecipe(t *testing.T, p *Process) {
+func checkRecipe(t *testing.T, p *harness.Process) {
 	t.Helper()
 	p.Enroll(t)
 	token := p.Secrets.Token()
@@ -106,7 +106,7 @@ type change struct{ path, before, after string }
 // line with a plus is new; a line with a blank exists already.
 func recipe(t *testing.T) []change {
 	t.Helper()
-	diff := CodeBlock(t, "docs/extending.md", "recipe", "diff")
+	diff := harness.CodeBlock(t, "docs/extending.md", "recipe", "diff")
 	var changes []change
 	for line := range strings.Lines(diff) {
 		switch {

@@ -59,7 +59,7 @@ func (r *restorable) isRestored(t *testing.T, tg *harness.Target, revived bool) 
 func checkRestore(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	store, backup := filepath.Join(dir, "latchkey.db"), filepath.Join(t.TempDir(), "backup.db")
-	p := StartProcessIn(t, bin, dir, s, nil)
+	p := harness.StartProcessIn(t, bin, dir, s, nil)
 	var r restorable
 	r.beforeBackup(t, &p.Target)
 	p.MustRun(t, "backup", backup)
@@ -107,11 +107,11 @@ func checkRestore(t *testing.T, bin string) {
 	}
 
 	p.MustRun(t, "restore", backup)
-	left := slices.Sorted(maps.Keys(ReadFolder(t, dir)))
+	left := slices.Sorted(maps.Keys(harness.ReadFolder(t, dir)))
 	if !slices.Equal(left, []string{"latchkey.db", "latchkey.db-incarnation", "latchkey.db-reserve"}) {
 		t.Errorf("beside the store there are %v", left)
 	}
-	p = StartProcessIn(t, bin, dir, s, nil)
+	p = harness.StartProcessIn(t, bin, dir, s, nil)
 	r.isRestored(t, &p.Target, false)
 	p.Kill(t)
 
@@ -134,7 +134,7 @@ func checkRestore(t *testing.T, bin string) {
 		if code != 0 || !strings.Contains(stderr, "  "+r.revoked.ID+" for acme") || strings.Contains(stderr, r.made.ID) {
 			t.Errorf("restore --revive: exit code %d, %s", code, stderr)
 		}
-		p = StartProcessIn(t, bin, dir, s, nil)
+		p = harness.StartProcessIn(t, bin, dir, s, nil)
 		r.isRestored(t, &p.Target, true)
 		p.Kill(t)
 	}
@@ -147,7 +147,7 @@ func checkRestoreInContainer(t *testing.T, image string) {
 			harness.Unavailable(t, "the restore of docs/operators.md was not tried: %v", err)
 		}
 	}
-	script := CodeBlock(t, "docs/operators.md", "restore", "sh")
+	script := harness.CodeBlock(t, "docs/operators.md", "restore", "sh")
 	volume := "latchkey-" + harness.FreshName()
 	c := harness.StartContainerWith(t, image, harness.FreshSecrets(), harness.ContainerSpec{Host: harness.MountVolume(volume, nil), Volume: volume})
 	id := c.GetContainerID()

@@ -32,17 +32,17 @@ const (
 // checkRollingRestarts: two instances behind a balancer are restarted one after the other, again and again, and no client
 // notices. They have the settings of production, and the ports that the balancer knows.
 func checkRollingRestarts(t *testing.T, bin string) {
-	NeedSignals(t)
+	harness.NeedSignals(t)
 	databaseURL, db := harness.NewDatabase(t)
 	s := harness.FreshSecrets()
-	start := make([]func() *Process, 2)
-	processes := make([]*Process, 2)
+	start := make([]func() *harness.Process, 2)
+	processes := make([]*harness.Process, 2)
 	addresses := make([]string, 2)
 	for i := range start {
 		port, dir := fixedPort(t), t.TempDir()
 		addresses[i] = net.JoinHostPort("127.0.0.1", port)
-		start[i] = func() *Process {
-			return StartProcessIn(t, bin, dir, s, map[string]string{"DATABASE_URL": databaseURL, "PORT": port, "DRAIN_DELAY": "2s"})
+		start[i] = func() *harness.Process {
+			return harness.StartProcessIn(t, bin, dir, s, map[string]string{"DATABASE_URL": databaseURL, "PORT": port, "DRAIN_DELAY": "2s"})
 		}
 		processes[i] = start[i]()
 	}

@@ -17,10 +17,10 @@ import (
 // checkAudienceOptional: with JWT_REQUIRE_AUDIENCE=false the payload of older clients, which has no aud, is accepted;
 // an aud that is there must still be right.
 func checkAudienceOptional(t *testing.T, bin string) {
-	strict := StartProcess(t, bin, nil)
-	lenient := StartProcess(t, bin, map[string]string{"JWT_REQUIRE_AUDIENCE": "false"})
+	strict := harness.StartProcess(t, bin, nil)
+	lenient := harness.StartProcess(t, bin, map[string]string{"JWT_REQUIRE_AUDIENCE": "false"})
 	for _, tt := range []struct {
-		p    *Process
+		p    *harness.Process
 		c    harness.Claims
 		want string // "" for accepted
 	}{
@@ -40,7 +40,7 @@ func checkAudienceOptional(t *testing.T, bin string) {
 // checkPreviousSecret: during a rotation tokens of both secrets verify, and no others.
 func checkPreviousSecret(t *testing.T, bin string) {
 	older := harness.FreshSecrets()
-	p := StartProcess(t, bin, map[string]string{"JWT_SECRET_KEY_PREVIOUS": older.SecretKey})
+	p := harness.StartProcess(t, bin, map[string]string{"JWT_SECRET_KEY_PREVIOUS": older.SecretKey})
 	p.ExpectToken(t, p.Secrets.Token(), "")
 	p.ExpectToken(t, harness.SignHS256(harness.HeaderHS256, p.Secrets.Good().JSON(), older.SecretKey), "")
 	p.ExpectToken(t, harness.SignHS256(harness.HeaderHS256, p.Secrets.Good().JSON(), harness.FreshSecrets().SecretKey), "signature verification failed")
@@ -52,7 +52,7 @@ func checkPreviousSecret(t *testing.T, bin string) {
 
 // checkAlgorithm: the shared key has one algorithm, the one that is configured.
 func checkAlgorithm(t *testing.T, bin string) {
-	p := StartProcess(t, bin, map[string]string{"JWT_ALGORITHM": "HS512"})
+	p := harness.StartProcess(t, bin, map[string]string{"JWT_ALGORITHM": "HS512"})
 	good := p.Secrets.Good().JSON()
 	p.ExpectToken(t, harness.SignHMAC(sha512.New, `{"alg":"HS512"}`, good, p.Secrets.SecretKey), "")
 	p.ExpectToken(t, harness.SignHMAC(sha512.New384, `{"alg":"HS384"}`, good, p.Secrets.SecretKey), "key or algorithm not acceptable")
@@ -62,7 +62,7 @@ func checkAlgorithm(t *testing.T, bin string) {
 
 // checkDocsOff: the page can be switched off, and the service still answers.
 func checkDocsOff(t *testing.T, bin string) {
-	p := StartProcess(t, bin, map[string]string{"DOCS_ENABLED": "false"})
+	p := harness.StartProcess(t, bin, map[string]string{"DOCS_ENABLED": "false"})
 	p.Do(t, harness.Call{Path: "/docs"}).IsError(t, http.StatusNotFound)
 	p.Do(t, harness.Call{Path: "/service/whoami", Token: p.Secrets.Token()}).Is(t, http.StatusOK, "")
 }
@@ -108,9 +108,9 @@ func checkRefusesToStart(t *testing.T, bin string) {
 	}
 	for _, tt := range tests {
 		dir, s := t.TempDir(), harness.FreshSecrets()
-		env := ProductionEnv(s, dir)
+		env := harness.ProductionEnv(s, dir)
 		maps.Copy(env, tt.settings)
-		p := Launch(t, bin, dir, env)
+		p := harness.Launch(t, bin, dir, env)
 		select {
 		case <-p.Exited:
 		case <-time.After(harness.StartTimeout):

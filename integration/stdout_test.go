@@ -15,7 +15,7 @@ import (
 
 // pipedProcess is the program with one pipe for standard output and error, which a test reads as far as it wants.
 type pipedProcess struct {
-	*Process
+	*harness.Process
 
 	pipe   *os.File
 	reader *bufio.Reader
@@ -24,14 +24,14 @@ type pipedProcess struct {
 // startPiped starts the program and reads no further than the first line, the one that has the addresses.
 func startPiped(t *testing.T, bin string) *pipedProcess {
 	t.Helper()
-	NeedSignals(t)
+	harness.NeedSignals(t)
 	pipe, theirs, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pipe.Close() })
 	dir, s := t.TempDir(), harness.FreshSecrets()
-	p := LaunchInto(t, theirs, bin, dir, ProductionEnv(s, dir))
+	p := harness.LaunchInto(t, theirs, bin, dir, harness.ProductionEnv(s, dir))
 	p.Secrets = s
 	_ = theirs.Close() // the program has it
 	reader := bufio.NewReader(pipe)

@@ -35,15 +35,15 @@ func TestTortureCostOfStalledReaders(t *testing.T) {
 		name     string
 		requests []string // sent by the connections in turn
 	}{
-		{"bundle and document", []string{GetRequest(bundlePath, ""), GetRequest("/openapi.json", "")}},
-		{"bundle, compressed", []string{GetRequest(bundlePath, "Accept-Encoding: gzip\r\n")}},
-		{"page", []string{GetRequest("/docs", "")}},
-		{"refusals, pipelined", []string{strings.Repeat(GetRequest("/nothing", ""), 1000)}},
+		{"bundle and document", []string{harness.GetRequest(bundlePath, ""), harness.GetRequest("/openapi.json", "")}},
+		{"bundle, compressed", []string{harness.GetRequest(bundlePath, "Accept-Encoding: gzip\r\n")}},
+		{"page", []string{harness.GetRequest("/docs", "")}},
+		{"refusals, pipelined", []string{strings.Repeat(harness.GetRequest("/nothing", ""), 1000)}},
 		{"body of 64 KiB but for a byte", []string{"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n" + strings.Repeat("a", 65535)}},
 		{"body that is too large, not sent", []string{"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 70000000\r\n\r\n"}},
 		{"header of 16 KiB but for its end", []string{"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + strings.Repeat("a", 16000)}},
 	} {
-		p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+		p := harness.StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
 		p.Do(t, harness.Call{Path: bundlePath})
 		before := p.Memory(t, "VmRSS")
 		var conns []net.Conn
@@ -77,27 +77,27 @@ func TestTortureCostOfStalledReaders(t *testing.T) {
 // TestTortureCostOfDocumentation: callers who load the documentation in a loop leave the guarded routes half of their
 // rate. The server has a core of its own, and the callers another.
 func TestTortureCostOfDocumentation(t *testing.T) {
-	cores := AllowedCores(t)
+	cores := harness.AllowedCores(t)
 	if len(cores) < 2 {
 		t.Skip("NOT TESTED: one core for the server and its callers says nothing")
 	}
 	bin := tortureBinary(t)
-	Pin(t, os.Getpid(), cores[1])
-	defer Pin(t, os.Getpid(), strings.Join(cores, ","))
-	p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
-	Pin(t, p.Cmd.Process.Pid, cores[0])
-	whoami := GetRequest("/service/whoami", "Authorization: "+p.Secrets.Token()+"\r\n")
+	harness.Pin(t, os.Getpid(), cores[1])
+	defer harness.Pin(t, os.Getpid(), strings.Join(cores, ","))
+	p := harness.StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+	harness.Pin(t, p.Cmd.Process.Pid, cores[0])
+	whoami := harness.GetRequest("/service/whoami", "Authorization: "+p.Secrets.Token()+"\r\n")
 
 	p.Loops(t, whoami, whoamiCallers, time.Second) // it gets warm
 	for _, tt := range []struct{ name, request string }{
-		{"the bundle", GetRequest(bundlePath, "")},
-		{"the bundle, compressed", GetRequest(bundlePath, "Accept-Encoding: gzip\r\n")},
-		{"/openapi.json", GetRequest("/openapi.json", "")},
+		{"the bundle", harness.GetRequest(bundlePath, "")},
+		{"the bundle, compressed", harness.GetRequest(bundlePath, "Accept-Encoding: gzip\r\n")},
+		{"/openapi.json", harness.GetRequest("/openapi.json", "")},
 	} {
 		alone := p.Loops(t, whoami, whoamiCallers, measureFor)
 		tortureRow(t, fmt.Sprintf("%d callers of whoami, alone", whoamiCallers), "all 200", alone.String(), alone.Wrong() == 0)
 		ctx, cancel := context.WithCancel(t.Context())
-		var beside *LoopCounts
+		var beside *harness.LoopCounts
 		var done sync.WaitGroup
 		done.Go(func() { beside = p.LoopsUntil(ctx, tt.request, bundleLoops) })
 		during := p.Loops(t, whoami, whoamiCallers, measureFor)
@@ -111,7 +111,7 @@ func TestTortureCostOfDocumentation(t *testing.T) {
 }
 
 // timedAnswer is how long one whole answer takes.
-func timedAnswer(p *Process, path string, limit time.Duration) (time.Duration, int) {
+func timedAnswer(p *harness.Process, path string, limit time.Duration) (time.Duration, int) {
 	client, began := http.Client{Timeout: limit}, time.Now()
 	resp, err := client.Get(p.URL + path)
 	if err != nil {

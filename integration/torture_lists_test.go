@@ -41,7 +41,7 @@ const (
 // longStore is a store with a long audit.
 type longStore struct {
 	name   string
-	target *Process // stopped; it knows the keys
+	target *harness.Process // stopped; it knows the keys
 	env    map[string]string
 	dir    string
 	db     func(t *testing.T) *sql.DB
@@ -52,7 +52,7 @@ type longStore struct {
 
 // TestTortureLists: lists of a long audit are quick, take little from others, and end with their request.
 func TestTortureLists(t *testing.T) {
-	cores := AllowedCores(t)
+	cores := harness.AllowedCores(t)
 	bin := tortureBinary(t)
 	for _, engine := range []string{"SQLite", "PostgreSQL"} {
 		s := newLongStore(t, bin, engine)
@@ -89,7 +89,7 @@ func newLongStore(t *testing.T, bin, engine string) *longStore {
 		s.env["DATABASE_URL"] = databaseURL
 		s.db = func(t *testing.T) *sql.DB { return harness.OpenDatabase(t, databaseURL) }
 	}
-	p := StartProcessIn(t, bin, s.dir, harness.FreshSecrets(), s.env)
+	p := harness.StartProcessIn(t, bin, s.dir, harness.FreshSecrets(), s.env)
 	for key, scope := range map[*harness.Key]string{&p.Admin: "keys:admin", &s.quiet: "accounts:read", &s.noisy: "accounts:read"} {
 		var made harness.CreatedKey
 		p.MustRunJSON(t, &made, "keys", "create", "--client", "lists", "--scope", scope, "--json")
@@ -150,11 +150,11 @@ func dropIndexes(t *testing.T, db *sql.DB, query string) (made []string) {
 }
 
 // start serves from the store.
-func (s *longStore) start(t *testing.T, bin string, more map[string]string) *Process {
+func (s *longStore) start(t *testing.T, bin string, more map[string]string) *harness.Process {
 	t.Helper()
 	env := maps.Clone(s.env)
 	maps.Copy(env, more)
-	p := StartProcessIn(t, bin, s.dir, s.target.Secrets, env)
+	p := harness.StartProcessIn(t, bin, s.dir, s.target.Secrets, env)
 	p.Admin = s.target.Admin
 	return p
 }
@@ -190,7 +190,7 @@ func auditCursor(seq int64) string {
 }
 
 // pages reads each list, one page after the other.
-func (s *longStore) pages(t *testing.T, p *Process) {
+func (s *longStore) pages(t *testing.T, p *harness.Process) {
 	paths := s.lists()
 	var all []time.Duration
 	slowest, slow, unread := "", 0, 0
@@ -225,18 +225,18 @@ func (s *longStore) pages(t *testing.T, p *Process) {
 }
 
 // beside measures callers of whoami, alone and beside callers of lists. The server has a core of its own.
-func (s *longStore) beside(t *testing.T, p *Process, cores []string) {
-	Pin(t, os.Getpid(), cores[1])
-	defer Pin(t, os.Getpid(), strings.Join(cores, ","))
-	Pin(t, p.Cmd.Process.Pid, cores[0])
-	defer Pin(t, p.Cmd.Process.Pid, strings.Join(cores, ","))
-	whoami := GetRequest("/service/whoami", "Authorization: "+s.noisy.Token()+"\r\n")
+func (s *longStore) beside(t *testing.T, p *harness.Process, cores []string) {
+	harness.Pin(t, os.Getpid(), cores[1])
+	defer harness.Pin(t, os.Getpid(), strings.Join(cores, ","))
+	harness.Pin(t, p.Cmd.Process.Pid, cores[0])
+	defer harness.Pin(t, p.Cmd.Process.Pid, strings.Join(cores, ","))
+	whoami := harness.GetRequest("/service/whoami", "Authorization: "+s.noisy.Token()+"\r\n")
 	p.Loops(t, whoami, whoamiCallers, time.Second) // it gets warm
 	alone := p.Loops(t, whoami, whoamiCallers, measureFor)
 	tortureRow(t, fmt.Sprintf("%d callers of whoami, alone", whoamiCallers), "all 200", alone.String(), alone.Wrong() == 0)
 
 	ctx, cancel := context.WithCancel(t.Context())
-	var beside LoopCounts
+	var beside harness.LoopCounts
 	var done sync.WaitGroup
 	paths := s.lists()
 	token := p.Admin.Token()
@@ -244,7 +244,7 @@ func (s *longStore) beside(t *testing.T, p *Process, cores []string) {
 	for i := range listCallers {
 		done.Go(func() {
 			for ctx.Err() == nil {
-				if err := p.Loop(ctx, GetRequest(paths[i%len(paths)], "Authorization: "+token+"\r\n"), &beside); err != nil && ctx.Err() == nil {
+				if err := p.Loop(ctx, harness.GetRequest(paths[i%len(paths)], "Authorization: "+token+"\r\n"), &beside); err != nil && ctx.Err() == nil {
 					beside.Failed.Add(1)
 				}
 			}
@@ -292,7 +292,7 @@ func (s *longStore) endless(t *testing.T, bin string) {
 		codes[ends] == 10 && slices.Max(took) < 2*listTimeout)
 
 	// Clients that ask and go away: what they asked for is not worked on.
-	request := GetRequest(path, "Authorization: "+p.Admin.Token()+"\r\n")
+	request := harness.GetRequest(path, "Authorization: "+p.Admin.Token()+"\r\n")
 	before := s.work(t, p)
 	for range listCallers {
 		conn := p.Connect(t)
@@ -313,7 +313,7 @@ func (s *longStore) endless(t *testing.T, bin string) {
 }
 
 // timedList asks for a list, and says how long its whole answer took.
-func timedList(t *testing.T, p *Process, path string) (status int, took time.Duration) {
+func timedList(t *testing.T, p *harness.Process, path string) (status int, took time.Duration) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+path, nil)
 	if err != nil {
@@ -333,7 +333,7 @@ func timedList(t *testing.T, p *Process, path string) (status int, took time.Dur
 }
 
 // work is the processor time that the server has used.
-func (s *longStore) work(t *testing.T, p *Process) time.Duration {
+func (s *longStore) work(t *testing.T, p *harness.Process) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
 	if err != nil {
@@ -353,7 +353,7 @@ func (s *longStore) work(t *testing.T, p *Process) time.Duration {
 }
 
 // busy reports whether a list is being read: on SQLite the server itself works, on PostgreSQL its server does.
-func (s *longStore) busy(t *testing.T, p *Process) bool {
+func (s *longStore) busy(t *testing.T, p *harness.Process) bool {
 	t.Helper()
 	if s.name == "SQLite" {
 		before := s.work(t, p)

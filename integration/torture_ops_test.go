@@ -36,7 +36,7 @@ func TestTortureCostOfOpsBody(t *testing.T) {
 		{"with its length", fmt.Sprintf("GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", opsBody)},
 		{"chunked", fmt.Sprintf("GET /readyz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", opsBody)},
 	} {
-		p := StartProcess(t, bin, nil)
+		p := harness.StartProcess(t, bin, nil)
 		before := p.Memory(t, "VmRSS")
 		conn := p.ConnectTo(t, p.OpsURL)
 		_, _ = io.WriteString(conn, tt.head)
@@ -99,7 +99,7 @@ func TestTortureCostOfOpsConnections(t *testing.T) {
 
 // TestTortureCostOfOpsSlowness: who sends a header a byte at a time is cut, and so is who does not read.
 func TestTortureCostOfOpsSlowness(t *testing.T) {
-	p := StartProcess(t, tortureBinary(t), nil)
+	p := harness.StartProcess(t, tortureBinary(t), nil)
 	for _, tt := range []struct {
 		name, first, then string
 		limit             time.Duration
@@ -186,16 +186,16 @@ func floodOps(t *testing.T, bin, from string, mayFail int) {
 
 // TestTortureCostOfMetrics: strangers who ask for /metrics in a loop leave the API half of its rate.
 func TestTortureCostOfMetrics(t *testing.T) {
-	cores := AllowedCores(t)
+	cores := harness.AllowedCores(t)
 	if len(cores) < 2 {
 		t.Skip("NOT TESTED: one core for the server and its callers says nothing")
 	}
 	bin := tortureBinary(t)
-	Pin(t, os.Getpid(), cores[1])
-	defer Pin(t, os.Getpid(), strings.Join(cores, ","))
-	p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
-	Pin(t, p.Cmd.Process.Pid, cores[0])
-	whoami := GetRequest("/service/whoami", "Authorization: "+p.Secrets.Token()+"\r\n")
+	harness.Pin(t, os.Getpid(), cores[1])
+	defer harness.Pin(t, os.Getpid(), strings.Join(cores, ","))
+	p := harness.StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+	harness.Pin(t, p.Cmd.Process.Pid, cores[0])
+	whoami := harness.GetRequest("/service/whoami", "Authorization: "+p.Secrets.Token()+"\r\n")
 
 	p.Loops(t, whoami, whoamiCallers, time.Second) // it gets warm
 	alone := p.Loops(t, whoami, whoamiCallers, measureFor)
@@ -226,14 +226,14 @@ func TestTortureCostOfMetrics(t *testing.T) {
 }
 
 // startFew starts the program where it may have few descriptors.
-func startFew(t *testing.T, bin string) *Process {
+func startFew(t *testing.T, bin string) *harness.Process {
 	t.Helper()
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	absolute, err := filepath.Abs(bin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := Launch(t, "/bin/sh", dir, ProductionEnv(s, dir), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0"`, descriptors), absolute)
+	p := harness.Launch(t, "/bin/sh", dir, harness.ProductionEnv(s, dir), "-c", fmt.Sprintf(`ulimit -n %d; exec "$0"`, descriptors), absolute)
 	p.Secrets = s
 	p.WaitReady(t)
 	return p

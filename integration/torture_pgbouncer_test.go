@@ -15,9 +15,9 @@ func TestTorturePgBouncer(t *testing.T) {
 	databaseURL, _ := harness.NewDatabase(t)
 	fleet := StartFleetWithoutAdmin(t, bin, StartPgBouncer(t, databaseURL, "transaction"), StartPgBouncer(t, databaseURL, "transaction"))
 	// Its administrator is made without the pooler, so that a program that fails behind one comes to the load.
-	env := ProductionEnv(fleet[0].Secrets, t.TempDir())
+	env := harness.ProductionEnv(fleet[0].Secrets, t.TempDir())
 	env["DATABASE_URL"] = databaseURL
-	text, stderr, _ := RunCommand(t, bin, t.TempDir(), env, "keys", "create", "--client", "operations", "--scope", "keys:admin")
+	text, stderr, _ := harness.RunCommand(t, bin, t.TempDir(), env, "keys", "create", "--client", "operations", "--scope", "keys:admin")
 	if text == "" {
 		t.Fatal(stderr)
 	}

@@ -32,7 +32,7 @@ const tortureKills = 100
 func TestTortureRestoreAfterKill(t *testing.T) {
 	bin := tortureBinary(t)
 	s, dir := harness.FreshSecrets(), t.TempDir()
-	p := StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
+	p := harness.StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
 	p.Admin = newAdmin(t, &p.Target)
 	_, _, code := p.CLI(t, "restore", "--help")
 	copied := code != 0
@@ -89,11 +89,11 @@ func TestTortureRestoreInterrupted(t *testing.T) {
 	bin := tortureBinary(t)
 	s, killed, backup := harness.FreshSecrets(), t.TempDir(), filepath.Join(t.TempDir(), "backup.db")
 	env := map[string]string{"ACCESS_LOG": "false"}
-	p := StartProcessIn(t, bin, killed, s, env)
+	p := harness.StartProcessIn(t, bin, killed, s, env)
 	p.Admin = newAdmin(t, &p.Target)
 	p.Stop(t)
 	addAccounts(t, filepath.Join(killed, "latchkey.db"), 50_000) // so that every step takes its time
-	p = StartProcessIn(t, bin, killed, s, env)
+	p = harness.StartProcessIn(t, bin, killed, s, env)
 	p.Admin = newAdmin(t, &p.Target)
 	load := newRestoreLoad()
 	load.begin(t, p)
@@ -143,7 +143,7 @@ func TestTortureRestoreInterrupted(t *testing.T) {
 		if _, stderr, code := again.CLI(t, "restore", backup); code != 0 {
 			found.add("restored again: exit code %d: %s", code, stderr)
 		}
-		if left := slices.Sorted(maps.Keys(ReadFolder(t, dir))); !slices.Equal(left, []string{"latchkey.db", "latchkey.db-incarnation", "latchkey.db-reserve"}) {
+		if left := slices.Sorted(maps.Keys(harness.ReadFolder(t, dir))); !slices.Equal(left, []string{"latchkey.db", "latchkey.db-incarnation", "latchkey.db-reserve"}) {
 			found.add("left %q", left)
 		}
 		if err := os.RemoveAll(dir); err != nil {
@@ -179,9 +179,9 @@ func newAdmin(t *testing.T, tg *harness.Target) harness.Key {
 }
 
 // restartAfter starts the server in a folder where something was restored.
-func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s harness.Secrets, admin harness.Key) *Process {
+func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s harness.Secrets, admin harness.Key) *harness.Process {
 	t.Helper()
-	p := StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
+	p := harness.StartProcessIn(t, bin, dir, s, map[string]string{"ACCESS_LOG": "false"})
 	p.Admin = admin
 	if a, err := p.Try(t, harness.Call{Path: "/service/keys", Token: admin.Token(), Unready: true}); err != nil || a.Status != http.StatusOK {
 		found.add("the administrator's key: %d %v", a.Status, err)
@@ -193,7 +193,7 @@ func restartAfter(t *testing.T, found *faultsFound, bin, dir string, s harness.S
 func restoring(t *testing.T, bin, dir string, s harness.Secrets, backup string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(bin, "restore", backup)
-	cmd.Dir, cmd.Env = dir, Environment(ProductionEnv(s, dir))
+	cmd.Dir, cmd.Env = dir, harness.Environment(harness.ProductionEnv(s, dir))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func newRestoreLoad() *restoreLoad {
 	return &restoreLoad{live: map[string]harness.Key{}, dead: map[string]harness.Key{}}
 }
 
-func (l *restoreLoad) begin(t *testing.T, p *Process) {
+func (l *restoreLoad) begin(t *testing.T, p *harness.Process) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	l.stop, l.fresh, l.accounts = stop, map[string]bool{}, nil
@@ -238,7 +238,7 @@ func (l *restoreLoad) end() {
 }
 
 // write writes one thing, and notes it if that was acknowledged.
-func (l *restoreLoad) write(t *testing.T, p *Process, turn int64) error {
+func (l *restoreLoad) write(t *testing.T, p *harness.Process, turn int64) error {
 	admin := func(path, body string) (harness.Answer, error) {
 		c := harness.Call{Method: http.MethodPost, Path: path, Token: p.Admin.Token(), Body: body, Unready: true}
 		if body != "" {
@@ -304,7 +304,7 @@ func (l *restoreLoad) take() (harness.Key, bool) {
 
 // checkKeys demands that no key is accepted of which the revocation was acknowledged, and that the others are: all that
 // died in the latest round, and some of the rest.
-func (l *restoreLoad) checkKeys(t *testing.T, p *Process, found *faultsFound) {
+func (l *restoreLoad) checkKeys(t *testing.T, p *harness.Process, found *faultsFound) {
 	t.Helper()
 	const some = 20
 	others := 0
@@ -332,7 +332,7 @@ func (l *restoreLoad) checkKeys(t *testing.T, p *Process, found *faultsFound) {
 }
 
 // checkAccounts asks for accounts of the backup, and for some that were acknowledged after it.
-func (l *restoreLoad) checkAccounts(t *testing.T, p *Process, found *faultsFound, saved stored) {
+func (l *restoreLoad) checkAccounts(t *testing.T, p *harness.Process, found *faultsFound, saved stored) {
 	t.Helper()
 	all := strings.Join(saved.rows["accounts"], "\n")
 	for _, name := range l.accounts[max(0, len(l.accounts)-20):] {

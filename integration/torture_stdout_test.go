@@ -83,8 +83,8 @@ func TestTortureStdoutStop(t *testing.T) {
 // TestTortureStdoutRefusals: a flood of bad tokens writes a hundred lines a second.
 func TestTortureStdoutRefusals(t *testing.T) {
 	const budget, late = 100, 10 // lines may be written a little later than they were allowed
-	p := StartProcess(t, tortureBinary(t), nil)
-	refused := p.Loops(t, GetRequest("/service/whoami", "Authorization: Bearer a.b.c\r\n"), 64, 10*time.Second)
+	p := harness.StartProcess(t, tortureBinary(t), nil)
+	refused := p.Loops(t, harness.GetRequest("/service/whoami", "Authorization: Bearer a.b.c\r\n"), 64, 10*time.Second)
 	p.Stop(t)
 	var times []time.Time
 	for line := range strings.Lines(p.Output.String()) {

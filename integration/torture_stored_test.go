@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/latchkey-api/latchkey/integration/harness"
 	_ "modernc.org/sqlite" // its database/sql driver; the tests read what is in a store
 )
 
@@ -174,7 +175,7 @@ func copyOf(t *testing.T, path string) string {
 func copyFolder(t *testing.T, from string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range ReadFolder(t, from) {
+	for name, text := range harness.ReadFolder(t, from) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // The tests named TestTorture attack the built binary for minutes, so they are no part of `go test ./...`: the tag torture
@@ -32,5 +34,5 @@ func tortureBinary(t *testing.T) string {
 	if bin := os.Getenv("TORTURE_BINARY"); bin != "" {
 		return bin
 	}
-	return BuildBinary(t)
+	return harness.BuildBinary(t)
 }

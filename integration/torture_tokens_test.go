@@ -48,7 +48,7 @@ func TestTortureCostOfTokens(t *testing.T) {
 		{"over the limit of their key", "/service/whoami", []string{"--rate", "0.001", "--burst", "1"}, http.StatusTooManyRequests, refusedCost},
 		{"without the scope", "/service/storyspaces/2113", nil, http.StatusForbidden, refusedCost},
 	} {
-		p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+		p := harness.StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
 		key := createKey(t, p, tt.key...)
 		p.WhoamiStatus(t, key.Token()) // the one that the limit lets through
 		// The memory of a process that works at this rate and keeps nothing.
@@ -76,8 +76,8 @@ func TestTortureCostOfIdleConnections(t *testing.T) {
 		{"3000 trailers", post + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("a:b\r\n", 3000) + "\r\n"},
 		{"64 KiB of body", post + fmt.Sprintf("Content-Length: %d\r\n\r\n", 64<<10) + strings.Repeat("a", 64<<10)},
 	} {
-		p := StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
-		var all []*Dialog
+		p := harness.StartProcess(t, bin, map[string]string{"ACCESS_LOG": "false"})
+		var all []*harness.Dialog
 		for range connections {
 			line := p.Dialog(t)
 			if status, err := line.Ask(whoami + "\r\n"); err != nil || status != http.StatusUnauthorized {
@@ -100,7 +100,7 @@ func TestTortureCostOfIdleConnections(t *testing.T) {
 }
 
 // createKey makes a key on the command line, which has had these flags in all versions.
-func createKey(t *testing.T, p *Process, flags ...string) harness.Key {
+func createKey(t *testing.T, p *harness.Process, flags ...string) harness.Key {
 	t.Helper()
 	var made harness.CreatedKey
 	p.MustRunJSON(t, &made, append([]string{"keys", "create", "--client", "torture", "--scope", "accounts:read", "--json"}, flags...)...)
@@ -108,14 +108,14 @@ func createKey(t *testing.T, p *Process, flags ...string) harness.Key {
 }
 
 // sendTokens sends manyTokens requests, each with a token of its own, and wants one status for all.
-func sendTokens(t *testing.T, p *Process, path string, status int, token func(i int) string) {
+func sendTokens(t *testing.T, p *harness.Process, path string, status int, token func(i int) string) {
 	t.Helper()
 	var callers sync.WaitGroup
 	for caller := range tokenCallers {
 		callers.Go(func() {
 			line := p.Dialog(t)
 			for i := caller; i < manyTokens; i += tokenCallers {
-				got, err := line.Ask(GetRequest(path, "Authorization: "+token(i)+"\r\n"))
+				got, err := line.Ask(harness.GetRequest(path, "Authorization: "+token(i)+"\r\n"))
 				if err != nil || got != status {
 					t.Errorf("%s: %d %v, want %d", path, got, err, status)
 					return
@@ -131,11 +131,11 @@ func sendTokens(t *testing.T, p *Process, path string, status int, token func(i 
 // that is known already is measured beside.
 func TestTortureCostOfStrangers(t *testing.T) {
 	const strangers, firstUses, away, most = 2500, 40, 5 * time.Millisecond, 100 * time.Millisecond
-	cores := AllowedCores(t)
+	cores := harness.AllowedCores(t)
 	bin := tortureBinary(t)
 	databaseURL, _ := harness.NewDatabase(t)
 	_, farURL := harness.NewFarStore(t, databaseURL, away)
-	p := StartProcess(t, bin, map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
+	p := harness.StartProcess(t, bin, map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	known := createKey(t, p)
 	knownToken := known.Token()
 	p.WhoamiStatus(t, knownToken)
@@ -144,7 +144,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 		unused = append(unused, createKey(t, p).Token())
 	}
 	if len(cores) > 1 {
-		Pin(t, p.Cmd.Process.Pid, cores[0])
+		harness.Pin(t, p.Cmd.Process.Pid, cores[0])
 	}
 
 	strangeToken := known.Token()
@@ -162,7 +162,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 				default:
 				}
 				id := fmt.Sprintf("E%05d%06d", i, n)
-				status, err := line.Ask(GetRequest("/service/whoami", "Authorization: "+harness.Segment(`{"alg":"EdDSA","kid":"`+id+`"}`)+"."+rest+"\r\n"))
+				status, err := line.Ask(harness.GetRequest("/service/whoami", "Authorization: "+harness.Segment(`{"alg":"EdDSA","kid":"`+id+`"}`)+"."+rest+"\r\n"))
 				if err != nil {
 					answers[0].add()
 					return
@@ -177,12 +177,12 @@ func TestTortureCostOfStrangers(t *testing.T) {
 	var firsts, repeats []time.Duration
 	refused := 0
 	for _, token := range unused {
-		status, took := first.TimedAsk(GetRequest("/service/whoami", "Authorization: "+token+"\r\n"))
+		status, took := first.TimedAsk(harness.GetRequest("/service/whoami", "Authorization: "+token+"\r\n"))
 		firsts = append(firsts, took)
 		if status != http.StatusOK {
 			refused++
 		}
-		_, took = again.TimedAsk(GetRequest("/service/whoami", "Authorization: "+knownToken+"\r\n"))
+		_, took = again.TimedAsk(harness.GetRequest("/service/whoami", "Authorization: "+knownToken+"\r\n"))
 		repeats = append(repeats, took)
 	}
 	took := time.Since(began)
@@ -202,7 +202,7 @@ func TestTortureCostOfNotices(t *testing.T) {
 	const tellers, perSecond, d = 4, 60, 4 * time.Second
 	databaseURL, db := harness.NewDatabase(t)
 	line, farURL := harness.NewFarStore(t, databaseURL, 0)
-	p := StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
+	p := harness.StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	rate := func() float64 {
 		began, before := time.Now(), line.Requests.Load()
 		harness.Eventually(t, 2*d, "the time of measuring is over", func() bool { return time.Since(began) > d })
@@ -244,7 +244,7 @@ func TestTortureCostOfManyChanges(t *testing.T) {
 	const changes = 400_000
 	databaseURL, db := harness.NewDatabase(t)
 	_, farURL := harness.NewFarStore(t, databaseURL, 5*time.Millisecond)
-	p := StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
+	p := harness.StartProcess(t, tortureBinary(t), map[string]string{"DATABASE_URL": farURL, "ACCESS_LOG": "false"})
 	key := createKey(t, p)
 	token := key.Token()
 	p.WhoamiStatus(t, token)

@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"encoding/json"
@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/latchkey-api/latchkey/integration/harness"
 	"gopkg.in/yaml.v3"
 )
 
@@ -79,8 +78,8 @@ func ReadSettings(t *testing.T, bin string, env map[string]string) (settings map
 }
 
 // SecretEnv is a value for each secret setting, fresh and good.
-func SecretEnv(s harness.Secrets, databaseURL string) map[string]string {
-	replaced := harness.FreshSecrets()
+func SecretEnv(s Secrets, databaseURL string) map[string]string {
+	replaced := FreshSecrets()
 	return map[string]string{
 		"API_KEY": s.APIKey, "JWT_SECRET_KEY": s.SecretKey, "MASTER_KEY": s.MasterKey, "DATABASE_URL": databaseURL,
 		"JWT_SECRET_KEY_PREVIOUS": replaced.SecretKey, "MASTER_KEY_PREVIOUS": replaced.MasterKey,

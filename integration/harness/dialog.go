@@ -1,6 +1,6 @@
 //go:build torture && linux
 
-package integration
+package harness
 
 import (
 	"bufio"

@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"bytes"
@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // BuildBinary builds the module's root package and gives the program's path.
@@ -34,14 +32,14 @@ func BuildBinary(t *testing.T) string {
 
 // Process is the built program, running as a target.
 type Process struct {
-	harness.Target
+	Target
 	Cmd    *exec.Cmd
-	Output *harness.Output
+	Output *Output
 	Exited chan struct{} // closed when the program has ended
 }
 
 // ProductionEnv are the settings of a production process that a test starts: every port free, its own store.
-func ProductionEnv(s harness.Secrets, dir string) map[string]string {
+func ProductionEnv(s Secrets, dir string) map[string]string {
 	return map[string]string{
 		"APP_ENV":        "production",
 		"HOST":           "127.0.0.1",
@@ -61,11 +59,11 @@ func ProductionEnv(s harness.Secrets, dir string) map[string]string {
 func StartProcess(t *testing.T, bin string, settings map[string]string) *Process {
 	t.Helper()
 	dir := t.TempDir()
-	return StartProcessIn(t, bin, dir, harness.FreshSecrets(), settings)
+	return StartProcessIn(t, bin, dir, FreshSecrets(), settings)
 }
 
 // StartProcessIn is startProcess in a folder that the caller chose, with secrets that the caller knows.
-func StartProcessIn(t *testing.T, bin, dir string, s harness.Secrets, settings map[string]string) *Process {
+func StartProcessIn(t *testing.T, bin, dir string, s Secrets, settings map[string]string) *Process {
 	t.Helper()
 	env := ProductionEnv(s, dir)
 	maps.Copy(env, settings)
@@ -88,7 +86,7 @@ func Launch(t *testing.T, bin, dir string, env map[string]string, args ...string
 // LaunchInto is launch with the output to where the test says, nil for the process's own buffer.
 func LaunchInto(t *testing.T, out *os.File, bin, dir string, env map[string]string, args ...string) *Process {
 	t.Helper()
-	p := &Process{Cmd: exec.Command(bin, args...), Output: &harness.Output{}, Exited: make(chan struct{})}
+	p := &Process{Cmd: exec.Command(bin, args...), Output: &Output{}, Exited: make(chan struct{})}
 	p.Kind = "binary"
 	p.Log = func(*testing.T) string { return p.Output.String() }
 	p.Cmd.Dir = dir
@@ -107,7 +105,7 @@ func LaunchInto(t *testing.T, out *os.File, bin, dir string, env map[string]stri
 	t.Cleanup(func() {
 		p.Stop(t)
 		if t.Failed() {
-			t.Logf("the program's output, last part:\n%s", harness.Tail(p.Output.String(), 4000))
+			t.Logf("the program's output, last part:\n%s", Tail(p.Output.String(), 4000))
 		}
 	})
 	return p
@@ -132,7 +130,7 @@ func Environment(env map[string]string) []string {
 func (p *Process) WaitReady(t *testing.T) {
 	t.Helper()
 	var line string
-	harness.Eventually(t, harness.StartTimeout, "the first log line", func() bool {
+	Eventually(t, StartTimeout, "the first log line", func() bool {
 		// A first start in development says more, before the log and not as a part of it.
 		at := strings.Index("\n"+p.Output.String(), "\n{")
 		line = p.Output.String()[max(0, at):]
@@ -153,8 +151,8 @@ func (p *Process) WaitReady(t *testing.T) {
 		t.Fatalf("the first log line is not JSON with url: %s", line)
 	}
 	p.URL, p.OpsURL = strings.TrimSuffix(first.URL, "/"), strings.TrimSuffix(first.OpsURL, "/")
-	harness.Eventually(t, harness.StartTimeout, "/readyz answers 200", func() bool {
-		a, err := p.Try(t, harness.Call{Path: "/readyz", Unready: true})
+	Eventually(t, StartTimeout, "/readyz answers 200", func() bool {
+		a, err := p.Try(t, Call{Path: "/readyz", Unready: true})
 		return err == nil && a.Status == 200
 	})
 }
@@ -224,7 +222,7 @@ func ReadFolder(t *testing.T, dir string) map[string]string {
 // WhoamiStatus is the status of a request with this token.
 func (p *Process) WhoamiStatus(t *testing.T, token string) int {
 	t.Helper()
-	a, err := p.Try(t, harness.Call{Path: "/service/whoami", Token: token, Unready: true})
+	a, err := p.Try(t, Call{Path: "/service/whoami", Token: token, Unready: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build torture && linux
 
-package integration
+package harness
 
 import (
 	"fmt"
@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // Memory is a line of the process's /proc/PID/status, in KiB.
@@ -59,12 +57,12 @@ func Pin(t *testing.T, pid int, cores string) {
 	t.Helper()
 	out, err := exec.Command("taskset", "--all-tasks", "--cpu-list", "--pid", cores, strconv.Itoa(pid)).CombinedOutput()
 	if err != nil {
-		harness.Unavailable(t, "taskset: %v: %s", err, out)
+		Unavailable(t, "taskset: %v: %s", err, out)
 	}
 }
 
 // Heap is the size of the heap that is in use, in MiB.
 func (p *Process) Heap(t *testing.T) float64 {
 	t.Helper()
-	return harness.SumMetric(p.OpsPage(t, "/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
+	return SumMetric(p.OpsPage(t, "/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
 }
