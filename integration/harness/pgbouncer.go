@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"fmt"
@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // StartPgBouncer puts a PgBouncer of the test's own before the server of a database, and gives the URL of the database
@@ -22,7 +20,7 @@ func StartPgBouncer(t *testing.T, databaseURL, mode string) string {
 		program = "/usr/sbin/pgbouncer" // where Debian keeps it
 	}
 	if _, err := os.Stat(program); err != nil {
-		harness.Unavailable(t, "there is no pgbouncer")
+		Unavailable(t, "there is no pgbouncer")
 	}
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -63,7 +61,7 @@ pool_mode = ` + mode + "\n"
 	if os.Getuid() == 0 { // it refuses to run as root, and reads the file before it becomes somebody else
 		args = []string{"-u", "nobody", file}
 	}
-	command, log := exec.Command(program, args...), &harness.Output{}
+	command, log := exec.Command(program, args...), &Output{}
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -72,10 +70,10 @@ pool_mode = ` + mode + "\n"
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		if t.Failed() {
-			t.Logf("PgBouncer's log, last part:\n%s", harness.Tail(log.String(), 4000))
+			t.Logf("PgBouncer's log, last part:\n%s", Tail(log.String(), 4000))
 		}
 	})
-	harness.Eventually(t, harness.StartTimeout, "PgBouncer accepts", func() bool {
+	Eventually(t, StartTimeout, "PgBouncer accepts", func() bool {
 		conn, err := net.Dial("tcp", address)
 		return err == nil && conn.Close() == nil
 	})
