@@ -61,7 +61,7 @@ func newFleet(t *testing.T) *fleet {
 	}}
 	f.start(t, 0, map[string]string{"DRAIN_DELAY": "12s"}) // for checkLeftInTime
 	f.start(t, 1, nil)
-	f.proxy = StartHAProxy(t, f.instances[0].URL, f.instances[1].URL)
+	f.proxy = harness.StartHAProxy(t, f.instances[0].URL, f.instances[1].URL)
 	f.proxy.Secrets = f.secrets
 	return f
 }
@@ -180,7 +180,7 @@ func checkSentOnce(t *testing.T, f *fleet) {
 		}
 	}))
 	defer server.Close()
-	proxy := StartHAProxy(t, server.URL, server.URL)
+	proxy := harness.StartHAProxy(t, server.URL, server.URL)
 	// On a connection that has had an answer the proxy would just close, as the client is then the one to decide.
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Post(proxy.URL+"/service/account/register", "application/json", strings.NewReader(`{}`))
@@ -227,7 +227,7 @@ func checkLeftInTime(t *testing.T, f *fleet) {
 		})
 		return served(stopping) == before
 	})
-	if a, err := PlainGet(t, stopping.URL+"/livez"); err != nil || a.Status != http.StatusOK {
+	if a, err := harness.PlainGet(t, stopping.URL+"/livez"); err != nil || a.Status != http.StatusOK {
 		t.Errorf("the instance was left only when it had ended: %v, %v", a.Status, err)
 	}
 	_ = stopping.Cmd.Process.Kill() // the rest of its delay shows nothing
@@ -296,7 +296,7 @@ func checkNoInstance(t *testing.T, f *fleet) {
 	}
 	var a harness.Answer
 	harness.Eventually(t, harness.StartTimeout, "the proxy answers 503", func() (done bool) {
-		got, err := PlainGet(t, f.proxy.URL+"/")
+		got, err := harness.PlainGet(t, f.proxy.URL+"/")
 		a = got
 		return err == nil && a.Status == http.StatusServiceUnavailable
 	})

@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"io"
@@ -8,12 +8,10 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // StartHAProxy runs HAProxy in front of two addresses until the test ends.
-func StartHAProxy(t *testing.T, one, two string) *harness.Target {
+func StartHAProxy(t *testing.T, one, two string) *Target {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -25,11 +23,11 @@ func StartHAProxy(t *testing.T, one, two string) *harness.Target {
 	}
 	defer inherited.Close()
 	defer listener.Close() // the proxy has its own
-	run := func(args ...string) (*exec.Cmd, *harness.Output) {
+	run := func(args ...string) (*exec.Cmd, *Output) {
 		// -dW makes a warning an error.
-		cmd, output := exec.Command("haproxy", append([]string{"-dW", "-f", "../deploy/haproxy.cfg"}, args...)...), &harness.Output{}
+		cmd, output := exec.Command("haproxy", append([]string{"-dW", "-f", "../deploy/haproxy.cfg"}, args...)...), &Output{}
 		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = output, output, []*os.File{inherited}
-		cmd.Env = harness.Environment(map[string]string{
+		cmd.Env = Environment(map[string]string{
 			"PROXY_BIND": "fd@3", "LATCHKEY_1": strings.TrimPrefix(one, "http://"), "LATCHKEY_2": strings.TrimPrefix(two, "http://"),
 		})
 		return cmd, output
@@ -46,11 +44,11 @@ func StartHAProxy(t *testing.T, one, two string) *harness.Target {
 		_ = serve.Process.Kill()
 		_ = serve.Wait()
 		if t.Failed() {
-			t.Logf("the proxy's output, last part:\n%s", harness.Tail(output.String(), 4000))
+			t.Logf("the proxy's output, last part:\n%s", Tail(output.String(), 4000))
 		}
 	})
-	tg := &harness.Target{Kind: "binary", URL: "http://" + listener.Addr().String()}
-	harness.Eventually(t, harness.StartTimeout, "the proxy answers", func() bool {
+	tg := &Target{Kind: "binary", URL: "http://" + listener.Addr().String()}
+	Eventually(t, StartTimeout, "the proxy answers", func() bool {
 		a, err := PlainGet(t, tg.URL+"/readyz")
 		return err == nil && a.Status == http.StatusOK
 	})
@@ -58,13 +56,13 @@ func StartHAProxy(t *testing.T, one, two string) *harness.Target {
 }
 
 // PlainGet asks without the checks of target.try, for answers that are the proxy's own.
-func PlainGet(t *testing.T, url string) (harness.Answer, error) {
+func PlainGet(t *testing.T, url string) (Answer, error) {
 	t.Helper()
-	resp, err := harness.HTTPClient.Get(url)
+	resp, err := HTTPClient.Get(url)
 	if err != nil {
-		return harness.Answer{}, err
+		return Answer{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return harness.Answer{Call: "GET " + url, Status: resp.StatusCode, Header: resp.Header, Body: string(body)}, err
+	return Answer{Call: "GET " + url, Status: resp.StatusCode, Header: resp.Header, Body: string(body)}, err
 }
