@@ -18,7 +18,7 @@ import (
 func checkFleetRevocation(t *testing.T, bin string) {
 	databaseURL, _ := harness.NewDatabase(t)
 	line, lineURL := harness.NewCable(t, databaseURL)
-	fleet := StartFleet(t, bin, databaseURL, lineURL)
+	fleet := harness.StartFleet(t, bin, databaseURL, lineURL)
 	one, two := fleet[0], fleet[1]
 	harness.Eventually(t, harness.StartTimeout, "the second instance listens", func() bool { return line.Listeners.Load() > 0 })
 	before := harness.SumMetric(two.OpsPage(t, "/metrics"), "latchkey_revocation_propagation_seconds_count")
@@ -50,7 +50,7 @@ func checkFleetRevocation(t *testing.T, bin string) {
 	t.Run("cut off", func(t *testing.T) { checkCutOff(t, fleet, line) })
 	t.Run("paused", func(t *testing.T) { checkPaused(t, fleet) })
 	t.Run("wait", func(t *testing.T) {
-		key, token := WarmKey(t, fleet)
+		key, token := harness.WarmKey(t, fleet)
 		a := one.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/revoke?wait=true", "")
 		if strings.Count(a.Body, `"instance"`) != 2 || !strings.Contains(a.Body, `"late":[]`) {
 			t.Errorf("two instances should have confirmed: %s", a.Body)
@@ -69,7 +69,7 @@ func revocations(t *testing.T, fleet []*harness.Process, n int) []time.Duration 
 	t.Helper()
 	took := make([]time.Duration, n)
 	for i := range took {
-		key, token := WarmKey(t, fleet)
+		key, token := harness.WarmKey(t, fleet)
 		began := time.Now()
 		fleet[0].AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/revoke", "").Is(t, http.StatusOK, "")
 		for {
@@ -92,8 +92,8 @@ func revocations(t *testing.T, fleet []*harness.Process, n int) []time.Duration 
 // checkCutOff: an instance without its store believes what it knows for five seconds, and then nothing.
 func checkCutOff(t *testing.T, fleet []*harness.Process, line *harness.Cable) {
 	one, two := fleet[0], fleet[1]
-	_, good := WarmKey(t, fleet)
-	key, revoked := WarmKey(t, fleet)
+	_, good := harness.WarmKey(t, fleet)
+	key, revoked := harness.WarmKey(t, fleet)
 	line.Cut()
 	cut := time.Now()
 	one.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/revoke", "").Is(t, http.StatusOK, "")
@@ -132,7 +132,7 @@ func checkCutOff(t *testing.T, fleet []*harness.Process, line *harness.Cable) {
 // checkPaused: an instance that was stopped and goes on does not believe what it knew.
 func checkPaused(t *testing.T, fleet []*harness.Process) {
 	one, two := fleet[0], fleet[1]
-	key, token := WarmKey(t, fleet)
+	key, token := harness.WarmKey(t, fleet)
 	resume := two.Pause(t)
 	defer resume()
 	one.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/revoke", "").Is(t, http.StatusOK, "")
@@ -163,7 +163,7 @@ func checkPaused(t *testing.T, fleet []*harness.Process) {
 // checkFleetLimit: a key's limit holds for all instances together, and whoever is asked has it.
 func checkFleetLimit(t *testing.T, bin string) {
 	databaseURL, _ := harness.NewDatabase(t)
-	fleet := StartFleet(t, bin, databaseURL, databaseURL, databaseURL)
+	fleet := harness.StartFleet(t, bin, databaseURL, databaseURL, databaseURL)
 	const rate, burst = 50, 50
 	t.Run("all are asked", func(t *testing.T) {
 		key, _ := fleet[0].IssueKey(t, harness.Body{"rate": rate, "burst": burst})

@@ -118,7 +118,7 @@ func checkLevelRises(t *testing.T, bin string) {
 		harness.StartProcessIn(t, bin, t.TempDir(), s, map[string]string{"DATABASE_URL": databaseURL, "TOKEN_CACHE_SIZE": "0"}),
 	}
 	fleet[0].Enroll(t)
-	key, token := WarmKey(t, fleet)
+	key, token := harness.WarmKey(t, fleet)
 	rise := func(level int) {
 		t.Helper()
 		_, err := db.Exec(`WITH moved AS (UPDATE key_version SET value = value + 1 RETURNING value)

@@ -15,7 +15,7 @@ import (
 func checkPgBouncer(t *testing.T, bin string) {
 	databaseURL, db := harness.NewDatabase(t)
 	load := poolerLoad{keys: 8, requests: 800}
-	load.run(t, StartFleet(t, bin, harness.StartPgBouncer(t, databaseURL, "transaction"), harness.StartPgBouncer(t, databaseURL, "transaction")))
+	load.run(t, harness.StartFleet(t, bin, harness.StartPgBouncer(t, databaseURL, "transaction"), harness.StartPgBouncer(t, databaseURL, "transaction")))
 	t.Log(load.String())
 	if load.failed.Load() > 0 {
 		t.Errorf("%d requests failed: %s", load.failed.Load(), load.first)

@@ -13,7 +13,7 @@ import (
 func TestTorturePgBouncer(t *testing.T) {
 	bin := tortureBinary(t)
 	databaseURL, _ := harness.NewDatabase(t)
-	fleet := StartFleetWithoutAdmin(t, bin, harness.StartPgBouncer(t, databaseURL, "transaction"), harness.StartPgBouncer(t, databaseURL, "transaction"))
+	fleet := harness.StartFleetWithoutAdmin(t, bin, harness.StartPgBouncer(t, databaseURL, "transaction"), harness.StartPgBouncer(t, databaseURL, "transaction"))
 	// Its administrator is made without the pooler, so that a program that fails behind one comes to the load.
 	env := harness.ProductionEnv(fleet[0].Secrets, t.TempDir())
 	env["DATABASE_URL"] = databaseURL
