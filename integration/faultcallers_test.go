@@ -57,7 +57,7 @@ func (c *callers) replenish(t *testing.T) {
 }
 
 // revoke revokes the victim as soon as the store takes it. The channel is closed then.
-func (c *callers) revoke(l *FaultLoad) <-chan struct{} {
+func (c *callers) revoke(l *harness.FaultLoad) <-chan struct{} {
 	v, done := c.victim.Load(), make(chan struct{})
 	now := func() *time.Time { at := time.Now(); return &at }
 	ask := harness.Call{Method: http.MethodPost, Path: "/service/keys/" + v.key.ID + "/revoke", Token: c.target.Admin.Token(), Unready: true}
@@ -80,7 +80,7 @@ func (c *callers) revoke(l *FaultLoad) <-chan struct{} {
 	return done
 }
 
-func (c *callers) errands() []RequestKind {
+func (c *callers) errands() []harness.RequestKind {
 	const often, seldom = 20 * time.Millisecond, 500 * time.Millisecond
 	get := func(path, token string) func() harness.Call {
 		return func() harness.Call { return harness.Call{Path: path, Token: token} }
@@ -92,7 +92,7 @@ func (c *callers) errands() []RequestKind {
 	}
 	incorrect := is(http.StatusUnauthorized, `{"detail":"Incorrect API token"}`)
 	enabled := c.enabled.Token()
-	return []RequestKind{
+	return []harness.RequestKind{
 		{Name: "liveness", Workers: 1, Every: often, WithoutStore: true, Next: get("/livez", ""), IsRight: is(http.StatusOK, `{"status":"ok"}`)},
 		{
 			Name: "shared key", Workers: 1, Every: often, WithoutStore: true,

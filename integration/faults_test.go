@@ -33,7 +33,7 @@ func checkFaults(t *testing.T, bin string) {
 	instances[0].Enroll(t)
 	fillPools(t, db, instances)
 	callers := newCallers(t, &instances[0].Target)
-	load := StartFaultLoad(t, instances, callers.errands())
+	load := harness.StartFaultLoad(t, instances, callers.errands())
 	load.WaitServed(t, 3)
 	before := levelOf(t, db, instances)
 
@@ -50,10 +50,10 @@ func checkFaults(t *testing.T, bin string) {
 	} {
 		survived := t.Run(tt.name, func(t *testing.T) {
 			callers.replenish(t)
-			load.Enter(Phase{Name: tt.name + ", before", Healthy: true})
+			load.Enter(harness.Phase{Name: tt.name + ", before", Healthy: true})
 			load.WaitServed(t, 3)
 
-			load.Enter(Phase{Name: tt.name + ", during"})
+			load.Enter(harness.Phase{Name: tt.name + ", during"})
 			for _, verb := range tt.spoil {
 				server.Control(t, verb)
 			}
@@ -61,13 +61,13 @@ func checkFaults(t *testing.T, bin string) {
 			revoked := callers.revoke(load)
 			if tt.long {
 				waitReadiness(t, instances, http.StatusServiceUnavailable, spoiled)
-				load.WaitRefused(t, func(e RequestKind) bool { return !e.WithoutStore && !e.RegisteredKey })
+				load.WaitRefused(t, func(e harness.RequestKind) bool { return !e.WithoutStore && !e.RegisteredKey })
 				<-time.After(time.Until(spoiled.Add(viewLimit)))
-				load.Enter(Phase{Name: tt.name + ", for long", Stale: true})
-				load.WaitRefused(t, func(e RequestKind) bool { return !e.WithoutStore })
+				load.Enter(harness.Phase{Name: tt.name + ", for long", Stale: true})
+				load.WaitRefused(t, func(e harness.RequestKind) bool { return !e.WithoutStore })
 			}
 
-			load.Enter(Phase{Name: tt.name + ", returning"})
+			load.Enter(harness.Phase{Name: tt.name + ", returning"})
 			server.Control(t, tt.mend)
 			mended := time.Now()
 			load.SetBegin(mended)
@@ -76,11 +76,11 @@ func checkFaults(t *testing.T, bin string) {
 			t.Logf("each kind of request was answered by each instance %v after the return", time.Since(mended).Round(time.Millisecond))
 			<-time.After(time.Until(mended.Add(recoveryLimit)))
 
-			load.Enter(Phase{Name: tt.name + ", after", Healthy: true})
+			load.Enter(harness.Phase{Name: tt.name + ", after", Healthy: true})
 			callers.replenish(t)
 			load.WaitServed(t, 3)
 			<-revoked
-			load.Enter(Phase{Healthy: true})
+			load.Enter(harness.Phase{Healthy: true})
 			callers.verify(t, db)
 			waitLevel(t, db, instances, before)
 		})

@@ -1,4 +1,4 @@
-package integration
+package harness
 
 import (
 	"fmt"
@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // answerTimeout is what looking a key up may take, and a statement, and what a busy machine may add. It is less than
@@ -24,9 +22,9 @@ type RequestKind struct {
 	Workers int // at each instance
 	Every   time.Duration
 	// next is the request to send now; without a path there is none.
-	Next func() harness.Call
+	Next func() Call
 	// right says whether an answer other than 503 is right for the request, which was sent at began.
-	IsRight func(c harness.Call, a harness.Answer, began time.Time) bool
+	IsRight func(c Call, a Answer, began time.Time) bool
 	// alone is an errand that needs no store. registered is one of a registered key, that needs a young view of them.
 	WithoutStore, RegisteredKey bool
 }
@@ -65,7 +63,7 @@ func (p *Phase) String() string {
 // FaultLoad sends errands to several instances and judges every answer.
 type FaultLoad struct {
 	T         *testing.T
-	instances []*harness.Process
+	instances []*Process
 	kinds     []RequestKind
 	done      chan struct{}
 	Workers   sync.WaitGroup
@@ -76,7 +74,7 @@ type FaultLoad struct {
 }
 
 // StartFaultLoad begins with a healthy phase without a name. The load ends when the test does.
-func StartFaultLoad(t *testing.T, instances []*harness.Process, errands []RequestKind) *FaultLoad {
+func StartFaultLoad(t *testing.T, instances []*Process, errands []RequestKind) *FaultLoad {
 	t.Helper()
 	l := &FaultLoad{T: t, instances: instances, kinds: errands, done: make(chan struct{})}
 	l.Enter(Phase{Healthy: true})
@@ -145,7 +143,7 @@ func (l *FaultLoad) wait(t *testing.T, n int, refused bool, those func(RequestKi
 			if !those(e) {
 				continue
 			}
-			harness.Eventually(t, harness.StartTimeout, fmt.Sprintf("%s: answers from %s, 503: %v", e.Name, p.URL, refused), func() bool {
+			Eventually(t, StartTimeout, fmt.Sprintf("%s: answers from %s, 503: %v", e.Name, p.URL, refused), func() bool {
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				return l.phase.answers[answerGroup{p.URL, e.Name, refused}] >= n
@@ -154,7 +152,7 @@ func (l *FaultLoad) wait(t *testing.T, n int, refused bool, those func(RequestKi
 	}
 }
 
-func (l *FaultLoad) work(p *harness.Process, e RequestKind) {
+func (l *FaultLoad) work(p *Process, e RequestKind) {
 	tick := time.NewTicker(e.Every)
 	defer tick.Stop()
 	for {
@@ -185,7 +183,7 @@ func (l *FaultLoad) work(p *harness.Process, e RequestKind) {
 }
 
 // judge counts an answer in the phase in which its request was sent, and complains if it is wrong.
-func (l *FaultLoad) judge(p *harness.Process, e RequestKind, in *Phase, c harness.Call, a harness.Answer, began time.Time) {
+func (l *FaultLoad) judge(p *Process, e RequestKind, in *Phase, c Call, a Answer, began time.Time) {
 	took := time.Since(began)
 	refused := a.Status == http.StatusServiceUnavailable
 	l.mu.Lock()
