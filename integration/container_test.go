@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/latchkey-api/latchkey/integration/harness"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 const (

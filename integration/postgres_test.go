@@ -6,9 +6,10 @@ import (
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
-	"github.com/latchkey-api/latchkey/integration/harness"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // checkPostgres proves the program with a database of its own on the server at TEST_POSTGRES_URL.

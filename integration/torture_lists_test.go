@@ -22,8 +22,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/latchkey-api/latchkey/integration/harness"
 	_ "modernc.org/sqlite"
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // What a list may cost where the audit is long.

@@ -13,8 +13,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/latchkey-api/latchkey/integration/harness"
 	_ "modernc.org/sqlite" // its database/sql driver; the tests read what is in a store
+
+	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
 // stored is all that a SQLite store has, read by SQLite itself.
