@@ -103,6 +103,7 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // another.
 type SentOnce struct{ http.RoundTripper }
 
+// RoundTrip fails when the transport sent the request more than once.
 func (s SentOnce) RoundTrip(r *http.Request) (*http.Response, error) {
 	var sent atomic.Int32
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Add(1) }})

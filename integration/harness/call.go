@@ -42,6 +42,7 @@ var HTTPClient = &http.Client{
 	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 32},
 }
 
+// ValidRequestID is the form of a request id.
 var ValidRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // Do sends c and checks what holds for every answer of the service, see answer.check.

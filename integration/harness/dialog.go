@@ -17,6 +17,7 @@ type Dialog struct {
 	reader *bufio.Reader
 }
 
+// Dialog opens a dialog with the API.
 func (p *Process) Dialog(t *testing.T) *Dialog {
 	t.Helper()
 	conn := p.Connect(t)
@@ -40,6 +41,7 @@ func (d *Dialog) TimedAsk(request string) (status int, took time.Duration) {
 	return status, time.Since(began).Round(time.Millisecond / 10)
 }
 
+// Connect opens a connection to the API.
 func (p *Process) Connect(t *testing.T) net.Conn {
 	t.Helper()
 	return p.ConnectTo(t, p.URL)

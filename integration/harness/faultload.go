@@ -49,15 +49,16 @@ type answerGroup struct {
 }
 
 func (p *Phase) String() string {
-	text := fmt.Sprintf("%-22s", p.Name+":")
+	var text strings.Builder
+	fmt.Fprintf(&text, "%-22s", p.Name+":")
 	for _, status := range slices.Sorted(maps.Keys(p.statuses)) {
-		text += fmt.Sprintf(" %d: %d,", status, p.statuses[status])
+		fmt.Fprintf(&text, " %d: %d,", status, p.statuses[status])
 	}
-	text += fmt.Sprintf(" the slowest after %v", p.slowest.Round(time.Millisecond))
+	fmt.Fprintf(&text, " the slowest after %v", p.slowest.Round(time.Millisecond))
 	if p.refused.After(p.began) {
-		text += fmt.Sprintf(", 503 to what was sent for %v", p.refused.Sub(p.began).Round(time.Millisecond))
+		fmt.Fprintf(&text, ", 503 to what was sent for %v", p.refused.Sub(p.began).Round(time.Millisecond))
 	}
-	return text
+	return text.String()
 }
 
 // FaultLoad sends errands to several instances and judges every answer.
@@ -97,6 +98,7 @@ func (l *FaultLoad) Stop() {
 	l.Workers.Wait()
 }
 
+// Stopped reports whether Stop was called.
 func (l *FaultLoad) Stopped() bool {
 	select {
 	case <-l.done:

@@ -35,6 +35,7 @@ type Dockerfile struct {
 	Health bool
 }
 
+// ReadDockerfile reads the last stage of the Dockerfile.
 func ReadDockerfile(t *testing.T) Dockerfile {
 	t.Helper()
 	text := ReadFile(t, "Dockerfile")
@@ -47,6 +48,7 @@ func ReadDockerfile(t *testing.T) Dockerfile {
 	return found
 }
 
+// FirstMatch is the first group of the first match of pattern.
 func FirstMatch(t *testing.T, text, pattern string) string {
 	t.Helper()
 	match := regexp.MustCompile(pattern).FindStringSubmatch(text)

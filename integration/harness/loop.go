@@ -29,8 +29,10 @@ type LoopCounts struct {
 	Took                time.Duration
 }
 
+// Wrong is how many requests had no answer or one that is not 200.
 func (c *LoopCounts) Wrong() int64 { return c.Refused.Load() + c.Failed.Load() }
 
+// PerSecond is the rate of the answers with 200.
 func (c *LoopCounts) PerSecond() float64 { return float64(c.OK.Load()) / c.Took.Seconds() }
 
 func (c *LoopCounts) String() string {
@@ -45,6 +47,7 @@ func (p *Process) Loops(t *testing.T, request string, connections int, d time.Du
 	return p.LoopsUntil(ctx, request, connections)
 }
 
+// LoopsUntil is Loops until ctx ends.
 func (p *Process) LoopsUntil(ctx context.Context, request string, connections int) *LoopCounts {
 	result, began := &LoopCounts{}, time.Now()
 	var all sync.WaitGroup

@@ -57,6 +57,7 @@ type response struct {
 	Content     map[string]Media `json:"content"`
 }
 
+// Media is a body in one media type.
 type Media struct {
 	Example  any                `json:"example"`
 	Examples map[string]example `json:"examples"`
@@ -103,6 +104,7 @@ func (d Document) Guarded() []Operation {
 	return slices.DeleteFunc(slices.Clone(d.Operations), func(op Operation) bool { return !op.IsGuarded() })
 }
 
+// IsGuarded reports whether the operation needs a token.
 func (op Operation) IsGuarded() bool { return len(op.Security) > 0 }
 
 // Name is how an operation appears in messages.

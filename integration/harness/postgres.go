@@ -40,6 +40,7 @@ func NewDatabase(t *testing.T) (string, *sql.DB) {
 	return u.String(), OpenDatabase(t, u.String())
 }
 
+// OpenDatabase opens a database until the test ends.
 func OpenDatabase(t *testing.T, databaseURL string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("pgx", databaseURL)
@@ -62,6 +63,7 @@ func ReadTables(t *testing.T, db *sql.DB) map[string]string {
 	return found
 }
 
+// QueryText is the only value of the only row of a query.
 func QueryText(t *testing.T, db *sql.DB, query string) (text string) {
 	t.Helper()
 	if err := db.QueryRow(query).Scan(&text); err != nil {
@@ -110,6 +112,7 @@ func StartPostgres(t *testing.T) *PostgresServer {
 	return s
 }
 
+// Control calls the program that controls the server with this verb.
 func (s *PostgresServer) Control(t *testing.T, verb string) string {
 	t.Helper()
 	out, err := s.run(verb)

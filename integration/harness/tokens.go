@@ -70,10 +70,16 @@ func (c Credential) Forged(p Claims) string {
 	return input + "." + Segment(c.Signature(input+"x"))
 }
 
-// good, jwt, token and scoped are those of the shared key.
-func (s Secrets) Good() Claims               { return s.Shared().Good() }
-func (s Secrets) JWT(p Claims) string        { return s.Shared().JWT(p) }
-func (s Secrets) Token() string              { return s.Shared().Token() }
+// Good are the claims of an accepted token of the shared key.
+func (s Secrets) Good() Claims { return s.Shared().Good() }
+
+// JWT is p as a token of the shared key.
+func (s Secrets) JWT(p Claims) string { return s.Shared().JWT(p) }
+
+// Token is an accepted token of the shared key.
+func (s Secrets) Token() string { return s.Shared().Token() }
+
+// Scoped is a token of the shared key whose scope claim narrows it.
 func (s Secrets) Scoped(scope string) string { return s.Shared().Scoped(scope) }
 
 // With is a copy of c in which name has the given value.
