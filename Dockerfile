@@ -16,7 +16,7 @@ ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 go build -trimpath \
-      -ldflags "-s -w -X github.com/latchkey-api/latchkey/app.version=${VERSION}" \
+      -ldflags "-s -w -X github.com/latchkey-api/latchkey/cli.version=${VERSION}" \
       -o /out/latchkey . \
  && mkdir /out/data
 

@@ -7,12 +7,12 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/latchkey-api/latchkey/app"
+	"github.com/latchkey-api/latchkey/cli"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal meets Go's own handler again: who asks twice does not want to wait.
 	context.AfterFunc(ctx, stop)
-	os.Exit(app.Main(ctx, os.Args, os.Stdout, os.Stderr))
+	os.Exit(cli.Main(ctx, os.Args, os.Stdout, os.Stderr))
 }

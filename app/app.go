@@ -1,4 +1,4 @@
-// Package app is the assembled application and its command line: the only package that sees all the others.
+// Package app is the assembled service: the only package that sees handlers, middleware and store together.
 package app
 
 import (
@@ -39,9 +39,10 @@ const (
 
 // App is the service, ready to run.
 type App struct {
-	config configs.Config
-	logger *slog.Logger
-	store  *store.Store
+	config  configs.Config
+	version string
+	logger  *slog.Logger
+	store   *store.Store
 	// migrations are those that opening the store applied, until they are logged.
 	migrations []string
 	keyring    *keys.Keyring
@@ -53,16 +54,16 @@ type App struct {
 	certificate *listener.Certificate
 }
 
-// New opens the store and builds everything on it. Its errors are sentences for the operator. The caller closes the App
+// New opens the store and builds everything on it. version is that of the program, for the log. Its errors are sentences for the operator. The caller closes the App
 // after Run.
-func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *App, err error) {
-	a := &App{config: config, logger: logger, registry: prometheus.NewRegistry()}
+func New(ctx context.Context, config configs.Config, version string, logger *slog.Logger) (_ *App, err error) {
+	a := &App{config: config, version: version, logger: logger, registry: prometheus.NewRegistry()}
 	if config.TLSCertFile != "" {
 		if a.certificate, err = listener.LoadCertificate(config.TLSCertFile, config.TLSKeyFile, logger); err != nil {
 			return nil, err
 		}
 	}
-	options := storeOptions(config)
+	options := StoreOptions(config)
 	options.Logger, options.Serving = logger, true
 	// A store would be marked as one of production though the start is refused.
 	options.Existing = a.needsKeys()
@@ -86,13 +87,13 @@ func New(ctx context.Context, config configs.Config, logger *slog.Logger) (_ *Ap
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 	})
 	propagated := func(age time.Duration) { propagation.Observe(age.Seconds()) }
-	if a.keyring, err = newKeyring(config, a.store, logger, propagated); err != nil {
+	if a.keyring, err = NewKeyring(config, a.store, logger, propagated); err != nil {
 		return nil, err
 	}
 	if err := a.someoneCanAuthenticate(ctx); err != nil {
 		return nil, err
 	}
-	a.guard = middleware.NewGuard(a.keyring, token.NewPolicy(rules(config)), config.TokenCacheSize)
+	a.guard = middleware.NewGuard(a.keyring, token.NewPolicy(Rules(config)), config.TokenCacheSize)
 	if config.DemoData {
 		// A full disk keeps nobody from starting.
 		if err := a.store.InsertDemo(ctx); err != nil && !a.store.DiskFull() {
@@ -213,12 +214,13 @@ func (a *App) ready(ctx context.Context) error {
 	return a.store.Ready(ctx)
 }
 
-func storeOptions(config configs.Config) store.Options {
+// StoreOptions names the store of the settings, for a process that neither serves nor only reads.
+func StoreOptions(config configs.Config) store.Options {
 	return store.Options{URL: config.DatabaseURL.Reveal(), Environment: string(config.AppEnv)}
 }
 
-// newKeyring makes the keyring of a store. It neither reads nor writes yet. propagated may be nil.
-func newKeyring(
+// NewKeyring makes the keyring of a store. It neither reads nor writes yet. propagated may be nil.
+func NewKeyring(
 	config configs.Config, opened keys.Store, logger *slog.Logger, propagated func(time.Duration),
 ) (*keys.Keyring, error) {
 	sealer, err := keys.NewSealer(masterKey(config.MasterKey), masterKey(config.MasterKeyPrevious))
@@ -237,7 +239,7 @@ func newKeyring(
 			PreviousSecret: []byte(config.JWTSecretKeyPrevious.Reveal()),
 		},
 		Store:       opened,
-		Environment: keyEnvironment(config.AppEnv),
+		Environment: KeyEnvironment(config.AppEnv),
 		Sealer:      sealer,
 		Logger:      logger,
 		Instance:    host + "-" + strings.ToLower(rand.Text()[:6]),
@@ -245,8 +247,8 @@ func newKeyring(
 	}), nil
 }
 
-// keyEnvironment is that of the keys which an environment makes and accepts.
-func keyEnvironment(env configs.Environment) keystring.Environment {
+// KeyEnvironment is that of the keys which an environment makes and accepts.
+func KeyEnvironment(env configs.Environment) keystring.Environment {
 	if env == configs.Production {
 		return keystring.Live
 	}
@@ -259,7 +261,8 @@ func masterKey(s configs.Secret) []byte {
 	return key
 }
 
-func rules(config configs.Config) token.Rules {
+// Rules are what the settings ask of a token.
+func Rules(config configs.Config) token.Rules {
 	return token.Rules{
 		Audience:        config.JWTAudience,
 		RequireAudience: config.JWTRequireAudience,
@@ -268,8 +271,8 @@ func rules(config configs.Config) token.Rules {
 	}
 }
 
-// newLogger writes to w what the settings ask for.
-func newLogger(config configs.Config, w io.Writer) *slog.Logger {
+// NewLogger writes to w what the settings ask for.
+func NewLogger(config configs.Config, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: config.LogLevel}
 	if config.LogFormat == "text" {
 		return slog.New(slog.NewTextHandler(w, options))

@@ -35,7 +35,7 @@ func testConfig(t testing.TB) configs.Config {
 
 func newApp(t testing.TB, config configs.Config, log io.Writer) *App {
 	t.Helper()
-	a, err := New(context.Background(), config, slog.New(slog.NewJSONHandler(log, nil)))
+	a, err := New(context.Background(), config, "test", slog.New(slog.NewJSONHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,25 +110,25 @@ func TestTheRoutes(t *testing.T) {
 
 func TestARouteWithoutDocumentationIsAnError(t *testing.T) {
 	good := table(nil, nil, nil)
-	if _, err := openAPI(good); err != nil {
+	if _, err := openAPI(good, "test"); err != nil {
 		t.Fatal(err)
 	}
 	for i := range good {
 		rows := slices.Clone(good)
 		rows[i].doc = doc{}
-		if _, err := openAPI(rows); err == nil || !strings.Contains(err.Error(), rows[i].path) {
+		if _, err := openAPI(rows, "test"); err == nil || !strings.Contains(err.Error(), rows[i].path) {
 			t.Errorf("%s %s needs no documentation: %v", rows[i].method, rows[i].path, err)
 		}
 	}
 }
 
 func TestTheDocumentIsTheSameEveryTime(t *testing.T) {
-	first, err := openAPI(table(nil, nil, nil))
+	first, err := openAPI(table(nil, nil, nil), "test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		if next, _ := openAPI(table(nil, nil, nil)); !bytes.Equal(first, next) {
+		if next, _ := openAPI(table(nil, nil, nil), "test"); !bytes.Equal(first, next) {
 			t.Fatal("two documents of one table differ: the ETag would change at each start")
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 // TestTheDocumentHasEveryNameOfAClosedSet: tags of structs repeat some of the sets that other packages define.
 func TestTheDocumentHasEveryNameOfAClosedSet(t *testing.T) {
-	document, err := openAPI(table(nil, nil, handlers.Live))
+	document, err := openAPI(table(nil, nil, handlers.Live), "test")
 	if err != nil {
 		t.Fatal(err)
 	}

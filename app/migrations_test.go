@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/latchkey-api/latchkey/configs"
@@ -73,7 +72,7 @@ func TestAMigrationIsLoggedWhereTheStartFails(t *testing.T) {
 		config.AppEnv, config.DatabaseURL = configs.Production, configs.NewSecret(olderStore(t, t.TempDir()))
 		spoil(&config)
 		var log bytes.Buffer
-		a, err := New(t.Context(), config, slog.New(slog.NewJSONHandler(&log, nil)))
+		a, err := New(t.Context(), config, "test", slog.New(slog.NewJSONHandler(&log, nil)))
 		if err == nil {
 			err = a.Run(t.Context(), func(string) { t.Errorf("%s: it started", name) })
 			if closed := a.Close(); closed != nil {
@@ -83,27 +82,5 @@ func TestAMigrationIsLoggedWhereTheStartFails(t *testing.T) {
 		if _, migrations := logged(t, log.Bytes()); err == nil || !slices.Contains(migrations, "00008_key_level.sql") {
 			t.Errorf("%s: %v, and the log says %s", name, err, &log)
 		}
-	}
-}
-
-// TestACommandSaysThatItMigrated: it may be a newer version beside a server. One that only reads migrates nothing.
-func TestACommandSaysThatItMigrated(t *testing.T) {
-	const says = "00008_key_level.sql"
-	url := olderStore(t, t.TempDir())
-	inEmptyFolder(t)
-	settings := []string{"--app-env=production", "--database-url=" + url}
-	code, stdout, stderr := run(t, append([]string{"keys", "list"}, settings...)...)
-	if code != 1 || stdout != "" || !strings.Contains(stderr, "latchkey migrate") || strings.Contains(stderr, says) {
-		t.Errorf("%d\n%s\n%s", code, stdout, stderr)
-	}
-	create := append([]string{"keys", "create", "--client=acme", "--scope=accounts:read"}, settings...)
-	if _, stderr := makeKey(t, create...); !strings.Contains(stderr, says) {
-		t.Errorf("it says %s", stderr)
-	}
-	if _, stderr := makeKey(t, create...); strings.Contains(stderr, ".sql") {
-		t.Errorf("again: %s", stderr)
-	}
-	if _, stderr := makeKey(t, create[:4]...); strings.Contains(stderr, ".sql") {
-		t.Errorf("a new store is no news: %s", stderr)
 	}
 }

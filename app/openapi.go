@@ -13,6 +13,7 @@ import (
 	"github.com/swaggest/openapi-go/openapi31"
 
 	"github.com/latchkey-api/latchkey/fault"
+	"github.com/latchkey-api/latchkey/handlers"
 	"github.com/latchkey-api/latchkey/middleware"
 )
 
@@ -39,8 +40,11 @@ func fiberPath(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)
 }
 
+// OpenAPI is the document of the routes of this version. It needs neither settings nor a store: the table alone decides.
+func OpenAPI(version string) ([]byte, error) { return openAPI(table(nil, nil, handlers.Live), version) }
+
 // openAPI makes the OpenAPI 3.1 document of the routes. A row without an id, a summary or an answer is an error.
-func openAPI(rows []route) ([]byte, error) {
+func openAPI(rows []route, version string) ([]byte, error) {
 	reflector := openapi31.NewReflector()
 	// The package that a struct comes from is no business of the reader.
 	reflector.DefaultOptions = append(reflector.DefaultOptions, jsonschema.InterceptDefName(func(t reflect.Type, _ string) string {
@@ -48,7 +52,7 @@ func openAPI(rows []route) ([]byte, error) {
 	}))
 	spec := reflector.Spec
 	spec.SetTitle("Latchkey")
-	spec.SetVersion(versionText())
+	spec.SetVersion(version)
 	spec.SetDescription("Callers prove their API key with a short-lived JSON Web Token. " +
 		"Every error is `{\"detail\": ...}`; the texts are stable.")
 	spec.SetHTTPBearerTokenSecurity(bearer, "JWT",

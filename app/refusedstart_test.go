@@ -21,7 +21,7 @@ func TestARefusedStartMakesNoStore(t *testing.T) {
 		config.DatabaseURL = configs.NewSecret("sqlite:" + filepath.Join(dir, "latchkey.db"))
 		spoil(&config)
 		var log strings.Builder
-		a, err := New(t.Context(), config, newLogger(config, &log))
+		a, err := New(t.Context(), config, "test", NewLogger(config, &log))
 		if err == nil {
 			_ = a.Close()
 		}

@@ -119,7 +119,7 @@ func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 // addRoutes puts the table, and the documentation made from it, on the framework.
 func (a *App) addRoutes() error {
 	rows := table(a.store, a.keyring, handlers.Ready(a.ready))
-	document, err := openAPI(rows)
+	document, err := openAPI(rows, a.version)
 	if err != nil {
 		return fmt.Errorf("document the routes: %w", err)
 	}

@@ -37,7 +37,7 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 		return errors.Join(stopped(ctx, err), public.Close())
 	}
 	url := scheme + "://" + listener.Reachable(host, public.Addr())
-	a.logger.Info("serving", "url", url, "ops_url", ops.url, "environment", string(a.config.AppEnv), "version", versionText())
+	a.logger.Info("serving", "url", url, "ops_url", ops.url, "environment", string(a.config.AppEnv), "version", a.version)
 	a.logMigrations()
 	if a.config.OTLPEndpoint != "" {
 		a.logger.Warn("OTEL_EXPORTER_OTLP_ENDPOINT is set, but this version sends no traces")

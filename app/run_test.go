@@ -27,7 +27,7 @@ func TestAStoreThatHangsDoesNotHoldTheStopUp(t *testing.T) {
 	a := newApp(t, testConfig(t), &log)
 	hanging := hangsAtTheEnd{a.store, make(chan struct{})}
 	var err error
-	if a.keyring, err = newKeyring(a.config, hanging, a.logger, nil); err != nil {
+	if a.keyring, err = NewKeyring(a.config, hanging, a.logger, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { close(hanging.release) })

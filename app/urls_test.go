@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,7 +59,7 @@ func TestTheURLsInTheLogCanBeCalled(t *testing.T) {
 			} else {
 				_ = l.Close()
 			}
-			log := &stopAt{text: `"serving"`, stop: func() {}}
+			log := &lockedLog{}
 			a := newApp(t, config, log)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -106,4 +108,22 @@ func TestTheURLsInTheLogCanBeCalled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lockedLog is a log that can be read while it is written.
+type lockedLog struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
 }

@@ -1,11 +1,10 @@
-package app
+package cli
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"reflect"
 	"slices"
@@ -52,17 +51,9 @@ func decodeJSON(t *testing.T, out any, args ...string) {
 	}
 }
 
-// beside makes the command line work beside a running server: on the same store, with the same master key.
-func (s *served) beside(t *testing.T) {
-	t.Helper()
-	inEmptyFolder(t)
-	t.Setenv("DATABASE_URL", s.config.DatabaseURL.Reveal())
-	t.Setenv("MASTER_KEY", s.config.MasterKey.Reveal())
-}
-
 func TestAKeyOfTheCommandLineWorksUntilItIsRevokedThere(t *testing.T) {
-	s := serve(t, io.Discard, 1000)
-	s.beside(t)
+	s := serve(t)
+	s.inItsFolder(t)
 	for _, kind := range []string{"ed25519", "hs256"} {
 		t.Run(kind, func(t *testing.T) {
 			key, stderr := makeKey(t, "keys", "create", "--client=acme", "--scope=accounts:read", "--scope=accounts:write", "--kind="+kind)
@@ -74,12 +65,12 @@ func TestAKeyOfTheCommandLineWorksUntilItIsRevokedThere(t *testing.T) {
 				t.Fatalf("token: %d %s", code, stderr)
 			}
 			token = strings.TrimSpace(token)
-			if answer := s.call(t, token, "GET", account, "", nil); answer.StatusCode != http.StatusOK {
+			if answer := s.call(t, token, "GET", "/service/account/stevenm", "", nil); answer.StatusCode != http.StatusOK {
 				t.Fatalf("%d %s", answer.StatusCode, detailOf(t, answer))
 			}
 			t.Setenv("LATCHKEY_KEY", key.Reveal())
 			_, narrowed, _ := run(t, "token", "--ttl=1m", "--scope=accounts:write")
-			if answer := s.call(t, strings.TrimSpace(narrowed), "GET", account, "", nil); answer.StatusCode != http.StatusForbidden {
+			if answer := s.call(t, strings.TrimSpace(narrowed), "GET", "/service/account/stevenm", "", nil); answer.StatusCode != http.StatusForbidden {
 				t.Errorf("a narrowed token: %d", answer.StatusCode)
 			}
 
@@ -88,9 +79,9 @@ func TestAKeyOfTheCommandLineWorksUntilItIsRevokedThere(t *testing.T) {
 			if code != 0 || stdout != "" || !strings.Contains(stderr, key.ID()+" is revoked") {
 				t.Fatalf("revoke: %d %q %s", code, stdout, stderr)
 			}
-			answer := s.call(t, token, "GET", account, "", nil)
+			answer := s.call(t, token, "GET", "/service/account/stevenm", "", nil)
 			for answer.StatusCode == http.StatusOK && time.Since(revoked) < 10*time.Second {
-				answer = s.call(t, token, "GET", account, "", nil)
+				answer = s.call(t, token, "GET", "/service/account/stevenm", "", nil)
 			}
 			if took := time.Since(revoked); took > time.Second {
 				t.Errorf("it was refused after %s", took)
@@ -104,8 +95,8 @@ func TestAKeyOfTheCommandLineWorksUntilItIsRevokedThere(t *testing.T) {
 
 // TestTheCommandLinePrintsWhatHTTPAnswers compares what both say of the same things.
 func TestTheCommandLinePrintsWhatHTTPAnswers(t *testing.T) {
-	s := serve(t, io.Discard, 1000)
-	s.beside(t)
+	s := serve(t)
+	s.inItsFolder(t)
 	same := func(path string, args ...string) {
 		t.Helper()
 		var theirs, ours any
@@ -226,7 +217,7 @@ func TestOfTwoRotationsOneWins(t *testing.T) {
 func TestListsAreReadToTheirEnd(t *testing.T) {
 	const many = pageSize + 3
 	config := testConfig(t)
-	a := newApp(t, config, io.Discard)
+	a := beside(t, config)
 	var ids []string
 	for range many {
 		record, _, err := a.keyring.Create(t.Context(), cliActor(), keys.Request{Client: "acme", Scopes: []string{"accounts:read"}})
@@ -305,7 +296,7 @@ func TestKeysInWords(t *testing.T) {
 
 func TestRevokeNamesWhoIsLate(t *testing.T) {
 	config := testConfig(t)
-	a := newApp(t, config, io.Discard)
+	a := beside(t, config)
 	// An instance that is alive for the next seconds, and sees nothing.
 	if _, err := a.store.Beat(t.Context(), "sleeper", 0, time.Minute); err != nil {
 		t.Fatal(err)

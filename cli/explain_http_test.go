@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"bufio"
@@ -169,7 +169,7 @@ func anyForm(t *testing.T, s signer) []sent {
 }
 
 // states is what can be wrong with a registered key. Every token is signed well.
-func states(t *testing.T, a *App, kind keystring.Kind) []sent {
+func states(t *testing.T, a *served, kind keystring.Kind) []sent {
 	t.Helper()
 	ctx, now := t.Context(), time.Now().UTC().Truncate(time.Microsecond)
 	create := func() (keys.Record, string) {
@@ -217,7 +217,11 @@ func states(t *testing.T, a *App, kind keystring.Kind) []sent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealer, err := keys.NewSealer(masterKey(a.config.MasterKey), nil)
+	masterKey, err := base64.StdEncoding.DecodeString(a.config.MasterKey.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := keys.NewSealer(masterKey, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,12 +284,12 @@ func call(t *testing.T, address, header string) (status int, answer answered) {
 // TestExplainSaysWhatTheServiceSays sends every header to a running service and asks explain about it.
 func TestExplainSaysWhatTheServiceSays(t *testing.T) {
 	config := testConfig(t)
-	a := newApp(t, config, io.Discard)
-	address, _, _ := running(t, a)
+	a := beside(t, config)
+	address := running(t, config)
 	// A second service on the same store has no master key.
 	poor := config
 	poor.MasterKey = configs.Secret{}
-	poorAddress, _, _ := running(t, newApp(t, poor, io.Discard))
+	poorAddress := running(t, poor)
 
 	all, err := explainHeader(t.Context(), config, sharedSigner(config).token(t, nil, nil))
 	if err != nil || !all.Accepted {

@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/latchkey-api/latchkey/app"
 	"github.com/latchkey-api/latchkey/configs"
 	"github.com/latchkey-api/latchkey/explain"
 	"github.com/latchkey-api/latchkey/fault"
@@ -123,8 +124,8 @@ func printExplanation(w io.Writer, e *explain.Explanation) error {
 // names a registered key, and only to read.
 func explainHeader(ctx context.Context, config configs.Config, header string) (_ *explain.Explanation, err error) {
 	service := explain.Service{
-		Rules:             rules(config),
-		Environment:       keyEnvironment(config.AppEnv),
+		Rules:             app.Rules(config),
+		Environment:       app.KeyEnvironment(config.AppEnv),
 		APIKey:            config.APIKey.Reveal(),
 		HasPreviousSecret: !config.JWTSecretKeyPrevious.IsZero(),
 	}
@@ -135,7 +136,7 @@ func explainHeader(ctx context.Context, config configs.Config, header string) (_
 	}
 	var reading keys.Store = unopened{}
 	if explain.RegisteredKey(header) != "" {
-		options := storeOptions(config)
+		options := app.StoreOptions(config)
 		options.Reading = true
 		opened, refused := store.Open(ctx, options)
 		if refused != nil {
@@ -146,7 +147,7 @@ func explainHeader(ctx context.Context, config configs.Config, header string) (_
 			reading = opened
 		}
 	}
-	if service.Keyring, err = newKeyring(config, reading, slog.New(slog.DiscardHandler), nil); err != nil {
+	if service.Keyring, err = app.NewKeyring(config, reading, slog.New(slog.DiscardHandler), nil); err != nil {
 		return nil, err
 	}
 	return service.Explain(header), nil

@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/latchkey-api/latchkey/app"
 	"github.com/latchkey-api/latchkey/configs"
 )
 
@@ -40,8 +41,8 @@ func (serveCmd) Run(r *command) (err error) {
 	}
 	var logger *slog.Logger
 	log := r.queue(r.stdout, func(lines int64) { logger.Warn("log lines are missing here", "count", lines) })
-	logger = newLogger(config, log)
-	a, err := New(r.ctx, config, logger)
+	logger = app.NewLogger(config, log)
+	a, err := app.New(r.ctx, config, versionText(), logger)
 	if r.ctx.Err() != nil && err != nil { // asked to stop before it could serve
 		return nil
 	}
@@ -64,7 +65,7 @@ func (serveCmd) Run(r *command) (err error) {
 	}()
 	return a.Run(r.ctx, func(url string) {
 		for _, warning := range warnings(loaded) {
-			a.logger.Warn(warning)
+			logger.Warn(warning)
 		}
 		switch {
 		case config.APIKey.IsZero():

@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/latchkey-api/latchkey/app"
 	"github.com/latchkey-api/latchkey/handlers"
 	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/store"
@@ -37,7 +38,7 @@ func (c restoreCmd) Run(r *command) error {
 	if c.File == "-" {
 		backed.Input = interruptible(r.ctx, os.Stdin)
 	}
-	done, err := store.Restore(r.ctx, storeOptions(loaded.Config), backed)
+	done, err := store.Restore(r.ctx, app.StoreOptions(loaded.Config), backed)
 	if err != nil {
 		return err
 	}

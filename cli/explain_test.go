@@ -1,4 +1,4 @@
-package app
+package cli
 
 import (
 	"bytes"
@@ -138,7 +138,7 @@ func TestExplainNeedsTheStoreForARegisteredKey(t *testing.T) {
 
 func TestExplainOfAKey(t *testing.T) {
 	config := testConfig(t)
-	a := newApp(t, config, io.Discard)
+	a := beside(t, config)
 	rate, burst := 50.0, 100
 	record, text, err := a.keyring.Create(t.Context(), cliActor(), keys.Request{
 		Client: "acme", Scopes: []string{"accounts:read", "storyspaces:read"}, Rate: &rate, Burst: &burst, ExpiresAt: new(time.Now().Add(73 * time.Hour)),
@@ -187,7 +187,7 @@ func TestExplainPrintsNoSecret(t *testing.T) {
 	config := testConfig(t)
 	config.JWTSecretKeyPrevious = configs.NewSecret("the-secret-before")
 	config.MasterKeyPrevious = configs.NewSecret(base64.StdEncoding.EncodeToString(make([]byte, 32)))
-	a := newApp(t, config, io.Discard)
+	a := beside(t, config)
 	_, text, err := a.keyring.Create(t.Context(), cliActor(), keys.Request{Client: "acme", Scopes: []string{"accounts:read"}})
 	if err != nil {
 		t.Fatal(err)

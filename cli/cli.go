@@ -1,4 +1,5 @@
-package app
+// Package cli is the command line: one command a file. It reads the settings, opens what a command needs, and prints.
+package cli
 
 import (
 	"context"
@@ -27,8 +28,8 @@ const (
 // settingsGroup is the title of the settings' flags.
 const settingsGroup = "Settings"
 
-// cli is the command line.
-type cli struct {
+// commandLine is every command and its flags.
+type commandLine struct {
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the API. This is what happens when no command is given."`
 	Init    initCmd    `cmd:"" help:"Write a .env with fresh secrets into this folder, for development."`
 	Token   tokenCmd   `cmd:"" help:"Print a token that the API accepts, for the shared key or for --key."`
@@ -66,7 +67,7 @@ type command struct {
 // Main runs the command line and returns the exit code: 0, 1 where the command failed, 2 where it was called wrongly.
 // What a command prints goes to stdout, and so does the log of serve; what it has to say about itself, to stderr.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var commands cli
+	var commands commandLine
 	flags := settingFlags()
 	exited := -1
 	parser, err := kong.New(&commands,
@@ -211,4 +212,11 @@ func (r *command) flush(ctx context.Context) {
 	for _, q := range r.queues {
 		q.Close(ctx)
 	}
+}
+
+// loadStore reads what it takes to open the store.
+func (r *command) loadStore() (*configs.Loaded, error) {
+	src := r.sources
+	src.Only = []string{"APP_ENV", "DATABASE_URL"}
+	return configs.Load(src)
 }

@@ -1,9 +1,8 @@
-package app
+package cli
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +71,7 @@ func TestKeysThatAreNotMade(t *testing.T) {
 
 func TestKeysThatAreNotChanged(t *testing.T) {
 	config := testConfig(t)
-	a := newApp(t, config, io.Discard)
+	a := beside(t, config)
 	expired, err := a.store.CreateKey(t.Context(), keys.Record{
 		ID: "E0000000expd", Client: "acme", Kind: keystring.Ed25519, Environment: keystring.Test, State: keys.Enabled,
 		Material: []byte("a public key"), CreatedAt: time.Now().Add(-2 * time.Hour), ExpiresAt: time.Now().Add(-time.Hour),

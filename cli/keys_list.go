@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"errors"
+	"time"
+
+	"github.com/latchkey-api/latchkey/handlers"
+	"github.com/latchkey-api/latchkey/keys"
+	"github.com/latchkey-api/latchkey/store"
+)
+
+type keysListCmd struct {
+	Client string `help:"Only keys of this client." placeholder:"NAME"`
+	State  string `help:"Only keys in this state: enabled, disabled or revoked." placeholder:"STATE"`
+}
+
+// Run lists keys.
+func (c keysListCmd) Run(r *command, all *keysCmd) error {
+	filter := store.KeyFilter{Client: c.Client, State: keys.State(c.State)}
+	if filter.State != "" && !filter.State.Known() {
+		return errors.New("--state must be enabled, disabled or revoked")
+	}
+	return r.look(func(a administration) error {
+		records, _, err := pages(0, func(page store.Page) ([]keys.Record, store.Cursor, error) {
+			return a.store.Keys(r.ctx, filter, page)
+		})
+		if err != nil {
+			return sentence(err, "")
+		}
+		now := time.Now()
+		list := make([]handlers.ListedKey, 0, len(records))
+		for _, record := range records {
+			var successor keys.Record
+			if record.RotatedTo != "" {
+				if successor, err = a.store.Key(r.ctx, record.RotatedTo); err != nil {
+					return sentence(err, record.RotatedTo)
+				}
+			}
+			list = append(list, handlers.Listed(record, successor.CreatedAt, now))
+		}
+		switch {
+		case all.JSON:
+			return r.printJSON(list)
+		case len(list) == 0:
+			r.say("There are no such keys.")
+			return nil
+		default:
+			return r.printKeys(list, now)
+		}
+	})
+}
