@@ -6,19 +6,19 @@ import "time"
 type Actor struct {
 	// Key is the id of the key that called, or "cli" for the command line.
 	Key string
-	// RequestID and Address are of the HTTP request. On the command line the first is "" and the second is user@host, the
-	// system's names.
+	// RequestID and Address are those of the HTTP request. On the command line there is no RequestID, and Address is
+	// user@host.
 	RequestID, Address string
 }
 
-// Event is a row of the audit. It never holds a secret.
+// Event is a row of the audit. It never has a secret.
 type Event struct {
 	At     time.Time
 	Actor  Actor
 	Action string
 	// Target is the key that was changed, or the route that refused.
 	Target string
-	// Count is how many calls the row stands for; more than 1 only for refusals.
+	// Count is how many calls the row is for; more than 1 only for refusals.
 	Count int
 }
 
@@ -30,8 +30,8 @@ const (
 	ActionEnable  = "enable"
 	ActionRevoke  = "revoke"
 	ActionRewrap  = "rewrap"
-	ActionRestore = "restore" // of a backup; the keys stay those of the store before, but for ActionRevive
-	ActionRevive  = "revive"  // the same with the keys of the backup
+	ActionRestore = "restore" // a backup was restored, but the keys of the store before stayed
+	ActionRevive  = "revive"  // a backup was restored with its keys
 	ActionRefused = "refused"
 )
 

@@ -2,13 +2,13 @@ package keys
 
 import "time"
 
-// Principal is a caller whose token and key were proven.
+// Principal is a caller whose token was verified and whose key is in force.
 type Principal struct {
 	// KeyID is the key's id, SharedID for the shared key.
 	KeyID string
-	// Client is whom the key was issued to.
+	// Client is the client that the key was issued to.
 	Client string
-	// Scopes is what this token may do: the key's scopes, narrowed by the token's own.
+	// Scopes are those of the key that the token does not give up.
 	Scopes Scopes
 	// ExpiresAt is when the token expires, UTC.
 	ExpiresAt time.Time
@@ -16,8 +16,8 @@ type Principal struct {
 	key *Key
 }
 
-// ActorKey is the key under which routes that change keys find an Actor: where the request came from. Who sent it is
-// the Principal's part.
+// ActorKey is the key of the Actor among the values of a request that changes keys. This Actor has the address and the
+// request id; who called is in the Principal.
 type ActorKey struct{}
 
 // PrincipalKey is the key under which the guard leaves a *Principal among a request's values.

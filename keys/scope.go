@@ -6,12 +6,11 @@ import (
 	"strings"
 )
 
-// Scope names one thing a caller may do. The set is closed: there are no wildcards, and a name that is not listed here
-// grants nothing.
+// Scope names one thing that a caller may do. There are no wildcards, and an unknown name grants nothing.
 type Scope string
 
-// The scopes: the one list of them. The texts of refusals, the documentation, the help of the command line, what the
-// shared key has, and the tests are made from it, so that a new scope is a line here.
+// All scopes. A new scope is one line here: error messages, documentation, the help of the command line, the shared key and the
+// tests take them from this list.
 var (
 	AccountsRead     = scope("accounts:read")
 	AccountsWrite    = scope("accounts:write")
@@ -20,27 +19,26 @@ var (
 	StoryspacesWrite = scope("storyspaces:write")
 )
 
-// every is the closed set, sorted; a scope's place in it is its place in Scopes.
+// every has all scopes, sorted. The index of a scope in it is its bit in Scopes.
 var every []Scope
 
-// scope adds one to the closed set.
+// scope adds one to every.
 func scope(name Scope) Scope {
 	at, _ := slices.BinarySearch(every, name)
 	every = slices.Insert(every, at, name)
 	return name
 }
 
-// maxScopes is how many scopes there can be: an operator's own, of which the access file may have 250, and ours.
+// maxScopes is how many scopes there can be: ours, and up to 250 of an access file.
 const maxScopes = 320
 
-// Scopes is a set of scopes. The zero value is empty. It is a value without a pointer, so that narrowing and asking
-// allocate nothing.
+// Scopes is a set of scopes; the zero value is empty. It is a bit set without a pointer, so that no operation allocates.
 type Scopes [maxScopes / 64]uint64
 
-// EveryScope is the closed set.
+// EveryScope is the set of all scopes.
 func EveryScope() Scopes { return ScopesOf(every...) }
 
-// ScopesOf is the set of the given scopes. Unknown ones add nothing.
+// ScopesOf is the set of the given scopes, without unknown ones.
 func ScopesOf(scopes ...Scope) Scopes {
 	var set Scopes
 	for _, s := range scopes {
@@ -49,8 +47,7 @@ func ScopesOf(scopes ...Scope) Scopes {
 	return set
 }
 
-// ParseScopes reads the form of the scope claim (RFC 8693, section 4.2): names separated by spaces. Unknown names add
-// nothing.
+// ParseScopes reads a scope claim (RFC 8693, section 4.2): names separated by spaces. Unknown names are ignored.
 func ParseScopes(text string) Scopes {
 	var set Scopes
 	for name := range strings.SplitSeq(text, " ") {
@@ -66,19 +63,19 @@ func (set Scopes) with(s Scope) Scopes {
 	return set
 }
 
-// Known says whether s is one of the closed set.
+// Known reports whether s is one of EveryScope.
 func (s Scope) Known() bool {
 	_, known := slices.BinarySearch(every, s)
 	return known
 }
 
-// Has says whether s is in the set. An unknown scope never is.
+// Has reports whether s is in the set. An unknown scope never is.
 func (set Scopes) Has(s Scope) bool {
 	at, known := slices.BinarySearch(every, s)
 	return known && set[at/64]&(1<<(at%64)) != 0
 }
 
-// Narrow is what both sets have: a narrowed set never grants more than either.
+// Narrow is the intersection of both sets.
 func (set Scopes) Narrow(to Scopes) Scopes {
 	for i := range set {
 		set[i] &= to[i]

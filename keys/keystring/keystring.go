@@ -1,5 +1,5 @@
-// Package keystring is the key as it is printed: its format, its checksum and what its secret half is. It is all that a
-// client needs to use a key, and it depends on nothing of the service.
+// Package keystring has the printed form of a key: its format, its checksum, its kinds, and how to find one in a text. A client
+// needs nothing else to use a key.
 //
 // A key string is lk_<env>_<id>_<secret><crc>, 70 characters:
 //
@@ -43,7 +43,7 @@ const (
 	Test Environment = "test" // in development
 )
 
-// Kind says what the secret half of a key is.
+// Kind is the kind of the secret half.
 type Kind string
 
 // The kinds.
@@ -57,13 +57,13 @@ const (
 // Kinds lists them all.
 func Kinds() []Kind { return []Kind{Ed25519, HS256} }
 
-// IsID says whether text has the form of an id: a capital letter for the kind, then 11 base62 digits. The kind may be one
-// that only a newer version knows, which has made such a key in the same store.
+// IsID reports whether text has the form of an id: a capital letter for the kind, then 11 base62 digits. The kind may be
+// unknown here: a newer version of the program may have made such a key in the same store.
 func IsID(text string) bool {
 	return len(text) == idLength && base62(text) && text[0] >= 'A' && text[0] <= 'Z'
 }
 
-// KindOf is the kind that an id names, and whether id is that of a kind which is known here.
+// KindOf is the kind of an id. It is false for a malformed id and for an unknown kind.
 func KindOf(id string) (Kind, bool) {
 	if !IsID(id) {
 		return "", false
@@ -78,15 +78,15 @@ func KindOf(id string) (Kind, bool) {
 	}
 }
 
-// Key is a key with both halves. Printing it shows the hint only; Reveal shows all of it.
+// Key is a key with both halves. Printed, it shows only its hint; Reveal gives all of it.
 type Key struct {
-	// A pointer, because packages that print a value's unexported fields do not ask for its String.
+	// secret is a pointer, because packages that print unexported fields do not call String.
 	secret *string
 }
 
 func keyOf(text string) Key { return Key{&text} }
 
-// New makes a random key.
+// New generates a key.
 func New(env Environment, kind Kind) (Key, error) {
 	letter := map[Kind]string{Ed25519: "E", HS256: "H"}[kind]
 	if letter == "" || env != Live && env != Test {
@@ -102,13 +102,13 @@ func compose(env Environment, id string, secret []byte) Key {
 	return keyOf(text + checksum(text))
 }
 
-// The ways in which a text is no key. They hold nothing of the text.
+// The errors of Parse. They do not repeat the text.
 var (
 	ErrForm     = errors.New("this is no key: a key has 70 characters and begins with lk_live_ or lk_test_")
 	ErrChecksum = errors.New("this key has a typing error: its checksum does not fit")
 )
 
-// Parse reads a key string. The error is ErrForm or ErrChecksum; neither needs any look-up.
+// Parse reads a key string. Its errors are ErrForm and ErrChecksum.
 func Parse(text string) (Key, error) {
 	parts := strings.Split(text, "_")
 	if len(text) != Length || len(parts) != 4 || parts[0] != "lk" ||
@@ -149,7 +149,7 @@ func (k Key) Kind() Kind {
 	return kind
 }
 
-// Hint tells a key apart without showing it: its id and its last four characters.
+// Hint identifies a key without showing its secret: its id and its last four characters.
 func (k Key) Hint() string {
 	if k.secret == nil {
 		return ""
@@ -188,7 +188,7 @@ func (k Key) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// String is the hint, so that a key printed by mistake gives nothing away.
+// String is the hint, so that a key that is printed by mistake stays secret.
 func (k Key) String() string { return k.Hint() }
 
 // GoString is the hint.
@@ -202,7 +202,7 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(k.Hint()), nil }
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// base62 says whether every byte of s is a base62 digit.
+// base62 reports whether every byte of s is a base62 digit.
 func base62(s string) bool {
 	for i := range len(s) {
 		if strings.IndexByte(alphabet, s[i]) < 0 {
@@ -233,7 +233,7 @@ func number(text string) *big.Int {
 	return n
 }
 
-// randomDigits are n digits, each as likely as the others.
+// randomDigits generates n digits, uniformly distributed.
 func randomDigits(n int) string {
 	most := new(big.Int).Exp(big.NewInt(int64(len(alphabet))), big.NewInt(int64(n)), nil)
 	value, err := rand.Int(rand.Reader, most)
