@@ -298,7 +298,7 @@ func TestRevokeNamesWhoIsLate(t *testing.T) {
 	config := testConfig(t)
 	a := beside(t, config)
 	// An instance that is alive for the next seconds, and sees nothing.
-	if _, err := a.store.Beat(t.Context(), "sleeper", 0, time.Minute); err != nil {
+	if _, err := a.store.Heartbeat(t.Context(), "sleeper", 0, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	inEmptyFolder(t)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// keep holds what record says of a key, unless what is held is at least as new. The caller has the lock.
+// keep caches the state of a key, unless the cached one is at least as new. A full cache evicts any other key, which is
+// read again when it is used. The caller holds mu.
 func (k *Keyring) keep(record Record) *Key {
 	held := k.keys[record.ID]
 	if held != nil && held.record.Version >= record.Version {
@@ -14,8 +15,8 @@ func (k *Keyring) keep(record Record) *Key {
 	fresh := k.newKey(record, held)
 	if held != nil {
 		held.stale.Store(true)
-	} else if len(k.keys) >= k.most {
-		for id, evicted := range k.keys { // any of them
+	} else if len(k.keys) >= k.capacity {
+		for id, evicted := range k.keys {
 			evicted.stale.Store(true)
 			delete(k.keys, id)
 			break
@@ -26,12 +27,12 @@ func (k *Keyring) keep(record Record) *Key {
 	return fresh
 }
 
-// remember notes that an id is unknown. The caller has the lock. What is full is looked through once in unknownFor: a
-// flood of ids must not make each of them cost as much as all.
-func (k *Keyring) remember(id string) {
+// rememberUnknown caches that an id is unknown. The caller holds mu. A full cache is swept at most once in unknownFor, so
+// that a flood of made-up ids does not pay for a sweep with each of them.
+func (k *Keyring) rememberUnknown(id string) {
 	now := time.Now()
-	if len(k.unknown) >= maxUnknown && now.Sub(k.swept) >= unknownFor {
-		k.swept = now
+	if len(k.unknown) >= maxUnknown && now.Sub(k.unknownSwept) >= unknownFor {
+		k.unknownSwept = now
 		maps.DeleteFunc(k.unknown, func(_ string, until time.Time) bool { return !now.Before(until) })
 	}
 	if len(k.unknown) < maxUnknown {
@@ -39,8 +40,10 @@ func (k *Keyring) remember(id string) {
 	}
 }
 
-// apply takes over a change that the store has made: a key that is held is replaced, one that was unknown is forgotten
-// to be so, and what is being read just now is read again.
+// apply updates the cache after changes in the store:
+//   - a cached key is replaced, and its old state is stale;
+//   - an id that was unknown is no longer;
+//   - a key that is just being read is read again.
 func (k *Keyring) apply(records ...Record) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -53,7 +56,7 @@ func (k *Keyring) apply(records ...Record) {
 	}
 }
 
-// forget lets go of everything that is held.
+// forget empties the cache.
 func (k *Keyring) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -143,7 +143,7 @@ func TestUnknownIDsAreRememberedWithinBounds(t *testing.T) {
 func TestEvictedKeysAreStale(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
-	ring.HoldAtMost(2)
+	ring.SetCapacity(2)
 	poll(t, ring)
 	first, _ := create(t, ring)
 	held, err := ring.Find(first.ID)

@@ -8,10 +8,10 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// SetState enables, disables or revokes a key. Revoking is final: afterwards the others are fault.Conflict, and revoking
-// again changes nothing. What a key already is leaves no trace. fault.NotFound without the key.
+// SetState enables, disables or revokes a key. A state that the key has already changes nothing, also not the audit. A revoked
+// key stays revoked: another state is fault.Conflict. fault.NotFound without the key.
 //
-// When it returns, no request that this process begins afterwards is let through by a key that is not enabled.
+// No request that this process begins after SetState has returned is served with a key that is not enabled.
 func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State) (Record, error) {
 	if !keystring.IsID(id) {
 		return Record{}, fault.New(fault.NotFound)
@@ -25,7 +25,7 @@ func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State
 		if r.State == Revoked {
 			return false, fault.New(fault.Conflict)
 		}
-		if err := r.served(); err != nil && state != Revoked {
+		if err := r.supported(); err != nil && state != Revoked {
 			return false, err
 		}
 		r.State = state
@@ -38,8 +38,8 @@ func (k *Keyring) SetState(ctx context.Context, by Actor, id string, state State
 	return record, nil
 }
 
-// Rewrap seals every hs256 key anew, under the current master key, after the master key was changed. It returns how many
-// it sealed. Keys that cannot be opened, or are a newer version's, are left as they are, and named in the error.
+// Rewrap encrypts every hs256 key again, under the current master key, and returns how many. It is for a change of the master
+// key. Keys that cannot be decrypted, and those of a newer version of the program, stay as they are; the error names them.
 func (k *Keyring) Rewrap(ctx context.Context, by Actor) (int, error) {
 	ids, err := k.store.SealedKeys(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (k *Keyring) Rewrap(ctx context.Context, by Actor) (int, error) {
 	for _, id := range ids {
 		event := Event{At: k.now(), Actor: by, Action: ActionRewrap, Target: id, Count: 1}
 		record, err := k.store.ChangeKey(ctx, id, event, func(r *Record) (bool, error) {
-			if err := r.served(); err != nil {
+			if err := r.supported(); err != nil {
 				return false, err
 			}
 			text, err := k.sealer.Open(r.ID, r.Kind, r.Material)

@@ -10,31 +10,31 @@ import (
 // Confirmation says that an instance has seen a change.
 type Confirmation struct {
 	Instance string
-	// After is how long it took from the question.
+	// After is the time from the beginning of the wait.
 	After time.Duration
 }
 
-// How long, and how often, the instances are asked.
 const (
-	confirmFor   = 3 * time.Second
-	confirmEvery = 25 * time.Millisecond
-	// An instance that has not beaten for longer than this asks the store at each request, or will when it goes on:
-	// nobody has to wait for it.
-	liveFor = maxViewAge + beatEvery
+	confirmTimeout  = 3 * time.Second
+	confirmInterval = 25 * time.Millisecond
+	// maxHeartbeatAge is how old the last heartbeat of a live instance may be. Where it is older, the instance has stopped,
+	// or its snapshot is too old: then it reads every key from the store, and nobody has to wait for it.
+	maxHeartbeatAge = maxSnapshotAge + heartbeatInterval
 )
 
-// Confirm waits until every live instance has seen version, for at most 3 s or until ctx ends, and returns those that have
-// and those that were late. An instance is live that had beaten within liveFor before, unless it signs off meanwhile. It
-// is an error if the store could not say at all which there are.
+// Confirm waits until every live instance has seen version. It returns the instances that have, and after confirmTimeout or
+// when ctx ends also those that are late. An instance that leaves meanwhile is not waited for. Confirm fails if the store
+// does not say which instances there are.
 func (k *Keyring) Confirm(ctx context.Context, version int64) (confirmed []Confirmation, late []string, err error) {
-	began := time.Now()
+	start := time.Now()
 	var seen map[string]bool // nil until the store has answered
-	ticker := time.NewTicker(confirmEvery)
+	ticker := time.NewTicker(confirmInterval)
 	defer ticker.Stop()
 	for {
-		instances, err := k.store.Instances(ctx, liveFor+time.Since(began))
-		if err != nil && seen != nil && over(ctx) {
-			return confirmed, late, nil // the caller's time is over; what is known until now is the answer
+		// The age is that at the start: who was live then is waited for until the end.
+		instances, err := k.store.Instances(ctx, maxHeartbeatAge+time.Since(start))
+		if err != nil && seen != nil && deadlinePassed(ctx) {
+			return confirmed, late, nil // the caller has no time left, and gets what is known
 		}
 		if err != nil {
 			return nil, nil, err
@@ -46,14 +46,14 @@ func (k *Keyring) Confirm(ctx context.Context, version int64) (confirmed []Confi
 		for _, instance := range slices.Sorted(maps.Keys(instances)) {
 			switch {
 			case seen[instance]:
-			case instances[instance].Version >= version || instance == k.instance && k.current():
+			case instances[instance].Version >= version || instance == k.instance && k.snapshotFresh():
 				seen[instance] = true
-				confirmed = append(confirmed, Confirmation{instance, time.Since(began)})
+				confirmed = append(confirmed, Confirmation{instance, time.Since(start)})
 			default:
 				late = append(late, instance)
 			}
 		}
-		if len(late) == 0 || time.Since(began) >= confirmFor {
+		if len(late) == 0 || time.Since(start) >= confirmTimeout {
 			return confirmed, late, nil
 		}
 		select {
@@ -64,8 +64,9 @@ func (k *Keyring) Confirm(ctx context.Context, version int64) (confirmed []Confi
 	}
 }
 
-// over says whether the time of ctx is over. The store looks at the clock, and may find so before the context does.
-func over(ctx context.Context) bool {
+// deadlinePassed reports whether ctx has ended or its deadline has passed. The store compares clocks itself, and may notice
+// before the context does.
+func deadlinePassed(ctx context.Context) bool {
 	deadline, limited := ctx.Deadline()
 	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
 }

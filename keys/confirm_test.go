@@ -116,7 +116,7 @@ func TestConfirm(t *testing.T) {
 		t.Errorf("a stopped instance is still there: %v %v", live, err)
 	}
 	// An instance that beats and does not follow is late.
-	if _, err := s.Beat(t.Context(), "stuck", 0, time.Minute); err != nil {
+	if _, err := s.Heartbeat(t.Context(), "stuck", 0, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if confirmed, late, err := admin.Confirm(t.Context(), revoke().Version); err != nil || len(confirmed) != 0 || len(late) != 1 || late[0] != "stuck" {

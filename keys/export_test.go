@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// HoldAtMost bounds how many keys are held, far below what is real.
-func (k *Keyring) HoldAtMost(n int) { k.most = n }
+// SetCapacity bounds how many keys are held, far below what is real.
+func (k *Keyring) SetCapacity(n int) { k.capacity = n }
 
 // SetMonotonic puts another clock in the place of the one that nobody sets.
 func (k *Keyring) SetMonotonic(clock func() time.Duration) { k.monotonic = clock }
@@ -19,24 +19,24 @@ func (k *Keyring) Unknown() int {
 }
 
 // Part is the fraction of a key's rate that this instance lets through.
-func (k *Keyring) Part(id string) float64 {
+func (k *Keyring) Share(id string) float64 {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return k.part(id)
+	return k.share(id)
 }
 
 // Press makes a key count as asked for as much as its whole rate, until it is measured again.
-func (k *Keyring) Press(id string) {
+func (k *Keyring) SetDemand(id string) {
 	k.limits.mu.Lock()
 	defer k.limits.mu.Unlock()
 	if k.limits.measured == nil {
 		k.limits.measured = map[string]*limit{}
 	}
-	k.limits.measured[id] = &limit{id: id, rate: 1, asked: 1}
+	k.limits.measured[id] = &limit{id: id, rate: 1, demand: 1}
 }
 
 // Unpress makes a key count as asked for nothing.
-func (k *Keyring) Unpress(id string) {
+func (k *Keyring) ClearDemand(id string) {
 	k.limits.mu.Lock()
 	defer k.limits.mu.Unlock()
 	delete(k.limits.measured, id)
@@ -47,9 +47,9 @@ func (k *Keyring) WriteRefused(ctx context.Context) error { return k.flushRefuse
 
 // Refusals is how many rows of refusals are noted, and how many callers are known to have been refused.
 func (k *Keyring) Refusals() (rows, callers int) {
-	k.notes.mu.Lock()
-	defer k.notes.mu.Unlock()
-	return len(k.notes.refused), len(k.notes.spans)
+	k.usage.mu.Lock()
+	defer k.usage.mu.Unlock()
+	return len(k.usage.refused), len(k.usage.spans)
 }
 
 // Waiting is how many keys wait to be read.

@@ -7,42 +7,42 @@ import (
 )
 
 const (
-	pollEvery = 250 * time.Millisecond
-	// pollPause is the least time between two polls: anybody in the database can tell of changes, as often as he likes.
-	pollPause = 25 * time.Millisecond
-	// maxChanges is how many changed keys a poll takes over one by one. An instance that is further behind would go on
-	// being so; it forgets all keys instead, and reads those that are used.
+	pollInterval = 250 * time.Millisecond
+	// minPollInterval is the shortest time between two polls, however many notifications come.
+	minPollInterval = 25 * time.Millisecond
+	// maxChanges is how many changed keys one poll reads. An instance that is further behind empties its cache instead: it
+	// would not catch up by reading.
 	maxChanges = 1000
 )
 
-// follow polls the store for changes, at once where it tells that there are some.
-func (k *Keyring) follow(ctx context.Context) {
-	poll := time.NewTicker(pollEvery)
+// pollLoop polls until ctx ends: every pollInterval, and at once after a notification.
+func (k *Keyring) pollLoop(ctx context.Context) {
+	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
-	pause := time.NewTimer(pollPause)
+	pause := time.NewTimer(minPollInterval)
 	defer pause.Stop()
 	failing := false
 	for {
-		pause.Reset(pollPause)
+		pause.Reset(minPollInterval)
 		select {
-		case <-k.woken: // what it tells of is what is asked for now
+		case <-k.notified: // this poll sees what was notified until now
 		default:
 		}
 		changed, err := k.Poll(ctx)
 		if changed {
-			signal(k.moved)
+			signal(k.versionChanged)
 		}
 		if ctx.Err() == nil && failing != (err != nil) {
 			failing = err != nil
 			if failing {
-				k.logger.Error("the store cannot be asked for changes of keys", "error", err)
+				k.logger.Error("polling the store for changes of keys fails", "error", err)
 			} else {
-				k.logger.Info("the store can be asked for changes of keys again")
+				k.logger.Info("polling the store for changes of keys works again")
 			}
 		}
 		select {
 		case <-poll.C:
-		case <-k.woken:
+		case <-k.notified:
 		case <-ctx.Done():
 			return
 		}
@@ -54,7 +54,7 @@ func (k *Keyring) follow(ctx context.Context) {
 	}
 }
 
-// signal says something that need not be said twice.
+// signal sends without blocking: one signal that waits is enough.
 func signal(to chan<- struct{}) {
 	select {
 	case to <- struct{}{}:
@@ -62,65 +62,66 @@ func signal(to chan<- struct{}) {
 	}
 }
 
-// listen hears of changes before the next poll would, where the store tells of them.
-func (k *Keyring) listen(ctx context.Context) {
-	const firstPause, lastPause = 100 * time.Millisecond, 5 * time.Second
-	pause := firstPause
+// listenLoop asks for a poll at every notification of the store, until ctx ends. After a failure it listens again, with
+// exponential backoff and jitter: instances should not all come at once to a server that has just started.
+func (k *Keyring) listenLoop(ctx context.Context) {
+	const minBackoff, maxBackoff = 100 * time.Millisecond, 5 * time.Second
+	backoff := minBackoff
 	for {
-		began := time.Now()
-		err := k.store.Listen(ctx, func() { signal(k.woken) })
+		start := time.Now()
+		err := k.store.Listen(ctx, func() { signal(k.notified) })
 		if err == nil {
 			return
 		}
-		if time.Since(began) > lastPause { // it had listened
-			pause = firstPause
+		if time.Since(start) > maxBackoff { // it had listened
+			backoff = minBackoff
 		}
-		if pause == firstPause {
-			k.logger.Warn("the store does not tell of changes; they are asked for instead", "error", err)
+		if backoff == minBackoff {
+			k.logger.Warn("listening for notifications of the store fails; changes are found by polling", "error", err)
 		}
-		// By chance, so that instances do not all come at once to a server that has just started.
-		timer := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // it need not be hard to guess
+		timer := time.NewTimer(backoff/2 + rand.N(backoff)) //nolint:gosec // jitter need not be hard to guess
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 			return
 		}
-		pause = min(2*pause, lastPause)
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// Poll takes over the changes since the last time and says whether there were any. From then on, what the keyring holds
-// is the store's state at the moment of the call or a later one.
+// Poll takes over the changes since the last poll, and reports whether there were any. Then the cache is as new as the
+// store was when Poll was called, or newer.
 func (k *Keyring) Poll(ctx context.Context) (changed bool, err error) {
-	asked := k.monotonic()
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	start := k.monotonic()
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	since := k.version.Load()
 	changes, err := k.store.KeyChanges(ctx, since, maxChanges)
 	if err != nil {
 		return false, err
 	}
-	if since == unasked || changes.Version < since || !changes.Began.Equal(k.began) || changes.TooMany {
-		// What was read until now was read of an unknown version: a change between then and this moment would never
-		// be heard of. Or the store may have lost changes, as when a server that was behind takes another one's place,
-		// and have given their versions to others. Or there are more changes than are worth reading.
+	// The cache cannot be brought up to date change by change where
+	//   - it is the first poll: what is cached was read at an unknown version;
+	//   - the version went back, or another server answers: changes may be lost, and their versions given to others;
+	//   - too many keys have changed.
+	if since == neverPolled || changes.Version < since || !changes.ServerStarted.Equal(k.serverStarted) || changes.TooMany {
 		k.forget()
 	} else if len(changes.Keys) > 0 {
-		k.hear(changes.Keys)
+		k.applyChanges(changes.Keys)
 	}
-	k.began = changes.Began
+	k.serverStarted = changes.ServerStarted
 	k.version.Store(changes.Version)
-	k.viewed.Store(int64(asked))
-	if k.turn != changes.Turn {
-		k.turn = changes.Turn
-		signal(k.turned)
+	k.snapshotAt.Store(int64(start))
+	if k.epoch != changes.Epoch {
+		k.epoch = changes.Epoch
+		signal(k.fleetChanged)
 	}
 	return changes.Version != since, nil
 }
 
-// hear takes over what other processes have changed, and tells how long ago they ended what a key could do.
-func (k *Keyring) hear(changed []Change) {
+// applyChanges takes over what other processes have changed, and measures how long revocations took to get here.
+func (k *Keyring) applyChanges(changed []Change) {
 	records := make([]Record, len(changed))
 	for i, change := range changed {
 		records[i] = change.Record

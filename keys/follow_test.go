@@ -146,7 +146,7 @@ type replaced struct {
 
 func (r *replaced) KeyChanges(ctx context.Context, since int64, most int) (keys.Changes, error) {
 	changes, err := r.Store.KeyChanges(ctx, since, most)
-	changes.Began = r.began
+	changes.ServerStarted = r.began
 	return changes, err
 }
 

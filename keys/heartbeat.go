@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-const beatEvery = time.Second
+const heartbeatInterval = time.Second
 
-// beats says that this instance is alive and what it has seen, every second and after each change. It is apart from
-// follow because it writes: waiting for other writers must not keep this instance from hearing of a revocation.
-func (k *Keyring) beats(ctx context.Context) {
-	beat := time.NewTicker(beatEvery)
-	defer beat.Stop()
+// heartbeatLoop writes a heartbeat every heartbeatInterval and after each change that a poll found. It is not part of
+// pollLoop because it writes: waiting for other writers must not delay the news of a revocation.
+func (k *Keyring) heartbeatLoop(ctx context.Context) {
+	ticker := time.NewTicker(heartbeatInterval)
+	defer ticker.Stop()
 	for {
-		k.report("that this instance is alive", k.beat(ctx))
+		k.report("the heartbeat", k.heartbeat(ctx))
 		select {
-		case <-beat.C:
-		case <-k.moved:
+		case <-ticker.C:
+		case <-k.versionChanged:
 		case <-ctx.Done():
 			k.leave(context.WithoutCancel(ctx))
 			return
@@ -24,30 +24,33 @@ func (k *Keyring) beats(ctx context.Context) {
 	}
 }
 
-func (k *Keyring) beat(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+// heartbeat writes that this instance is live, and which version of keys it has seen. It asks for a look at the shares
+// where there are any, or where the size of the fleet has changed.
+func (k *Keyring) heartbeat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	version := k.version.Load()
-	if version == unasked {
-		version = 0 // whoever asks who has seen a change waits for the first poll: what is said here outlasts it
+	if version == neverPolled {
+		version = 0 // confirms nothing
 	}
-	fleet, err := k.store.Beat(ctx, k.instance, version, dividedFor)
+	fleet, err := k.store.Heartbeat(ctx, k.instance, version, shareLease)
 	if err != nil {
 		return err
 	}
 	k.mu.RLock()
-	news := fleet.Others != k.instances-1 || fleet.Dividing || len(k.parts) > 0
+	look := fleet.Others != k.fleetSize-1 || fleet.Sharing || len(k.shares) > 0
 	k.mu.RUnlock()
-	if news {
-		signal(k.turned)
+	if look {
+		signal(k.fleetChanged)
 	}
 	return nil
 }
 
+// leave removes this instance from the fleet when it stops.
 func (k *Keyring) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := k.store.Leave(ctx, k.instance); err != nil {
-		k.logger.Warn("this instance could not be signed off", "error", err)
+		k.logger.Warn("this instance could not leave the fleet; the others count it until its lease ends", "error", err)
 	}
 }

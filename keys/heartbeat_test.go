@@ -16,13 +16,13 @@ type slowBeat struct {
 	begun, release chan struct{}
 }
 
-func (s *slowBeat) Beat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
+func (s *slowBeat) Heartbeat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
 	select {
 	case s.begun <- struct{}{}:
 	default:
 	}
 	<-s.release
-	return s.Store.Beat(ctx, instance, version, within)
+	return s.Store.Heartbeat(ctx, instance, version, within)
 }
 
 func TestABeatThatHangsDoesNotHideARevocation(t *testing.T) {

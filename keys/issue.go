@@ -16,33 +16,33 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// The bounds of what a key may be.
+// The bounds of a request for a key.
 const (
-	// MaxClient is how many characters the client's name may have.
+	// MaxClient is how many characters the name of a client may have.
 	MaxClient = 64
-	// MaxRate is the highest limit, in requests a second, and MaxBurst the highest burst.
+	// MaxRate is in requests a second, MaxBurst in requests.
 	MaxRate  = 1e6
 	MaxBurst = 1_000_000
-	// MaxGrace is the longest time for which a rotated key goes on being accepted. DefaultGrace is the default.
+	// MaxGrace is the longest time for which a rotated key is still accepted, DefaultGrace the time when a rotation names none.
 	MaxGrace     = 720 * time.Hour
 	DefaultGrace = 24 * time.Hour
 )
 
-// Request is what a new key shall be.
+// Request is the request for a new key.
 type Request struct {
 	Client string
 	Scopes []string
 	// Kind is "" for ed25519.
 	Kind string
-	// Rate is in requests a second; nil for no limit. Burst nil means the rate, rounded up.
+	// Rate is in requests a second; nil for no limit. The default of Burst is the rate, rounded up.
 	Rate  *float64
 	Burst *int
 	// ExpiresAt is nil for never.
 	ExpiresAt *time.Time
 }
 
-// Create makes a key. The key string that it returns is the only copy of the secret half. Its errors are
-// *InvalidError, and those of the store.
+// Create makes a key. The key string that it returns is the only copy of the secret half. Its errors are *InvalidError, and
+// those of the store.
 func (k *Keyring) Create(ctx context.Context, by Actor, in Request) (Record, keystring.Key, error) {
 	now := k.now()
 	record, wrong := in.record(now)
@@ -58,7 +58,7 @@ func (k *Keyring) Create(ctx context.Context, by Actor, in Request) (Record, key
 	if len(wrong) > 0 {
 		return Record{}, keystring.Key{}, &InvalidError{wrong}
 	}
-	text, err := k.provide(&record)
+	text, err := k.generate(&record)
 	if err != nil {
 		return Record{}, keystring.Key{}, err
 	}
@@ -71,7 +71,7 @@ func (k *Keyring) Create(ctx context.Context, by Actor, in Request) (Record, key
 	return record, text, nil
 }
 
-// record is the key that the request describes, and what is wrong with it.
+// record is the key of the request, and what is wrong with the request.
 func (in Request) record(now time.Time) (Record, []Problem) {
 	var wrong []Problem
 	refuse := func(bad bool, field, message, kind string) {
@@ -100,7 +100,7 @@ func (in Request) record(now time.Time) (Record, []Problem) {
 	refuse(!slices.Contains(keystring.Kinds(), r.Kind), "kind", "must be ed25519 or hs256", "enum")
 	if in.Rate != nil {
 		r.Rate = *in.Rate
-		// The comparison is written so that no number that is none passes it.
+		// NaN fails this comparison.
 		refuse(!(r.Rate >= 1e-3 && r.Rate <= MaxRate), "rate", "must be from 0.001 to 1000000 requests a second", "number_range")
 		r.Burst = int(math.Ceil(min(max(r.Rate, 1), MaxBurst)))
 	}
@@ -117,7 +117,7 @@ func (in Request) record(now time.Time) (Record, []Problem) {
 	return r, wrong
 }
 
-// unprintable characters have no place in a name: they change what a terminal or a page shows around it.
+// unprintable reports whether a character changes what a terminal or a page shows around it.
 func unprintable(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
 
 func sealProblem(err error) Problem {
@@ -130,8 +130,8 @@ func sealProblem(err error) Problem {
 
 func allScopes() string { return strings.Join(EveryScope().Names(), ", ") }
 
-// provide gives a record a new id, and the material of a new secret.
-func (k *Keyring) provide(r *Record) (keystring.Key, error) {
+// generate gives a record a new id, and the Material of a new secret.
+func (k *Keyring) generate(r *Record) (keystring.Key, error) {
 	text, err := keystring.New(k.environment, r.Kind)
 	if err != nil {
 		return keystring.Key{}, err
@@ -146,10 +146,11 @@ func (k *Keyring) provide(r *Record) (keystring.Key, error) {
 	return text, err
 }
 
-// Rotate makes a successor of a key: for the same client, with the same scopes and limit, in the same state, and, if the
-// old one was made to expire, for as long. The old one goes on being accepted for grace, or until its own expiry if that
-// is sooner; without any grace it is revoked. Its errors are *InvalidError for a grace outside of 0 to MaxGrace or an hs256 key without a master key,
-// fault.NotFound, and fault.Conflict for a key that is revoked, expired, or has a successor.
+// Rotate makes a successor of a key, with the same client, scopes, limit, state and lifetime. The old key is accepted until
+// the grace ends or it expires, whichever is sooner. With a grace of 0 it is revoked. Its errors are
+//   - *InvalidError for a grace outside of 0 to MaxGrace, and for an hs256 key that the master key does not decrypt;
+//   - fault.NotFound;
+//   - fault.Conflict for a key that is revoked, expired, or has a successor.
 func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Duration) (old, successor Record, _ keystring.Key, _ error) {
 	var text keystring.Key
 	if !keystring.IsID(id) {
@@ -164,7 +165,7 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 		if old.State == Revoked || old.Expired(now) || old.RotatedTo != "" {
 			return Record{}, fault.New(fault.Conflict)
 		}
-		if err := old.served(); err != nil {
+		if err := old.supported(); err != nil {
 			return Record{}, err
 		}
 		if old.Kind == keystring.HS256 {
@@ -180,7 +181,7 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 			next.ExpiresAt = now.Add(old.ExpiresAt.Sub(old.CreatedAt))
 		}
 		var err error
-		if text, err = k.provide(&next); err != nil {
+		if text, err = k.generate(&next); err != nil {
 			return Record{}, err
 		}
 		old.RotatedTo = next.ID
@@ -188,7 +189,7 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 			old.ExpiresAt = ends
 		}
 		if grace == 0 {
-			old.State = Revoked // the clock of no instance brings a leaked key back
+			old.State = Revoked // an expiry would depend on the clock of each instance
 		}
 		return next, nil
 	})
@@ -199,5 +200,5 @@ func (k *Keyring) Rotate(ctx context.Context, by Actor, id string, grace time.Du
 	return old, successor, text, nil
 }
 
-// now is the wall clock as the store keeps it.
+// now is the wall clock in UTC and whole microseconds, as the store keeps times.
 func (k *Keyring) now() time.Time { return k.clock().UTC().Truncate(time.Microsecond) }

@@ -15,34 +15,35 @@ import (
 // SharedID is the name of the shared key, which has no id of its own.
 const SharedID = "shared"
 
-// SharedKey is the one key that every caller may share: an HMAC secret that signs, and an API key that is claimed.
+// SharedKey is the key of the settings, which callers may share: an HMAC secret that signs tokens, and an API key that they
+// claim.
 type SharedKey struct {
 	// Algorithm is HS256, HS384 or HS512 (RFC 7518, section 3.2).
 	Algorithm string
 	// APIKey is what the apiKey claim must equal.
 	APIKey string
-	// Secret verifies and signs; PreviousSecret, unless empty, only verifies, so that the secret can be changed
-	// while tokens of the old one are still about.
+	// Secret signs and verifies. PreviousSecret, unless empty, only verifies: tokens of the old secret stay valid while
+	// clients change to the new one.
 	Secret, PreviousSecret []byte
 }
 
-// Key is one key as far as verifying needs it. It does not change: a change of the key makes a new one, and the old one
-// stale. So whoever holds a Key that is not stale holds the newest state that this process knows.
+// Key is one state of a key, ready to verify tokens. It is immutable but for stale: a change of the key makes a new Key, and
+// the old one stale. A Key that is not stale is the newest state that this process knows.
 type Key struct {
 	id, client string
 	algorithm  string
 	verifying  []any
-	// claim is a digest, so that comparing takes the same time whatever the claim's length.
+	// claim is a digest of the apiKey claim: comparing digests takes the same time for claims of every length.
 	claim  [sha256.Size]byte
 	scopes Scopes
 
-	// The rest is for registered keys only.
+	// The rest is set for registered keys only.
 	record  Record
 	problem error // why the key cannot be used by this process
 	stale   atomic.Bool
-	// shared with the key's earlier and later states
-	limit  *limit
-	minute *atomic.Int64
+	// limit and usedMinute belong to all states of the key.
+	limit      *limit
+	usedMinute *atomic.Int64
 }
 
 func newSharedKey(shared SharedKey) *Key {
@@ -63,28 +64,27 @@ func newSharedKey(shared SharedKey) *Key {
 	return key
 }
 
-// newKey makes what a record says ready for use; before is the key's state until now, nil for none. The caller has the
-// lock.
+// newKey makes a Key of a record. before is the cached state, nil for none. The caller holds mu.
 func (k *Keyring) newKey(record Record, before *Key) *Key {
 	key := &Key{
-		id:     record.ID,
-		client: record.Client,
-		claim:  sha256.Sum256([]byte(record.ID)),
-		scopes: ScopesOf(record.Scopes...),
-		record: record,
-		minute: new(atomic.Int64),
+		id:         record.ID,
+		client:     record.Client,
+		claim:      sha256.Sum256([]byte(record.ID)),
+		scopes:     ScopesOf(record.Scopes...),
+		record:     record,
+		usedMinute: new(atomic.Int64),
 	}
-	key.record.Scopes = nil // the set says it, in less room
-	var limited *limit
+	key.record.Scopes = nil // scopes has them, in less memory
+	var limitBefore *limit
 	if before != nil {
-		key.minute, limited = before.minute, before.limit
+		key.usedMinute, limitBefore = before.usedMinute, before.limit
 	}
-	if key.limit = newLimit(&record, limited, &k.limits); key.limit != nil {
-		key.limit.set(k.part(key.id), k.instances)
+	if key.limit = newLimit(&record, limitBefore, &k.limits); key.limit != nil {
+		key.limit.setShare(k.share(key.id), k.fleetSize)
 	}
-	newer := record.served()
-	if newer != nil && record.State != Revoked { // which every version understands
-		key.problem = newer
+	unsupported := record.supported()
+	if unsupported != nil && record.State != Revoked { // every version understands a revoked key
+		key.problem = unsupported
 		return key
 	}
 	switch record.Kind {
@@ -102,27 +102,27 @@ func (k *Keyring) newKey(record Record, before *Key) *Key {
 		}
 		key.verifying = []any{text}
 	default:
-		key.problem = cmp.Or[error](newer, fault.Wrap(fault.Internal, errors.New("the kind of "+record.ID+" is unknown")))
+		key.problem = cmp.Or[error](unsupported, fault.Wrap(fault.Internal, errors.New("the kind of "+record.ID+" is unknown")))
 	}
 	return key
 }
 
-// Algorithm is the one JWS algorithm that this key's tokens are signed with.
+// Algorithm is the only JWS algorithm of this key's tokens.
 func (k *Key) Algorithm() string { return k.algorithm }
 
 // VerificationKeys are the keys of which one must verify a token: HMAC secrets ([]byte), the current one first, or an
-// ed25519.PublicKey. They are not to be changed.
+// ed25519.PublicKey. The caller must not change them.
 func (k *Key) VerificationKeys() []any { return k.verifying }
 
 // ID is the id of the key, SharedID for the shared one.
 func (k *Key) ID() string { return k.id }
 
-// Stale says that the key has changed since: what was concluded from it must be concluded anew.
+// Stale reports whether the key has changed since. Then whatever was derived from it must be derived again.
 func (k *Key) Stale() bool { return k.stale.Load() }
 
 func (k *Key) registered() bool { return k.id != SharedID }
 
-// Claims says whether an apiKey claim is the one that belongs to this key. It compares in constant time.
+// Claims reports whether an apiKey claim is that of this key. It compares in constant time.
 func (k *Key) Claims(claimed string) bool {
 	digest := sha256.Sum256([]byte(claimed))
 	return subtle.ConstantTimeCompare(digest[:], k.claim[:]) == 1

@@ -1,5 +1,3 @@
-// Package keys is the domain: which keys there are, what each may do, and who a caller is once its token is proven. It
-// knows the token but neither HTTP nor SQL.
 package keys
 
 import (
@@ -14,40 +12,43 @@ import (
 	"github.com/latchkey-api/latchkey/keys/shares"
 )
 
-// The bounds of what the keyring holds and asks.
 const (
-	// maxKeys is how many registered keys are held at once; past it any one of them is read again when it is used.
+	// maxKeys is how many registered keys are cached at once.
 	maxKeys = 100_000
-	// maxUnknown is how many unknown ids are remembered, each for unknownFor.
+	// maxUnknown is how many unknown ids are cached, each for unknownFor.
 	maxUnknown = 10_000
 	unknownFor = time.Second
-	// maxViewAge is how old the keyring's view of the store may be before it asks the store at each request.
-	maxViewAge = 5 * time.Second
-	// unasked is the version of a keyring that has not asked the store for changes yet: no change is after it.
-	unasked = math.MaxInt64
+	// maxSnapshotAge is how old the snapshot may be. With an older one the keyring reads the key from the store in every
+	// request.
+	maxSnapshotAge = 5 * time.Second
+	// neverPolled is the version of a keyring that has not polled yet. No change has a higher one.
+	neverPolled = math.MaxInt64
 )
 
 // Options makes a keyring.
 type Options struct {
-	// Shared is the key that every caller may share; one without an API key or a secret is no key.
+	// Shared is the key that callers may share. Without an API key or without a secret there is none.
 	Shared SharedKey
 	// Store has the registered keys.
 	Store Store
-	// Environment is that of the keys that are made and accepted.
+	// Environment is the environment of the keys that are made and accepted.
 	Environment keystring.Environment
-	// Sealer opens hs256 keys; nil without a master key.
+	// Sealer encrypts hs256 keys; nil without a master key.
 	Sealer *Sealer
 	Logger *slog.Logger
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 	// Instance names this process among those on the same store.
 	Instance string
-	// Propagated, unless nil, is told how long ago a key was disabled or revoked of which this process has just heard.
+	// Propagated is called when a poll finds a key that another process disabled or revoked, with the age of that change.
+	// It may be nil.
 	Propagated func(time.Duration)
 }
 
-// Keyring holds the keys that tokens are verified with, and makes and changes registered ones. What it holds follows
-// the store while Run runs; otherwise it asks the store at each request. It is safe for concurrent use.
+// Keyring has the keys that verify tokens, and makes and changes registered ones. It is safe for concurrent use.
+//
+// It caches registered keys. While Run runs, it follows the changes of other processes; without Run, it reads the key
+// from the store in every request.
 type Keyring struct {
 	store       Store
 	environment keystring.Environment
@@ -57,37 +58,37 @@ type Keyring struct {
 	instance    string
 	propagated  func(time.Duration)
 
-	shared  *Key
-	most    int // maxKeys
-	lookups lookups
+	sharedKey *Key
+	capacity  int // maxKeys
+	lookups   lookups
 
-	mu      sync.RWMutex
-	keys    map[string]*Key
-	unknown map[string]time.Time // until when an id is known to be unknown
-	swept   time.Time            // when those that are no longer were last thrown out
-	// changes counts the changes that were applied: what was read before one and kept after it could be older.
+	mu           sync.RWMutex
+	keys         map[string]*Key
+	unknown      map[string]time.Time // unknown ids, and until when they are not looked up
+	unknownSwept time.Time            // when expired ones were last removed
+	// changes counts the changes that were applied. What was read before a change must not be cached after it.
 	changes uint64
-	// instances is how many there are with this one, and parts what it lets through of limits that are not divided
-	// evenly.
-	instances int
-	parts     shares.Shares
+	// fleetSize is how many instances are live, this one included. shares is what this one last reported of its shares.
+	fleetSize int
+	shares    shares.Report
 
-	// monotonic is a clock that nobody sets, and viewed the time on it at which the store was last asked what changed,
-	// and answered.
-	monotonic func() time.Duration
-	viewed    atomic.Int64
-	version   atomic.Int64
-	// turn is that of the fleet, and began when the server began, when the store was last asked; only Poll uses them.
-	turn  int64
-	began time.Time
-	// unusable is how many hs256 keys cannot be opened, counted when version was counted; only Start and then write count.
-	unusable atomic.Int64
-	counted  int64
-	// moved tells that version has changed, turned that turn has, and woken that the store has news.
-	moved, turned, woken chan struct{}
-	notes                notes
-	limits               limits
-	failing              sync.Map // what could not be written when it was last tried
+	// monotonic is a clock that nobody can set. snapshotAt is its time at the start of the last successful poll, version
+	// the version of keys that this poll found.
+	monotonic  func() time.Duration
+	snapshotAt atomic.Int64
+	version    atomic.Int64
+	// epoch and serverStarted are those of the last poll. Only Poll uses them.
+	epoch         int64
+	serverStarted time.Time
+	// unusable is how many hs256 keys cannot be decrypted, as counted at unusableVersion. Only Start and usageLoop count.
+	unusable        atomic.Int64
+	unusableVersion int64
+	// versionChanged asks for a heartbeat, fleetChanged for a look at the shares, notified for a poll.
+	versionChanged, fleetChanged, notified chan struct{}
+
+	usage   usage
+	limits  limits
+	failing sync.Map // what could not be written at the last attempt
 }
 
 // NewKeyring makes a keyring.
@@ -104,35 +105,35 @@ func NewKeyring(o Options) *Keyring {
 		instance:    o.Instance,
 		propagated:  o.Propagated,
 
-		shared:  newSharedKey(o.Shared),
-		most:    maxKeys,
-		lookups: lookups{flights: map[string]*flight{}},
-		keys:    map[string]*Key{},
-		unknown: map[string]time.Time{},
-		moved:   make(chan struct{}, 1),
-		turned:  make(chan struct{}, 1),
-		woken:   make(chan struct{}, 1),
-
-		instances: 1,
+		sharedKey:      newSharedKey(o.Shared),
+		capacity:       maxKeys,
+		lookups:        lookups{flights: map[string]*flight{}},
+		keys:           map[string]*Key{},
+		unknown:        map[string]time.Time{},
+		fleetSize:      1,
+		versionChanged: make(chan struct{}, 1),
+		fleetChanged:   make(chan struct{}, 1),
+		notified:       make(chan struct{}, 1),
 	}
-	began := time.Now()
-	k.monotonic = func() time.Duration { return time.Since(began) }
-	k.viewed.Store(math.MinInt64)
-	k.version.Store(unasked)
+	start := time.Now()
+	k.monotonic = func() time.Duration { return time.Since(start) }
+	k.snapshotAt.Store(math.MinInt64)
+	k.version.Store(neverPolled)
 	return k
 }
 
-// Shared is the key of tokens without a kid; its error is fault.KeyNotAcceptable where there is none.
+// Shared is the key of tokens without a kid. Its error is fault.KeyNotAcceptable where there is no shared key.
 func (k *Keyring) Shared() (*Key, error) {
-	if k.shared == nil {
+	if k.sharedKey == nil {
 		return nil, fault.New(fault.KeyNotAcceptable)
 	}
-	return k.shared, nil
+	return k.sharedKey, nil
 }
 
-// Find is the registered key with the given id. Its errors are fault.KeyNotAcceptable for an id that is unknown or has
-// not the form of one, and fault.Unavailable where the store cannot be asked or the key cannot be opened. An id without
-// the form costs no look-up, an unknown one none more within a second.
+// Find gives the registered key with an id, from the cache or from the store. Its errors are
+//   - fault.KeyNotAcceptable for an unknown or malformed id. A malformed id is never looked up, an unknown one at most once
+//     in unknownFor.
+//   - fault.Unavailable where the store does not answer, or the key cannot be decrypted.
 func (k *Keyring) Find(id string) (*Key, error) {
 	if !keystring.IsID(id) {
 		return nil, fault.New(fault.KeyNotAcceptable)
@@ -152,20 +153,21 @@ func (k *Keyring) Find(id string) (*Key, error) {
 	return held, held.problem
 }
 
-// current is whether the view of the store is young enough to be believed. It is measured on the monotonic clock at each
-// request, so that a process that was paused asks again when it goes on.
-func (k *Keyring) current() bool {
-	viewed := k.viewed.Load()
-	return viewed != math.MinInt64 && k.monotonic()-time.Duration(viewed) <= maxViewAge
+// snapshotFresh reports whether the snapshot is young enough. Every request asks, on the monotonic clock: a process that
+// was paused finds its snapshot too old when it goes on.
+func (k *Keyring) snapshotFresh() bool {
+	at := k.snapshotAt.Load()
+	return at != math.MinInt64 && k.monotonic()-time.Duration(at) <= maxSnapshotAge
 }
 
-// Admit says what a key may do whose token is verified: it must be enabled, in its time, and of this environment, now. Its
-// errors are fault.APITokenIncorrect, and fault.Unavailable where the store had to be asked and did not answer.
+// Admit says who the caller is whose token this key verified, and what the caller may do. The key must now be enabled, not
+// expired, and of this environment. Its errors are fault.APITokenIncorrect, and fault.Unavailable where the store had to
+// be asked and did not answer.
 func (k *Keyring) Admit(key *Key) (Principal, error) {
 	if key.registered() {
-		if key.stale.Load() || !k.current() {
+		if key.stale.Load() || !k.snapshotFresh() {
 			var err error
-			if key, err = k.newest(key); err != nil {
+			if key, err = k.newestState(key); err != nil {
 				return Principal{}, err
 			}
 		}
@@ -173,14 +175,14 @@ func (k *Keyring) Admit(key *Key) (Principal, error) {
 		if key.record.State != Enabled || key.record.Expired(now) || key.record.Environment != k.environment {
 			return Principal{}, fault.New(fault.APITokenIncorrect)
 		}
-		k.notes.used(key, now)
+		k.usage.used(key, now)
 	}
 	return Principal{KeyID: key.id, Client: key.client, Scopes: key.scopes, key: key}, nil
 }
 
-// newest is the newest state of a key that was replaced, or that may have been.
-func (k *Keyring) newest(key *Key) (*Key, error) {
-	if k.current() {
+// newestState gives the newest state of a key that is stale, or may be.
+func (k *Keyring) newestState(key *Key) (*Key, error) {
+	if k.snapshotFresh() {
 		if found, err := k.Find(key.id); err != nil || !found.stale.Load() {
 			return found, err
 		}

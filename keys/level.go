@@ -6,14 +6,15 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// Level is how much this program knows of keys. The row of a key has the least level that serves it, baseLevel where it
-// uses nothing newer: a field that restricts what a key may do raises it, and Level with it. So an instance from before
-// that field refuses the key, instead of serving it without the restriction.
+// Level is the level of keys that this program supports. Each key has the level that an instance needs to serve it. A new
+// field that restricts what a key may do raises Level, and the level of the keys that use it. So an instance from before that
+// field refuses the key, instead of serving it without the restriction.
 const Level = 1
 
+// baseLevel is the level of a key without such fields.
 const baseLevel = 1
 
-// NewerError says that a newer version made or changed a key. This one may revoke it, and nothing else.
+// NewerError says that a newer version of the program made or changed a key. This one can only revoke it.
 type NewerError struct {
 	// ID is the id of the key, and Needed its level.
 	ID     string
@@ -26,8 +27,8 @@ func (e *NewerError) Error() string {
 		e.ID, e.Needed, Level)
 }
 
-// served is nil for a key that this program knows enough of, and otherwise fault.Unavailable: another instance may.
-func (r *Record) served() error {
+// supported is nil for a key whose level this program supports, and otherwise fault.Unavailable: a newer instance may serve it.
+func (r *Record) supported() error {
 	if r.Level <= Level {
 		return nil
 	}

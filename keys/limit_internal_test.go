@@ -21,16 +21,16 @@ func TestWhatAKeyIsAskedForIsMeasured(t *testing.T) {
 		l := newLimit(&r, nil, &all)
 		caller := Principal{key: &Key{limit: l}}
 		next := 0.0
-		for now := measureEvery; now <= tt.known+tt.forget; now += measureEvery {
+		for now := measureInterval; now <= tt.known+tt.forget; now += measureInterval {
 			for ; next < now.Seconds() && next < tt.known.Seconds(); next += tt.every {
 				caller.Take()
 			}
 			all.measure(now)
-			if asked := all.asked()["E1"]; now > tt.known-30*measureEvery/10 && now <= tt.known && asked < tt.least {
+			if asked := all.demand()["E1"]; now > tt.known-30*measureInterval/10 && now <= tt.known && asked < tt.least {
 				t.Errorf("a call every %v s of %v/s: measured %v after %v, want %v", tt.every, tt.rate, asked, now, tt.least)
 			}
 		}
-		if asked, known := all.asked()["E1"]; known {
+		if asked, known := all.demand()["E1"]; known {
 			t.Errorf("a call every %v s of %v/s: still %v, %v after the last one", tt.every, tt.rate, asked, tt.forget)
 		}
 	}
@@ -40,7 +40,7 @@ func TestWhoWaitsIsToldWhenThePartIsLarger(t *testing.T) {
 	var all limits
 	r := Record{ID: "E1", Rate: 1, Burst: 10}
 	l := newLimit(&r, nil, &all)
-	l.set(1e-3, 5)
+	l.setShare(1e-3, 5)
 	caller := Principal{key: &Key{limit: l}}
 	caller.Take()
 	caller.Take()

@@ -10,20 +10,19 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// The bounds of reading keys that are not held.
 const (
-	// lookupLimit is how long a request may wait for such a key, and a query for its answer.
-	lookupLimit = time.Second
-	// lookupQueries is how many queries there are at once, and lookupBatch of how many keys one may be. Made-up ids are as
-	// many as there are connections: they may not keep a key that is used for the first time waiting.
+	// lookupTimeout is how long a request waits for a key, and a query for its answer.
+	lookupTimeout = time.Second
+	// lookupQueries is how many queries run at once, and lookupBatch how many keys one query reads. Together they are more
+	// than the made-up ids that can come at once: a flood of them must not delay the first use of a real key.
 	lookupQueries = 8
 	lookupBatch   = 500
 )
 
-var errLookup = errors.New("looking a key up took too long")
+var errLookupTimeout = errors.New("reading the key from the store took too long")
 
-// lookups are the keys that are being read, or wait for it. There is one flight for an id, and those that wait when a
-// query can begin go together.
+// lookups are the keys that are being read or wait to be read. All requests for one id share a flight, and all flights that
+// wait share the next query.
 type lookups struct {
 	mu      sync.Mutex
 	flights map[string]*flight // the newest of each id
@@ -31,10 +30,10 @@ type lookups struct {
 	queries int
 }
 
-// flight is one reading of a key, for all who ask at the same time.
+// flight is one read of a key, for all requests that ask at the same time.
 type flight struct {
 	id    string
-	until time.Time // when the last who waits for it gives up
+	until time.Time // when the last request stops waiting
 	begun bool
 	// done is closed when key and err are set.
 	done chan struct{}
@@ -42,24 +41,24 @@ type flight struct {
 	err  error
 }
 
-// read reads a key from the store, with all that wait at the same time, and for at most lookupLimit. fresh asks for what
-// is read from now on: a query that has begun may have read before.
+// read reads a key from the store, within lookupTimeout. With fresh the query begins after this call; without it, the
+// answer of a query that runs already will do.
 func (k *Keyring) read(id string, fresh bool) (*Key, error) {
 	joined, first := k.lookups.join(id, fresh)
 	if first {
 		go k.readWaiting()
 	}
-	limit := time.NewTimer(lookupLimit)
-	defer limit.Stop()
+	timeout := time.NewTimer(lookupTimeout)
+	defer timeout.Stop()
 	select {
 	case <-joined.done:
 		return joined.key, joined.err
-	case <-limit.C:
-		return nil, fault.Wrap(fault.Unavailable, errLookup)
+	case <-timeout.C:
+		return nil, fault.Wrap(fault.Unavailable, errLookupTimeout)
 	}
 }
 
-// join gives the flight to wait for, and whether a query may begin, which the caller then has to do.
+// join gives the flight to wait for. With first, the caller must start a query.
 func (l *lookups) join(id string, fresh bool) (_ *flight, first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,23 +71,23 @@ func (l *lookups) join(id string, fresh bool) (_ *flight, first bool) {
 			l.queries++
 		}
 	}
-	joined.until = time.Now().Add(lookupLimit)
+	joined.until = time.Now().Add(lookupTimeout)
 	return joined, first
 }
 
-// readWaiting makes queries for as long as flights wait.
+// readWaiting runs queries while flights wait.
 func (k *Keyring) readWaiting() {
 	for {
 		batch := k.lookups.take()
 		if len(batch) == 0 {
 			return
 		}
-		k.fill(batch)
+		k.readBatch(batch)
 		k.lookups.land(batch)
 	}
 }
 
-// take gives the flights of the next query. Without any the query is over. What nobody waits for any more is left out.
+// take gives the flights of the next query, none when no flight waits. Flights that no request waits for fail.
 func (l *lookups) take() []*flight {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +103,7 @@ func (l *lookups) take() []*flight {
 			batch = append(batch, one)
 			continue
 		}
-		one.err = fault.Wrap(fault.Unavailable, errLookup)
+		one.err = fault.Wrap(fault.Unavailable, errLookupTimeout)
 		l.end(one)
 	}
 	l.waiting = slices.Delete(l.waiting, 0, taken)
@@ -122,7 +121,7 @@ func (l *lookups) land(batch []*flight) {
 	}
 }
 
-// end answers who waits for a flight. The caller has the lock.
+// end gives the requests of a flight their answer. The caller holds mu.
 func (l *lookups) end(one *flight) {
 	if l.flights[one.id] == one {
 		delete(l.flights, one.id)
@@ -130,17 +129,17 @@ func (l *lookups) end(one *flight) {
 	close(one.done)
 }
 
-// fill reads keys and keeps them, unless a change was applied in between: then what was read may be older, and it is read
-// again. What cannot be kept is used once, and marked stale so that nothing else holds on to it.
-func (k *Keyring) fill(batch []*flight) {
-	const tries = 3
-	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
+// readBatch reads the keys of a batch and caches them. If a change is applied meanwhile, they are read again: the answer
+// may be older than the change. After the last attempt, such an answer is used once, marked stale and not cached.
+func (k *Keyring) readBatch(batch []*flight) {
+	const attempts = 3
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	ids := make([]string, len(batch))
 	for i, one := range batch {
 		ids[i] = one.id
 	}
-	for try := 1; ; try++ {
+	for attempt := 1; ; attempt++ {
 		k.mu.RLock()
 		before := k.changes
 		k.mu.RUnlock()
@@ -155,14 +154,14 @@ func (k *Keyring) fill(batch []*flight) {
 		for _, record := range records {
 			found[record.ID] = record
 		}
-		if k.answer(batch, found, before, try == tries) {
+		if k.answer(batch, found, before, attempt == attempts) {
 			return
 		}
 	}
 }
 
-// answer gives each flight what was found when before changes had been applied, and keeps it if none was since. Otherwise
-// it does nothing, unless this is the last try.
+// answer gives each flight the key that was found, and caches it if no change was applied since the query began, when
+// before changes had been. If one was, it does nothing and returns false, except at the last attempt.
 func (k *Keyring) answer(batch []*flight, found map[string]Record, before uint64, last bool) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -176,7 +175,7 @@ func (k *Keyring) answer(batch []*flight, found map[string]Record, before uint64
 		case !known:
 			one.err = fault.New(fault.KeyNotAcceptable)
 			if kept {
-				k.remember(one.id)
+				k.rememberUnknown(one.id)
 			}
 		case kept:
 			one.key = k.keep(record)

@@ -7,20 +7,17 @@ import (
 	"time"
 )
 
-// How often the keyring talks to the store by itself.
-const (
-	// storeLimit is how long one such talk may take.
-	storeLimit = 2 * time.Second
-)
+// storeTimeout is how long one call of the store may take that no request waits for.
+const storeTimeout = 2 * time.Second
 
-// Start asks the store what there is, and joins the other instances. What is held from then on is as new as the store.
+// Start polls the store and joins the fleet. From then on the cache is as new as the store.
 func (k *Keyring) Start(ctx context.Context) error {
 	_, err := k.Poll(ctx)
 	if err == nil {
-		err = k.beat(ctx)
+		err = k.heartbeat(ctx)
 	}
 	if err == nil {
-		err = k.Divide(ctx)
+		err = k.UpdateShares(ctx)
 	}
 	if err == nil {
 		k.countUnusable(ctx)
@@ -28,21 +25,26 @@ func (k *Keyring) Start(ctx context.Context) error {
 	return err
 }
 
-// Run follows the store until ctx ends: it takes over what other processes change, says that this instance is alive,
-// divides limits with the others, and writes down what was used and refused. Rows of the audit older than retention are
-// removed, and hs256 keys that cannot be opened counted. It returns once everything noted is written, or after three seconds without the rest.
+// Run follows the store until ctx ends. It
+//   - takes over what other processes change;
+//   - writes the heartbeat of this instance;
+//   - shares limits with the other instances;
+//   - writes when keys were last used and who was refused, removes rows of the audit older than retention, and counts the
+//     hs256 keys that cannot be decrypted.
+//
+// It returns when all that was noted is written, at the latest after three times flushTimeout.
 func (k *Keyring) Run(ctx context.Context, retention time.Duration) {
 	var loops sync.WaitGroup
-	loops.Go(func() { k.follow(ctx) })
-	loops.Go(func() { k.listen(ctx) })
-	loops.Go(func() { k.beats(ctx) })
-	loops.Go(func() { k.divides(ctx) })
-	loops.Go(func() { k.write(ctx, retention) })
+	loops.Go(func() { k.pollLoop(ctx) })
+	loops.Go(func() { k.listenLoop(ctx) })
+	loops.Go(func() { k.heartbeatLoop(ctx) })
+	loops.Go(func() { k.sharingLoop(ctx) })
+	loops.Go(func() { k.usageLoop(ctx, retention) })
 	loops.Wait()
 }
 
-// report tells the log when something cannot be written any more, and when it can again: what is tried every second would
-// fill a disk with lines, one that is full already as well.
+// report logs when writing something begins to fail, and when it works again. Not every failure: a write is tried every
+// second, and the lines would fill a disk, which may be full already.
 func (k *Keyring) report(what string, err error) {
 	if errors.Is(err, context.Canceled) {
 		return

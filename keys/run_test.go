@@ -55,9 +55,9 @@ func (a *asked) KeyChanges(ctx context.Context, since int64, most int) (keys.Cha
 	return a.Store.KeyChanges(ctx, since, most)
 }
 
-func (a *asked) Beat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
+func (a *asked) Heartbeat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
 	a.count("beat")
-	return a.Store.Beat(ctx, instance, version, within)
+	return a.Store.Heartbeat(ctx, instance, version, within)
 }
 
 func (a *asked) Instances(ctx context.Context, within time.Duration) (map[string]keys.Instance, error) {
@@ -65,11 +65,11 @@ func (a *asked) Instances(ctx context.Context, within time.Duration) (map[string
 	return a.Store.Instances(ctx, within)
 }
 
-func (a *asked) DivideLimits(ctx context.Context, instance string, within time.Duration,
+func (a *asked) UpdateShares(ctx context.Context, instance string, within time.Duration,
 	divide func(map[string]keys.Instance) (string, bool),
 ) error {
 	a.count("divide")
-	return a.Store.DivideLimits(ctx, instance, within, divide)
+	return a.Store.UpdateShares(ctx, instance, within, divide)
 }
 
 func (a *asked) TouchKeys(ctx context.Context, used map[string]time.Time) error {

@@ -11,15 +11,15 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// Sealer seals the key strings of hs256 keys with AES-256-GCM, so that the store alone signs nothing. A nil Sealer is
-// one without a master key: it seals and opens nothing, and says so.
+// Sealer encrypts the key strings of hs256 keys with AES-256-GCM: whoever has only the store can sign no token. A nil Sealer
+// has no master key, and all its calls fail.
 type Sealer struct {
 	current  cipher.AEAD
 	previous cipher.AEAD // nil for none
 }
 
-// NewSealer takes the master keys, 32 bytes each. The previous one, which may be nil, only opens. Without a current one
-// the Sealer is nil.
+// NewSealer takes the master keys, 32 bytes each. The previous one only decrypts, and may be nil. Without a current one the
+// Sealer is nil.
 func NewSealer(current, previous []byte) (*Sealer, error) {
 	if len(current) == 0 {
 		return nil, nil //nolint:nilnil // a nil Sealer is one without a master key
@@ -53,18 +53,18 @@ var (
 	errWrongMasterKey = errors.New("MASTER_KEY does not open this hs256 key: it was sealed under another one, or damaged")
 )
 
-// Seal returns nonce and ciphertext. The id and the kind are bound to it: a sealed key moved to another row does not
-// open.
+// Seal encrypts text, and returns nonce and ciphertext. Id and kind are associated data: a ciphertext that was moved to
+// another row does not decrypt.
 func (s *Sealer) Seal(id string, kind keystring.Kind, text []byte) ([]byte, error) {
 	if s == nil {
 		return nil, errNoMasterKey
 	}
 	nonce := make([]byte, s.current.NonceSize())
 	_, _ = rand.Read(nonce) // never fails: it ends the process instead
-	return s.current.Seal(nonce, nonce, text, bound(id, kind)), nil
+	return s.current.Seal(nonce, nonce, text, associatedData(id, kind)), nil
 }
 
-// Open returns what was sealed under the current or the previous master key.
+// Open decrypts what was encrypted under the current or the previous master key.
 func (s *Sealer) Open(id string, kind keystring.Kind, sealed []byte) ([]byte, error) {
 	if s == nil {
 		return nil, errNoMasterKey
@@ -74,37 +74,39 @@ func (s *Sealer) Open(id string, kind keystring.Kind, sealed []byte) ([]byte, er
 			continue
 		}
 		nonce, text := sealed[:aead.NonceSize()], sealed[aead.NonceSize():]
-		if opened, err := aead.Open(nil, nonce, text, bound(id, kind)); err == nil {
+		if opened, err := aead.Open(nil, nonce, text, associatedData(id, kind)); err == nil {
 			return opened, nil
 		}
 	}
 	return nil, fmt.Errorf("%w (%s)", errWrongMasterKey, id)
 }
 
-func bound(id string, kind keystring.Kind) []byte { return []byte(id + "|" + string(kind)) }
+func associatedData(id string, kind keystring.Kind) []byte { return []byte(id + "|" + string(kind)) }
 
 const (
-	// sealedTried is how many sealed keys a master key is tried on before it seals another one.
-	sealedTried = 5
-	// sealedCounted bounds how many sealed keys are opened to see which of them cannot be, so that a start does not
-	// get longer with the store.
-	sealedCounted = 10_000
+	// sealedTries is how many hs256 keys a master key is tried on before it encrypts another one. One may be damaged.
+	sealedTries = 5
+	// maxSealedCounted is how many hs256 keys countUnusable decrypts at most, so that the time of a start does not grow with
+	// the store.
+	maxSealedCounted = 10_000
 )
 
-// canSeal says why hs256 keys cannot be made here: errNoMasterKey, or errWrongMasterKey where it is not the one that
-// those in the store are sealed under, so that no other process could open a new one. Revoked keys do not count: whoever
-// has lost the master key revokes what was sealed under it, and begins anew. Other errors are the store's.
+// canSeal is nil where hs256 keys can be made. Otherwise it is
+//   - errNoMasterKey;
+//   - errWrongMasterKey where the keys in the store are encrypted under another master key: the other instances could not
+//     decrypt a new one. Revoked keys do not count, so that after the loss of a master key one can start again;
+//   - an error of the store.
 func (k *Keyring) canSeal(ctx context.Context) error {
 	if k.sealer == nil {
 		return errNoMasterKey
 	}
-	newest, err := k.store.SealedInUse(ctx, sealedTried)
+	newest, err := k.store.SealedInUse(ctx, sealedTries)
 	if err != nil {
 		return err
 	}
 	var wrong error
-	for _, record := range newest { // a single one may be damaged
-		if record.served() != nil {
+	for _, record := range newest {
+		if record.supported() != nil {
 			continue
 		}
 		if _, wrong = k.sealer.Open(record.ID, record.Kind, record.Material); wrong == nil {
@@ -114,37 +116,37 @@ func (k *Keyring) canSeal(ctx context.Context) error {
 	return wrong
 }
 
-// Unusable is how many hs256 keys the master key does not open, of the newest 10,000 that are neither revoked nor
-// expired.
+// Unusable is how many hs256 keys the master key does not decrypt, of the newest maxSealedCounted that are neither revoked
+// nor expired.
 func (k *Keyring) Unusable() int { return int(k.unusable.Load()) }
 
-// countUnusable counts them anew, and says so where the number has changed.
+// countUnusable counts them, and logs a number that has changed.
 func (k *Keyring) countUnusable(ctx context.Context) {
 	if err := k.tryCountUnusable(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		k.logger.Warn("the hs256 keys that MASTER_KEY does not open cannot be counted", "error", err)
+		k.logger.Warn("counting the hs256 keys that MASTER_KEY does not open fails", "error", err)
 	}
 }
 
 func (k *Keyring) tryCountUnusable(ctx context.Context) error {
 	version := k.version.Load()
-	if version == k.counted && k.unusable.Load() == 0 {
-		return nil // and none of the keys that there are comes to be one
+	if version == k.unusableVersion && k.unusable.Load() == 0 {
+		return nil // no key has changed, and none becomes unusable by itself
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	newest, err := k.store.SealedInUse(ctx, sealedCounted)
+	newest, err := k.store.SealedInUse(ctx, maxSealedCounted)
 	if err != nil {
 		return err
 	}
-	k.counted = version
-	var unusable, of int64
+	k.unusableVersion = version
+	var unusable, total int64
 	var why error
 	now := k.clock()
 	for _, record := range newest {
-		if record.served() != nil || record.Expired(now) {
+		if record.supported() != nil || record.Expired(now) {
 			continue
 		}
-		of++
+		total++
 		if _, err := k.sealer.Open(record.ID, record.Kind, record.Material); err != nil {
 			unusable, why = unusable+1, err
 		}
@@ -153,12 +155,12 @@ func (k *Keyring) tryCountUnusable(ctx context.Context) error {
 	case unusable == before:
 	case errors.Is(why, errNoMasterKey):
 		k.logger.Warn("MASTER_KEY is not set: hs256 keys in the store cannot be used, calls with them are answered 503",
-			"keys", unusable, "of", of)
+			"keys", unusable, "of", total)
 	case unusable > 0:
 		k.logger.Warn("MASTER_KEY does not open hs256 keys in the store, calls with them are answered 503: "+
-			"set the one under which they were made, as MASTER_KEY or as MASTER_KEY_PREVIOUS", "keys", unusable, "of", of)
+			"set the one under which they were made, as MASTER_KEY or as MASTER_KEY_PREVIOUS", "keys", unusable, "of", total)
 	default:
-		k.logger.Info("every hs256 key in the store can be used", "keys", of)
+		k.logger.Info("every hs256 key in the store can be used", "keys", total)
 	}
 	return nil
 }

@@ -9,42 +9,32 @@ import (
 )
 
 const (
-	// measureEvery is how often requests are counted, and the shortest time between two divisions.
-	measureEvery = 250 * time.Millisecond
-	// dividedFor is how long after its last beat an instance has its part. One that does not reach the store refuses
-	// registered keys at the latest maxViewAge after its last poll, which is at most a beat younger than its last beat: if
-	// it lives, it and those who have taken its part over overlap for at most two seconds.
-	dividedFor = 4 * time.Second
+	// measureInterval is how often demand is measured, and the shortest time between two updates of shares.
+	measureInterval = 250 * time.Millisecond
+	// shareLease is how long after its last heartbeat an instance has its shares. doc.go says how long two leases can overlap.
+	shareLease = 4 * time.Second
 )
 
-// A key's limit holds for all instances together, though none asks another one in a request. Each lets an even part of
-// it through, until somewhere a key is asked for more than that. Then the instances tell each other, in the store, what
-// they are asked for, and divide the limit by it.
-//
-// Parts never add up to more than the whole: an instance takes less by itself, and more only of what the others, in a
-// transaction that all of them wait for, have left over. Only while one starts it may, for as long as the others do not
-// know, let its even part through on top.
-
-// divides keeps the limits divided until ctx ends. It looks at the others when the store's turn or this instance's
-// heartbeat says that there is something to see, and when its own keys are asked for more than the others know.
-func (k *Keyring) divides(ctx context.Context) {
-	tick := time.NewTicker(measureEvery)
-	defer tick.Stop()
+// sharingLoop keeps limits divided until ctx ends. It updates the shares when the epoch has changed, when a heartbeat finds
+// shares or another size of the fleet, and when a demand here has become high.
+func (k *Keyring) sharingLoop(ctx context.Context) {
+	ticker := time.NewTicker(measureInterval)
+	defer ticker.Stop()
 	for {
-		turned := false
+		changed := false
 		select {
-		case <-tick.C:
-		case <-k.turned:
-			turned = true
+		case <-ticker.C:
+		case <-k.fleetChanged:
+			changed = true
 		case <-ctx.Done():
 			return
 		}
-		if news := k.measure(); turned || news {
-			k.report("how limits are divided", k.Divide(ctx))
+		if high := k.measureDemand(); changed || high {
+			k.report("the shares of this instance", k.UpdateShares(ctx))
 		}
-		if turned { // whoever tells often is not answered more often
+		if changed { // signals that come faster than this are taken together
 			select {
-			case <-tick.C:
+			case <-ticker.C:
 			case <-ctx.Done():
 				return
 			}
@@ -52,48 +42,47 @@ func (k *Keyring) divides(ctx context.Context) {
 	}
 }
 
-// Divide looks which instances there are, and divides with them the limits of the keys that are asked for more than an
-// even part.
-func (k *Keyring) Divide(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+// UpdateShares reads the reports of the other instances, divides the limits anew, and writes this instance's report if it
+// has changed.
+func (k *Keyring) UpdateShares(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	live, err := k.store.Instances(ctx, dividedFor)
+	live, err := k.store.Instances(ctx, shareLease)
 	if err != nil {
 		return err
 	}
-	this, heard := live[k.instance]
-	if !heard {
-		// The beat of this instance does not get through, so it does not know of the others' either.
+	this, alive := live[k.instance]
+	if !alive {
+		return nil // without a heartbeat there is no lease; the next heartbeat asks for shares again
+	}
+	demand := k.limits.demand()
+	own, others := k.readFleet(live)
+	// Two comparisons: with what the others can read, and with what is in force here. A write may have been lost on its way.
+	if next, _ := shares.Divide(demand, own, others); !shares.Differ(next, shares.Parse(this.Shares)) && !shares.Differ(next, own) {
 		return nil
 	}
-	asked := k.limits.asked()
-	own, others := k.fleet(live)
-	// The others go by what they can read, which need not be what this instance has last tried to say, or has still.
-	if next, _ := shares.Divide(asked, own, others); !shares.Differ(next, shares.Parse(this.Shares)) && !shares.Differ(next, own) {
-		return nil
-	}
-	var next shares.Shares
-	err = k.store.DivideLimits(ctx, k.instance, dividedFor, func(live map[string]Instance) (string, bool) {
-		own, others := k.fleet(live)
-		var told bool
-		next, told = shares.Divide(asked, own, others)
-		k.lower(next)
-		return next.Text(), told
+	var next shares.Report
+	err = k.store.UpdateShares(ctx, k.instance, shareLease, func(live map[string]Instance) (string, bool) {
+		own, others := k.readFleet(live)
+		var urgent bool
+		next, urgent = shares.Divide(demand, own, others)
+		k.lowerShares(next)
+		return next.Text(), urgent
 	})
 	if err != nil {
 		if fault.CodeOf(err) == fault.NotFound {
-			return nil // it is the next beat's turn
+			return nil // the lease has ended meanwhile; the next heartbeat asks for shares again
 		}
 		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.setParts(next)
+	k.setShares(next)
 	return nil
 }
 
-// fleet takes over how many instances there are, and gives what this one and the others say.
-func (k *Keyring) fleet(live map[string]Instance) (own shares.Shares, others []shares.Shares) {
+// readFleet takes over the size of the fleet, and gives the reports of this instance and of the others.
+func (k *Keyring) readFleet(live map[string]Instance) (own shares.Report, others []shares.Report) {
 	for id, instance := range live {
 		if id != k.instance {
 			others = append(others, shares.Parse(instance.Shares))
@@ -101,60 +90,61 @@ func (k *Keyring) fleet(live map[string]Instance) (own shares.Shares, others []s
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if n := len(others) + 1; n != k.instances {
-		k.instances = n
+	if n := len(others) + 1; n != k.fleetSize {
+		k.fleetSize = n
 		for key := range k.keys {
-			k.limit(key)
+			k.applyShare(key)
 		}
 	}
-	return k.parts, others
+	return k.shares, others
 }
 
-// lower takes over at once what is less than before: the others may count on it as soon as they can read it.
-func (k *Keyring) lower(next shares.Shares) {
+// lowerShares takes over the shares that become smaller. It runs before the transaction ends: once the others can read the
+// new report, they may take what it leaves.
+func (k *Keyring) lowerShares(next shares.Report) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	lowered := shares.Shares{}
-	for _, all := range []shares.Shares{k.parts, next} {
-		for key := range all {
-			lowered[key] = shares.Share{Part: min(k.part(key), next.Part(key, k.instances))}
+	lowered := shares.Report{}
+	for _, report := range []shares.Report{k.shares, next} {
+		for key := range report {
+			lowered[key] = shares.Entry{Share: min(k.share(key), next.Share(key, k.fleetSize))}
 		}
 	}
-	k.setParts(lowered)
+	k.setShares(lowered)
 }
 
-// part is the part of a key. The caller has the lock.
-func (k *Keyring) part(key string) float64 { return k.parts.Part(key, k.instances) }
+// share is this instance's share of a key. The caller holds mu.
+func (k *Keyring) share(key string) float64 { return k.shares.Share(key, k.fleetSize) }
 
-// setParts takes over parts. The caller has the lock.
-func (k *Keyring) setParts(next shares.Shares) {
-	before := k.parts
-	k.parts = next
-	for _, all := range []shares.Shares{before, next} {
-		for key := range all {
-			k.limit(key)
+// setShares takes over shares. The caller holds mu.
+func (k *Keyring) setShares(next shares.Report) {
+	before := k.shares
+	k.shares = next
+	for _, report := range []shares.Report{before, next} {
+		for key := range report {
+			k.applyShare(key)
 		}
 	}
 }
 
-// limit sets the limit of a key, if it is held. The caller has the lock.
-func (k *Keyring) limit(key string) {
+// applyShare sets the limit of a cached key to its share. The caller holds mu.
+func (k *Keyring) applyShare(key string) {
 	if held := k.keys[key]; held != nil && held.limit != nil {
-		held.limit.set(k.part(key), k.instances)
+		held.limit.setShare(k.share(key), k.fleetSize)
 	}
 }
 
-// measure counts, and reports whether a key has come to be asked for more than its part, of which the others do not
-// know.
-func (k *Keyring) measure() bool {
+// measureDemand measures, and reports whether the demand of a key has become high of which this instance reports nothing
+// yet.
+func (k *Keyring) measureDemand() bool {
 	k.limits.measure(k.monotonic())
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if k.instances < 2 || len(k.parts) >= shares.MaxShares {
+	if k.fleetSize < 2 || len(k.shares) >= shares.MaxKeys {
 		return false
 	}
-	for id, asked := range k.limits.asked() {
-		if _, told := k.parts[id]; !told && asked > shares.Pressed/float64(k.instances) {
+	for id, demand := range k.limits.demand() {
+		if _, reported := k.shares[id]; !reported && shares.HighDemand(demand, k.fleetSize) {
 			return true
 		}
 	}

@@ -14,17 +14,17 @@ func TestOnlyWhatCanBeDividedIsNews(t *testing.T) {
 		want            bool
 	}{
 		{2, 0, true},
-		{2, shares.MaxShares - 1, true},
-		{2, shares.MaxShares, false},
+		{2, shares.MaxKeys - 1, true},
+		{2, shares.MaxKeys, false},
 		{1, 0, false},
 	} {
 		k := NewKeyring(Options{})
-		k.instances, k.parts = tt.instances, shares.Shares{}
+		k.fleetSize, k.shares = tt.instances, shares.Report{}
 		for i := range tt.said {
-			k.parts[fmt.Sprint("E", i)] = shares.Share{}
+			k.shares[fmt.Sprint("E", i)] = shares.Entry{}
 		}
-		k.limits.measured = map[string]*limit{"pressed": {id: "pressed", rate: .001, asked: 1}}
-		if got := k.measure(); got != tt.want {
+		k.limits.measured = map[string]*limit{"pressed": {id: "pressed", rate: .001, demand: 1}}
+		if got := k.measureDemand(); got != tt.want {
 			t.Errorf("%d instances, %d keys divided: news %v, want %v", tt.instances, tt.said, got, tt.want)
 		}
 	}

@@ -25,11 +25,11 @@ func (u *unreachable) Instances(ctx context.Context, within time.Duration) (map[
 	return u.Store.Instances(ctx, within)
 }
 
-func (u *unreachable) Beat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
+func (u *unreachable) Heartbeat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
 	if u.cut.Load() {
 		return keys.Fleet{}, errCut
 	}
-	return u.Store.Beat(ctx, instance, version, within)
+	return u.Store.Heartbeat(ctx, instance, version, within)
 }
 
 func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
@@ -37,7 +37,7 @@ func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
 	u := &unreachable{Store: s.Store}
 	one := newRing(t, u, func(o *keys.Options) { o.Instance = "one" })
 	for _, name := range []string{"two", "three"} {
-		if _, err := s.Beat(t.Context(), name, 0, time.Minute); err != nil {
+		if _, err := s.Heartbeat(t.Context(), name, 0, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -58,7 +58,7 @@ func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
 		}
 	}
 	u.cut.Store(true)
-	if err := one.Divide(t.Context()); err == nil {
+	if err := one.UpdateShares(t.Context()); err == nil {
 		t.Error("a store that is cut off was asked with success")
 	}
 	if got := remaining(); got != 10 {
@@ -69,16 +69,16 @@ func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.cut.Store(false)
-	if err := one.Divide(t.Context()); err != nil {
+	if err := one.UpdateShares(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if got := remaining(); got != 10 {
 		t.Errorf("without a beat it lets %d through", got)
 	}
-	if _, err := s.Beat(t.Context(), "one", 0, time.Minute); err != nil {
+	if _, err := s.Heartbeat(t.Context(), "one", 0, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if err := one.Divide(t.Context()); err != nil {
+	if err := one.UpdateShares(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if got := remaining(); got != 30 {
@@ -88,7 +88,7 @@ func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
 
 func TestThePartOfTheDeadIsFree(t *testing.T) {
 	s := openStore(t)
-	if _, err := s.Beat(t.Context(), "dead", 0, time.Minute); err != nil { // and never again
+	if _, err := s.Heartbeat(t.Context(), "dead", 0, time.Minute); err != nil { // and never again
 		t.Fatal(err)
 	}
 	f := startFleet(t, s, 1)
@@ -115,13 +115,13 @@ func TestPartsThatTheStoreHasLostEnd(t *testing.T) {
 			}
 		}
 		// The other one takes nearly all of a limit.
-		two.Press("E1")
+		two.SetDemand("E1")
 		for _, ring := range []*keys.Keyring{two, one, two} {
-			if err := ring.Divide(t.Context()); err != nil {
+			if err := ring.UpdateShares(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if part := one.Part("E1"); part > .1 {
+		if part := one.Share("E1"); part > .1 {
 			t.Fatalf("before, its part is %v", part)
 		}
 		// What was said is lost, and the look at the others that this calls for fails.
@@ -129,7 +129,7 @@ func TestPartsThatTheStoreHasLostEnd(t *testing.T) {
 			if err := s.Leave(t.Context(), name); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Beat(t.Context(), name, 0, time.Minute); err != nil {
+			if _, err := s.Heartbeat(t.Context(), name, 0, time.Minute); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -141,7 +141,7 @@ func TestPartsThatTheStoreHasLostEnd(t *testing.T) {
 		u.blind.Store(false)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if part := one.Part("E1"); part != .5 {
+		if part := one.Share("E1"); part != .5 {
 			t.Errorf("nobody takes more than half, and its part is %v", part)
 		}
 		stop()

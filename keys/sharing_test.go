@@ -173,11 +173,11 @@ type dividing struct {
 	inside func() error
 }
 
-func (d *dividing) DivideLimits(
+func (d *dividing) UpdateShares(
 	ctx context.Context, instance string, within time.Duration, divide func(map[string]keys.Instance) (string, bool),
 ) error {
 	var failed error
-	err := d.Store.DivideLimits(ctx, instance, within, func(live map[string]keys.Instance) (string, bool) {
+	err := d.Store.UpdateShares(ctx, instance, within, func(live map[string]keys.Instance) (string, bool) {
 		shares, told := divide(live)
 		failed = d.inside()
 		if failed != nil {
@@ -204,17 +204,17 @@ func TestAnInstanceTakesLessBeforeAndMoreAfterItSaysSo(t *testing.T) {
 	one, two := ring("one", s.Store), ring("two", d)
 	divide := func(ring *keys.Keyring, want float64) {
 		t.Helper()
-		if err := ring.Divide(t.Context()); err != nil {
+		if err := ring.UpdateShares(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := ring.Part("E1"); got < want-.05 || got > want+.05 {
+		if got := ring.Share("E1"); got < want-.05 || got > want+.05 {
 			t.Errorf("the part is %v, want about %v", got, want)
 		}
 	}
-	one.Press("E1")
+	one.SetDemand("E1")
 	divide(one, .5) // the other half is the other one's
 	d.inside = func() error {
-		if got := two.Part("E1"); got > .1 {
+		if got := two.Share("E1"); got > .1 {
 			t.Errorf("while it says that it needs little, it lets %v through", got)
 		}
 		return nil
@@ -222,29 +222,29 @@ func TestAnInstanceTakesLessBeforeAndMoreAfterItSaysSo(t *testing.T) {
 	divide(two, .03)
 	divide(one, .97)
 
-	two.Press("E1")
+	two.SetDemand("E1")
 	divide(two, .03)
 	divide(one, .5)
 	d.inside = func() error {
-		if got := two.Part("E1"); got > .1 {
+		if got := two.Share("E1"); got > .1 {
 			t.Errorf("before it has said that it takes more, it lets %v through", got)
 		}
 		return errCut
 	}
-	if err := two.Divide(t.Context()); !errors.Is(err, errCut) {
+	if err := two.UpdateShares(t.Context()); !errors.Is(err, errCut) {
 		t.Errorf("a division that failed: %v", err)
 	}
-	if got := two.Part("E1"); got > .1 {
+	if got := two.Share("E1"); got > .1 {
 		t.Errorf("after it could not say so, it lets %v through", got)
 	}
 	d.inside = func() error { return nil }
 	divide(two, .5)
 
 	// The load moves to one of them, and what the other one gives up cannot be said once.
-	two.Unpress("E1")
+	two.ClearDemand("E1")
 	d.inside = func() error { return errCut }
-	if err := two.Divide(t.Context()); !errors.Is(err, errCut) || two.Part("E1") > .1 {
-		t.Errorf("giving up a part: %v, it lets %v through", err, two.Part("E1"))
+	if err := two.UpdateShares(t.Context()); !errors.Is(err, errCut) || two.Share("E1") > .1 {
+		t.Errorf("giving up a part: %v, it lets %v through", err, two.Share("E1"))
 	}
 	d.inside = func() error { return nil }
 	divide(two, .03)
@@ -255,13 +255,13 @@ func TestAnInstanceTakesLessBeforeAndMoreAfterItSaysSo(t *testing.T) {
 		if err := s.Leave(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Beat(t.Context(), name, 0, time.Minute); err != nil {
+		if _, err := s.Heartbeat(t.Context(), name, 0, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
 	divide(one, .97)
 	divide(two, .03)
-	if sum := one.Part("E1") + two.Part("E1"); sum > 1+1e-9 {
+	if sum := one.Share("E1") + two.Share("E1"); sum > 1+1e-9 {
 		t.Errorf("the parts add up to %v", sum)
 	}
 }

@@ -9,44 +9,46 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// An instance is judged by the store's clock alone, so that no other one has to be right.
+// Only the store's clock says whether an instance is live, so that the clocks of the instances may be wrong.
 const (
-	// clock is the time on the store's clock.
+	// clock is the store's clock.
 	clock = `(SELECT micros FROM store_clock)`
 
-	// The heartbeat tells as well what would make an instance look at the others, so that it need not look otherwise.
+	// The answer to a heartbeat says whether an instance has to read the shares of the others. Otherwise it need not.
 	updateInstance = `UPDATE instances SET version = $2, beat_at = ` + clock + ` WHERE id = $1 RETURNING
 		(SELECT count(*) FROM instances AS other WHERE other.id <> $1 AND ` + live + `$3),
 		EXISTS (SELECT 1 FROM instances AS other WHERE other.shares <> '' AND (other.id = $1 OR ` + live + `$3))`
 
-	// A clock that was set back does not bring back who stopped since: who lives beats anew. A second is left for beats
-	// that are committed while this is read. What follows is for how long a beat counts.
+	// A heartbeat from the future does not count: where the clock was set back, an instance that had stopped would be live
+	// again. Heartbeats that are committed during the query may be up to a second ahead. The maximum age follows.
 	live = `beat_at <= ` + clock + ` + 1000000 AND beat_at >= ` + clock + ` - `
 
 	insertInstance = `INSERT INTO instances (id, version, beat_at) VALUES ($1, $2, ` + clock + `)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version, beat_at = excluded.beat_at`
 
 	deleteInstance = `DELETE FROM instances WHERE id = $1`
-	// An instance that stopped without leaving is remembered for ten minutes, far longer than anybody waits for one: one
-	// that is started again and again must not leave ever more rows to look through.
+
+	// An instance that was killed leaves its row behind. After ten minutes, far longer than anybody waits for an instance, the
+	// row is removed.
 	deleteLostInstances = `DELETE FROM instances WHERE beat_at < ` + clock + ` - 600000000`
 
 	selectInstances = `SELECT id, version, shares FROM instances WHERE ` + live + `$1`
 
 	updateShares = `UPDATE instances SET shares = $2 WHERE id = $1`
 
+	// The column turn is the epoch of the fleet.
 	lockFleet = `UPDATE fleet SET turn = turn`
-	nextTurn  = `UPDATE fleet SET turn = turn + 1`
+	nextEpoch = `UPDATE fleet SET turn = turn + 1`
 )
 
-// Beat says that the instance is alive and has seen the keys as of version, and gives what there is of the fleet, as far
-// as it has beaten within the given time. It is one statement; only the first beat of an instance is more: it tells the
-// others, and forgets those that were lost. Invalid when its name cannot be stored.
-func (s *Store) Beat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
+// Heartbeat writes that the instance is live and has seen the keys as of version. The answer counts the instances whose last
+// heartbeat is not older than maxAge. It is one statement. Only the first heartbeat of an instance is a transaction: it also
+// moves the epoch, and removes instances that were killed. Invalid when the name cannot be stored.
+func (s *Store) Heartbeat(ctx context.Context, instance string, version int64, maxAge time.Duration) (keys.Fleet, error) {
 	if !storable(instance) {
 		return keys.Fleet{}, fault.New(fault.Invalid)
 	}
-	args := []any{instance, version, within.Microseconds()}
+	args := []any{instance, version, maxAge.Microseconds()}
 	var fleet keys.Fleet
 	var known bool
 	err := s.fleetWriter.run(ctx, updateInstance, func(ctx context.Context, stmt statement) error {
@@ -71,7 +73,7 @@ func (s *Store) Beat(ctx context.Context, instance string, version int64, within
 		if _, err := tx.exec(ctx, insertInstance, instance, version); err != nil {
 			return err
 		}
-		if _, err := tx.exec(ctx, nextTurn); err != nil {
+		if _, err := tx.exec(ctx, nextEpoch); err != nil {
 			return err
 		}
 		rows, err := tx.query(ctx, updateInstance, args...)
@@ -84,19 +86,20 @@ func (s *Store) Beat(ctx context.Context, instance string, version int64, within
 	return fleet, s.fault(err)
 }
 
-// scanFleet reads the row that a beat gives, if its instance is known, to the end: only then the beat is written.
+// scanFleet reads the answer to a heartbeat; known is false where there is no row of the instance. It reads to the end,
+// because only then the heartbeat is written.
 func scanFleet(rows *sql.Rows, fleet *keys.Fleet) (known bool, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		known = true
-		if err := rows.Scan(&fleet.Others, &fleet.Dividing); err != nil {
+		if err := rows.Scan(&fleet.Others, &fleet.Sharing); err != nil {
 			return false, err
 		}
 	}
 	return known, rows.Err()
 }
 
-// Leave forgets the instance and tells the others; one that is not known is forgotten already.
+// Leave removes the instance and moves the epoch. It does nothing for an unknown instance.
 func (s *Store) Leave(ctx context.Context, instance string) error {
 	if !storable(instance) {
 		return nil
@@ -109,16 +112,16 @@ func (s *Store) Leave(ctx context.Context, instance string) error {
 		if known, err := result.RowsAffected(); err != nil || known == 0 {
 			return err
 		}
-		_, err = tx.exec(ctx, nextTurn)
+		_, err = tx.exec(ctx, nextEpoch)
 		return err
 	}))
 }
 
-// Instances gives the instances that have beaten within the given time; never nil.
-func (s *Store) Instances(ctx context.Context, within time.Duration) (map[string]keys.Instance, error) {
+// Instances reads the instances whose last heartbeat is not older than maxAge; never nil.
+func (s *Store) Instances(ctx context.Context, maxAge time.Duration) (map[string]keys.Instance, error) {
 	found := map[string]keys.Instance{}
 	err := s.read(ctx, selectInstances, func(ctx context.Context, stmt statement) error {
-		rows, err := stmt.QueryContext(ctx, within.Microseconds())
+		rows, err := stmt.QueryContext(ctx, maxAge.Microseconds())
 		if err != nil {
 			return err
 		}
@@ -130,13 +133,13 @@ func (s *Store) Instances(ctx context.Context, within time.Duration) (map[string
 	return found, nil
 }
 
-// DivideLimits gives divide the instances that have beaten within the given time, and keeps as the shares of instance
-// what it answers; told makes the others look as well. No two of them divide at the same time, and each sees what the
-// one before has kept. NotFound when instance has not beaten. divide may be called again, when the transaction has to
-// be tried again.
-func (s *Store) DivideLimits(
-	ctx context.Context, instance string, within time.Duration,
-	divide func(map[string]keys.Instance) (shares string, told bool),
+// UpdateShares reads the instances whose last heartbeat is not older than maxAge, and writes the shares of instance that
+// update makes of them. urgent moves the epoch, so that the others look at once. Only one such transaction runs at a time, and
+// each reads what the one before has written. NotFound when instance is not among them. update may be called again, when the
+// transaction has to be repeated.
+func (s *Store) UpdateShares(
+	ctx context.Context, instance string, maxAge time.Duration,
+	update func(live map[string]keys.Instance) (shares string, urgent bool),
 ) error {
 	if !storable(instance) {
 		return fault.New(fault.NotFound)
@@ -145,7 +148,7 @@ func (s *Store) DivideLimits(
 		if _, err := tx.exec(ctx, lockFleet); err != nil {
 			return err
 		}
-		rows, err := tx.query(ctx, selectInstances, within.Microseconds())
+		rows, err := tx.query(ctx, selectInstances, maxAge.Microseconds())
 		if err != nil {
 			return err
 		}
@@ -156,14 +159,14 @@ func (s *Store) DivideLimits(
 		if _, live := found[instance]; !live {
 			return fault.New(fault.NotFound)
 		}
-		shares, told := divide(found)
+		shares, urgent := update(found)
 		if !storable(shares) {
 			return fault.New(fault.Invalid)
 		}
-		if _, err := tx.exec(ctx, updateShares, instance, shares); err != nil || !told {
+		if _, err := tx.exec(ctx, updateShares, instance, shares); err != nil || !urgent {
 			return err
 		}
-		_, err = tx.exec(ctx, nextTurn)
+		_, err = tx.exec(ctx, nextEpoch)
 		return err
 	}))
 }

@@ -15,7 +15,7 @@ func TestInstancesAreJudgedByTheStoresClock(t *testing.T) {
 		p := newPlace(t)
 		s := p.open(t)
 		for _, name := range []string{"now", "late", "lost"} {
-			if _, err := s.Beat(t.Context(), name, 1, time.Minute); err != nil {
+			if _, err := s.Heartbeat(t.Context(), name, 1, time.Minute); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -37,11 +37,11 @@ func TestInstancesAreJudgedByTheStoresClock(t *testing.T) {
 		isLive(5*time.Minute, "now", "late")
 		isLive(48*time.Hour, "now", "late", "lost")
 		// Who comes makes the store forget who stopped ten minutes ago without leaving.
-		if _, err := s.Beat(t.Context(), "new", 1, time.Minute); err != nil {
+		if _, err := s.Heartbeat(t.Context(), "new", 1, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		isLive(48*time.Hour, "now", "late", "new")
-		if _, err := s.Beat(t.Context(), "late", 2, time.Minute); err != nil {
+		if _, err := s.Heartbeat(t.Context(), "late", 2, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		isLive(30*time.Second, "now", "late", "new")
@@ -127,13 +127,13 @@ func TestPostgresTellsWhatChanges(t *testing.T) {
 	_, err = s.ChangeKey(t.Context(), "E1", keys.Event{Target: "E1"}, revoke)
 	must("revoke", err)
 	hear(t, news, "it was revoked")
-	_, err = s.Beat(t.Context(), "one", 1, time.Minute)
+	_, err = s.Heartbeat(t.Context(), "one", 1, time.Minute)
 	must("beat", err)
 	hear(t, news, "an instance came")
-	_, err = s.Beat(t.Context(), "one", 2, time.Minute)
+	_, err = s.Heartbeat(t.Context(), "one", 2, time.Minute)
 	must("beat", err)
 	must("touch", s.TouchKeys(t.Context(), map[string]time.Time{"E1": time.Unix(1, 0)}))
-	must("divide", s.DivideLimits(t.Context(), "one", time.Hour, func(map[string]keys.Instance) (string, bool) { return "x", false }))
+	must("divide", s.UpdateShares(t.Context(), "one", time.Hour, func(map[string]keys.Instance) (string, bool) { return "x", false }))
 	must("leave", s.Leave(t.Context(), "one"))
 	hear(t, news, "it left")
 	if n := len(news); n > 0 {

@@ -20,8 +20,8 @@ const (
 		WHERE id = $1 RETURNING ` + keyColumns
 )
 
-// CreateKey keeps a new key together with its event, and gives it back with its version. Conflict when the id is taken,
-// or when the key that it says it was rotated from has another successor; Invalid when a text cannot be stored.
+// CreateKey writes a new key and its event in one transaction, and returns the key with its version. Conflict when the id is
+// taken, or when the predecessor that the key names has another successor. Invalid when a text cannot be stored.
 func (s *Store) CreateKey(ctx context.Context, r keys.Record, e keys.Event) (keys.Record, error) {
 	if !storableEvents(e) {
 		return keys.Record{}, fault.New(fault.Invalid)
@@ -37,9 +37,10 @@ func (s *Store) CreateKey(ctx context.Context, r keys.Record, e keys.Event) (key
 	return made, nil
 }
 
-// ChangeKey lets change decide about a key, and writes what it left of State, ExpiresAt, Material and RotatedTo together
-// with the event. It gives the key as it is then; where changed is false nothing is written. NotFound without the key;
-// an error of change is returned as it is. change may be called again, when the transaction has to be tried again.
+// ChangeKey reads a key and calls change, then writes State, ExpiresAt, Material and RotatedTo as change left them, and the
+// event, all in one transaction. It returns the key as it is then. Where changed is false, nothing is written. NotFound
+// without the key. An error of change is returned as it is. change may be called again, when the transaction has to be
+// repeated.
 func (s *Store) ChangeKey(
 	ctx context.Context, id string, e keys.Event, change func(r *keys.Record) (changed bool, err error),
 ) (keys.Record, error) {
@@ -69,9 +70,8 @@ func (s *Store) ChangeKey(
 	return result, nil
 }
 
-// RotateKey is ChangeKey that also creates the successor that rotate makes, and ties the two together. Conflict when
-// the key has a successor already, of which rotate is not asked, or when the successor's id is taken. rotate may be
-// called again, too.
+// RotateKey is ChangeKey that also creates the successor that rotate returns, and names each of the two keys in the other.
+// Conflict when the key has a successor already, before rotate is called, or when the successor's id is taken.
 func (s *Store) RotateKey(
 	ctx context.Context, id string, e keys.Event, rotate func(old *keys.Record) (successor keys.Record, err error),
 ) (old, successor keys.Record, err error) {
@@ -104,20 +104,20 @@ func (s *Store) RotateKey(
 	return old, successor, nil
 }
 
-// keyChange is a transaction that changes keys, and the version that it gives them.
+// keyChange is a transaction that changes keys, and their new version.
 type keyChange struct {
 	tx      transaction
 	version int64
 }
 
-// decisionError ends a transaction without a change because the caller decided so, with an error of its own or with
-// none. It never leaves changeKeys.
+// decisionError rolls a transaction back because change or rotate decided so, with or without an error of their own. It never
+// leaves changeKeys.
 type decisionError struct{ cause error }
 
 func (decisionError) Error() string { return "decided by the caller" }
 
-// changeKeys runs use in a transaction that moves the version of keys on and adds the event. The version comes first:
-// its row stays locked to the end, so that on every engine changes follow one another and read what those before wrote.
+// changeKeys runs use in a transaction that adds one to the version of keys and writes the event. The version comes first: its
+// row is locked to the end, so that on every engine changes run one after the other, and each reads what the one before wrote.
 func (s *Store) changeKeys(ctx context.Context, e keys.Event, use func(context.Context, keyChange) error) error {
 	event, err := eventRows(e)
 	if err != nil {
@@ -168,7 +168,7 @@ func (c keyChange) update(ctx context.Context, r keys.Record, id string) (keys.R
 		ctx, updateKey, id, r.State, micros(r.ExpiresAt), r.Material, r.RotatedTo, c.version))
 }
 
-// copied shares nothing with r.
+// copied is a deep copy of r.
 func copied(r keys.Record) keys.Record {
 	r.Material, r.Scopes = slices.Clone(r.Material), slices.Clone(r.Scopes)
 	return r

@@ -24,8 +24,8 @@ const (
 	// All keys in one statement; see insertEvents.
 	selectKeysByID = `SELECT ` + keyColumns + ` FROM keys WHERE id IN (SELECT key FROM json_each($1))`
 
-	// One statement sees one moment on every engine. Every row has the state of the store, and beside it a key that has
-	// changed; without one there is a single row, whose columns of a key are NULL.
+	// One statement reads one moment on every engine. Each row has the version and the epoch, and beside them a key that has
+	// changed. If no key has, there is one row, and its key is NULL.
 	selectKeyChanges = `SELECT current.value, (SELECT turn FROM fleet), (SELECT began FROM store_clock), changed.*
 		FROM key_version AS current LEFT JOIN (
 			SELECT CASE changed_at WHEN 0 THEN -1 ELSE ` + clock + ` - changed_at END AS age, ` + keyColumns + `
@@ -134,8 +134,8 @@ func (s *Store) HasKeys(ctx context.Context) (has bool, err error) {
 	return has, err
 }
 
-// KeyChanges gives the current version of keys, the turn of the fleet, and the keys whose version is above since, as they
-// are at one moment. Where those are more than most, it says so instead.
+// KeyChanges reads the version of keys, the epoch of the fleet, and the keys whose version is above since, all as of one
+// moment. More than most keys are TooMany.
 func (s *Store) KeyChanges(ctx context.Context, since int64, most int) (changes keys.Changes, err error) {
 	err = s.read(ctx, selectKeyChanges, func(ctx context.Context, stmt statement) error {
 		rows, err := stmt.QueryContext(ctx, since, most+1)
@@ -170,18 +170,18 @@ func (s *Store) KeyChanges(ctx context.Context, since int64, most int) (changes 
 // scanChanges reads one row of selectKeyChanges.
 func scanChanges(row scanner, changes *keys.Changes) error {
 	var began, age int64
-	r, err := scanKey(nullable{row}, &changes.Version, &changes.Turn, &began, &age)
+	r, err := scanKey(nullable{row}, &changes.Version, &changes.Epoch, &began, &age)
 	if err != nil {
 		return err
 	}
-	changes.Began = fromMicros(began)
+	changes.ServerStarted = fromMicros(began)
 	if r.ID != "" {
 		changes.Keys = append(changes.Keys, keys.Change{Record: r, Age: time.Duration(age) * time.Microsecond})
 	}
 	return nil
 }
 
-// nullable is a row that may have NULL in any column: what such a column would set keeps its value.
+// nullable is a row that may have NULL in any column. A NULL leaves its destination as it is.
 type nullable struct{ row scanner }
 
 // Scan reads the row.

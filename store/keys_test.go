@@ -90,12 +90,12 @@ func keyCalls(s *store.Store) map[string]func(context.Context) error {
 		"touch":  func(ctx context.Context) error { return s.TouchKeys(ctx, map[string]time.Time{"E1": time.Unix(1, 0)}) },
 		"append": func(ctx context.Context) error { return s.AppendEvents(ctx, []keys.Event{{}}) },
 		"prune":  func(ctx context.Context) error { return s.PruneEvents(ctx, time.Unix(1, 0)) },
-		"beat":   func(ctx context.Context) error { _, err := s.Beat(ctx, "one", 1, time.Minute); return err },
+		"beat":   func(ctx context.Context) error { _, err := s.Heartbeat(ctx, "one", 1, time.Minute); return err },
 		"divide": func(ctx context.Context) error {
-			if _, err := s.Beat(ctx, "one", 1, time.Minute); err != nil {
+			if _, err := s.Heartbeat(ctx, "one", 1, time.Minute); err != nil {
 				return err
 			}
-			return s.DivideLimits(ctx, "one", time.Hour, func(map[string]keys.Instance) (string, bool) { return "", true })
+			return s.UpdateShares(ctx, "one", time.Hour, func(map[string]keys.Instance) (string, bool) { return "", true })
 		},
 		"leave": func(ctx context.Context) error { return s.Leave(ctx, "one") },
 	}

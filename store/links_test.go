@@ -23,7 +23,7 @@ func TestAStartFollowsNoLinkBesideTheStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Beat(t.Context(), "one", 1, 1<<40); err != nil { // makes the reserve
+		if _, err := s.Heartbeat(t.Context(), "one", 1, 1<<40); err != nil { // makes the reserve
 			t.Fatal(err)
 		}
 		closeNow(t, s)

@@ -134,7 +134,7 @@ func crowd(t *testing.T, s *store.Store) {
 				_, err = s.KeyChanges(t.Context(), 0, 1000)
 				isNil("changes", err)
 				isNil("touch", s.TouchKeys(t.Context(), map[string]time.Time{id: time.Unix(1, 0)}))
-				_, err = s.Beat(t.Context(), id, 1, time.Minute)
+				_, err = s.Heartbeat(t.Context(), id, 1, time.Minute)
 				isNil("beat", err)
 				_, err = s.ChangeKey(t.Context(), id, keys.Event{Target: id}, revoke)
 				isNil("revoke", err)
@@ -228,7 +228,7 @@ func TestAPoolerMayComeAndGo(t *testing.T) {
 				var all sync.WaitGroup
 				for range cap(failed) {
 					all.Go(func() {
-						_, err := s.Beat(t.Context(), "one", 1, time.Minute)
+						_, err := s.Heartbeat(t.Context(), "one", 1, time.Minute)
 						failed <- err != nil
 					})
 				}

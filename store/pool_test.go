@@ -147,7 +147,7 @@ func TestSQLiteKeepsAWayForKeysAndForReads(t *testing.T) {
 	// Everything that may wait for the writer, and all lists, stand in line.
 	s.writer.line <- struct{}{}
 	s.lister.line <- struct{}{}
-	if _, err := s.Beat(t.Context(), "one", 1, time.Minute); err != nil {
+	if _, err := s.Heartbeat(t.Context(), "one", 1, time.Minute); err != nil {
 		t.Error(err)
 	}
 	made, err := s.CreateKey(t.Context(), keys.Record{ID: "E1", State: keys.Enabled, Material: []byte{1}}, keys.Event{Target: "E1"})

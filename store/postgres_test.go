@@ -141,7 +141,7 @@ func TestPostgresSaysWhenItBegan(t *testing.T) {
 		t.Fatal(err)
 	}
 	changes, err := openURL(t, databaseURL).KeyChanges(t.Context(), 0, 1000)
-	if err != nil || !changes.Began.Equal(want) {
-		t.Errorf("it began %v, %v, and the server says %v", changes.Began, err, want)
+	if err != nil || !changes.ServerStarted.Equal(want) {
+		t.Errorf("it began %v, %v, and the server says %v", changes.ServerStarted, err, want)
 	}
 }

@@ -67,10 +67,10 @@ func every(s *store.Store) map[string]func(context.Context) error {
 		"TouchKeys":    func(ctx context.Context) error { return s.TouchKeys(ctx, map[string]time.Time{"E1": time.Now()}) },
 		"AppendEvents": func(ctx context.Context) error { return s.AppendEvents(ctx, []keys.Event{{At: time.Now()}}) },
 		"PruneEvents":  func(ctx context.Context) error { return s.PruneEvents(ctx, time.Now()) },
-		"Beat":         func(ctx context.Context) error { _, err := s.Beat(ctx, "one", 1, time.Minute); return err },
+		"Heartbeat":    func(ctx context.Context) error { _, err := s.Heartbeat(ctx, "one", 1, time.Minute); return err },
 		"Leave":        func(ctx context.Context) error { return s.Leave(ctx, "one") },
-		"DivideLimits": func(ctx context.Context) error {
-			return s.DivideLimits(ctx, "one", time.Minute, func(map[string]keys.Instance) (string, bool) { return "", false })
+		"UpdateShares": func(ctx context.Context) error {
+			return s.UpdateShares(ctx, "one", time.Minute, func(map[string]keys.Instance) (string, bool) { return "", false })
 		},
 		"InsertDemo": s.InsertDemo,
 		"CreateAccount": func(ctx context.Context) error {
@@ -90,7 +90,7 @@ func TestAStoreThatWasReplacedAnswersNothing(t *testing.T) {
 	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Beat(t.Context(), "one", 1, time.Minute); err != nil {
+	if _, err := s.Heartbeat(t.Context(), "one", 1, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	replace(t, file)

@@ -108,7 +108,7 @@ func (l *fullLog) Enabled(context.Context, slog.Level) bool { return true }
 
 func beat(t *testing.T, s *store.Store) error {
 	t.Helper()
-	_, err := s.Beat(t.Context(), "one", 1, time.Minute)
+	_, err := s.Heartbeat(t.Context(), "one", 1, time.Minute)
 	return err
 }
 
@@ -314,7 +314,7 @@ func TestHeartbeatsLeaveTheReserveToKeys(t *testing.T) {
 	}
 	fill(t, folder)
 	for version := range int64(1000) { // another one each time, or nothing may be written
-		if _, err = s.Beat(t.Context(), "one", version, time.Minute); err != nil {
+		if _, err = s.Heartbeat(t.Context(), "one", version, time.Minute); err != nil {
 			break
 		}
 	}

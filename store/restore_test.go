@@ -50,7 +50,7 @@ func twoStores(t *testing.T) (file, backup string) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Beat(t.Context(), "dead", 1, time.Minute); err != nil {
+	if _, err := s.Heartbeat(t.Context(), "dead", 1, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Backup(t.Context(), options(file), backup); err != nil {

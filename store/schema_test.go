@@ -171,7 +171,7 @@ func TestAnOlderSchemaIsMigratedAndKeepsItsRows(t *testing.T) {
 		if got, err := s.AccountByUsername(t.Context(), "ada"); err != nil || got != want {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
-		if _, err := s.Beat(t.Context(), "one", 1, time.Minute); err != nil {
+		if _, err := s.Heartbeat(t.Context(), "one", 1, time.Minute); err != nil {
 			t.Error(err)
 		}
 	})

@@ -92,12 +92,12 @@ func TestWhatIsAskedAtRestIsOneStatement(t *testing.T) {
 		p := newPlace(t)
 		s, asked := p.openCounted(t)
 		ctx := t.Context()
-		if _, err := s.Beat(ctx, "one", 1, time.Minute); err != nil {
+		if _, err := s.Heartbeat(ctx, "one", 1, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		atRest := map[string]func() error{
 			"a poll":      func() error { _, err := s.KeyChanges(ctx, 0, 1000); return err },
-			"a heartbeat": func() error { _, err := s.Beat(ctx, "one", 1, time.Minute); return err },
+			"a heartbeat": func() error { _, err := s.Heartbeat(ctx, "one", 1, time.Minute); return err },
 		}
 		for what, ask := range atRest {
 			before := asked.Load()

@@ -10,53 +10,53 @@ import (
 // fleetOf plays instances that divide one limit, each at its own times. What an instance lets through changes when it
 // says so, as in Keyring.Divide: less before the others can read it, more after.
 type fleetOf struct {
-	asked []float64
-	said  []Shares
+	demand   []float64
+	reported []Report
 }
 
-func (f *fleetOf) start(asked float64) {
-	f.asked, f.said = append(f.asked, asked), append(f.said, nil)
+func (f *fleetOf) start(demand float64) {
+	f.demand, f.reported = append(f.demand, demand), append(f.reported, nil)
 }
 
-// turn lets instance i divide, and says whether the others are told.
+// turn lets instance i divide, and says whether the others are urgent.
 func (f *fleetOf) turn(i int) bool {
-	var others []Shares
-	for j, said := range f.said {
+	var others []Report
+	for j, reported := range f.reported {
 		if j != i {
-			others = append(others, Parse(said.Text()))
+			others = append(others, Parse(reported.Text()))
 		}
 	}
-	next, told := Divide(map[string]float64{"E1": f.asked[i]}, f.said[i], others)
-	f.said[i] = next
-	return told
+	next, urgent := Divide(map[string]float64{"E1": f.demand[i]}, f.reported[i], others)
+	f.reported[i] = next
+	return urgent
 }
 
-func (f *fleetOf) parts() (parts []float64, sum float64) {
-	for _, said := range f.said {
-		part := said.Part("E1", len(f.said))
-		parts, sum = append(parts, part), sum+part
+func (f *fleetOf) shares() (shares []float64, sum float64) {
+	for _, reported := range f.reported {
+		part := reported.Share("E1", len(f.reported))
+		shares, sum = append(shares, part), sum+part
 	}
-	return parts, sum
+	return shares, sum
 }
 
 // settle lets all divide until nobody has anything to tell, and says how many rounds it took.
 func (f *fleetOf) settle(t *testing.T) {
 	t.Helper()
 	for range 5 {
-		told := false
-		for i := range f.said {
-			told = f.turn(i) || told
+		urgent := false
+		for i := range f.reported {
+			urgent = f.turn(i) || urgent
 		}
-		if !told {
+		if !urgent {
 			return
 		}
 	}
-	t.Errorf("after five rounds the instances still tell each other news: asked %v, %v", f.asked, f.said)
+	t.Errorf("after five rounds the instances still tell each other news: demand %v, %v", f.demand, f.reported)
 }
 
 func TestLimitsAreDividedByDemand(t *testing.T) {
 	for _, tt := range []struct {
-		asked, want []float64 // each at least this much
+		demand, want []float64 // each at least this much
 	}{
 		{[]float64{0, 0, 0}, []float64{1. / 3, 1. / 3, 1. / 3}},
 		{[]float64{.2, .2, .2}, []float64{1. / 3, 1. / 3, 1. / 3}},
@@ -70,14 +70,14 @@ func TestLimitsAreDividedByDemand(t *testing.T) {
 		{[]float64{1}, []float64{1}},
 	} {
 		var f fleetOf
-		for _, asked := range tt.asked {
-			f.start(asked)
+		for _, demand := range tt.demand {
+			f.start(demand)
 		}
 		f.settle(t)
-		parts, _ := f.parts()
+		shares, _ := f.shares()
 		for i, want := range tt.want {
-			if parts[i] < want-1e-9 {
-				t.Errorf("asked %v: the parts are %.3v, want at least %.3v", tt.asked, parts, tt.want)
+			if shares[i] < want-1e-9 {
+				t.Errorf("demand %v: the shares are %.3v, want at least %.3v", tt.demand, shares, tt.want)
 				break
 			}
 		}
@@ -90,11 +90,11 @@ func TestADivisionEndsWithTheDemand(t *testing.T) {
 	f.start(0)
 	f.start(0)
 	f.settle(t)
-	f.asked[0] = 0
+	f.demand[0] = 0
 	f.settle(t)
-	for i, said := range f.said {
-		if len(said) != 0 {
-			t.Errorf("instance %d still says %v", i, said)
+	for i, reported := range f.reported {
+		if len(reported) != 0 {
+			t.Errorf("instance %d still says %v", i, reported)
 		}
 	}
 }
@@ -108,16 +108,16 @@ func TestPartsNeverAddUpToMore(t *testing.T) {
 			f.start(random.Float64())
 		}
 		for step := range 400 {
-			i := random.IntN(len(f.said))
+			i := random.IntN(len(f.reported))
 			if random.IntN(3) == 0 {
-				f.asked[i] = min(1, max(0, 3*random.Float64()-1))
+				f.demand[i] = min(1, max(0, 3*random.Float64()-1))
 			}
 			f.turn(i)
-			if parts, sum := f.parts(); sum > 1+1e-9 || math.IsNaN(sum) {
-				t.Fatalf("seed %d, step %d: the parts %v add up to %v", seed, step, parts, sum)
+			if shares, sum := f.shares(); sum > 1+1e-9 || math.IsNaN(sum) {
+				t.Fatalf("seed %d, step %d: the shares %v add up to %v", seed, step, shares, sum)
 			}
-			for j, said := range f.said {
-				if part := said.Part("E1", len(f.said)); part <= 0 {
+			for j, reported := range f.reported {
+				if part := reported.Share("E1", len(f.reported)); part <= 0 {
 					t.Fatalf("seed %d, step %d: instance %d lets nothing through", seed, step, j)
 				}
 			}
@@ -133,60 +133,60 @@ func TestAnInstanceThatComesTakesNothingFromTheOthers(t *testing.T) {
 	f.settle(t)
 	f.start(0)
 	f.turn(2)
-	if _, sum := f.parts(); sum > 1+.05 {
-		t.Errorf("the parts add up to %v at once after one has come", sum)
+	if _, sum := f.shares(); sum > 1+.05 {
+		t.Errorf("the shares add up to %v at once after one has come", sum)
 	}
 	f.settle(t)
-	if parts, sum := f.parts(); sum > 1+1e-9 || parts[0] < .8 {
-		t.Errorf("then they are %v", parts)
+	if shares, sum := f.shares(); sum > 1+1e-9 || shares[0] < .8 {
+		t.Errorf("then they are %v", shares)
 	}
 }
 
 func TestSharesThatCannotBeReadSayNothing(t *testing.T) {
 	for _, text := range []string{"", "{", "[]", "null", `{"E1":3}`, `{"E1":{"a":1,"p":"x"}}`} {
-		if said := Parse(text); said != nil {
-			t.Errorf("%q says %v", text, said)
+		if reported := Parse(text); reported != nil {
+			t.Errorf("%q says %v", text, reported)
 		}
 	}
 }
 
 func TestWhatInstancesSayIsBounded(t *testing.T) {
 	const instances = 4
-	asked := make([]map[string]float64, instances)
-	for i := range asked {
-		asked[i] = map[string]float64{}
-		for j := range 3 * MaxShares { // some keys that others are asked for, and some of its own
-			asked[i][fmt.Sprintf("E%04d", j+100*i)] = .9
+	demand := make([]map[string]float64, instances)
+	for i := range demand {
+		demand[i] = map[string]float64{}
+		for j := range 3 * MaxKeys { // some keys that others are demand for, and some of its own
+			demand[i][fmt.Sprintf("E%04d", j+100*i)] = .9
 		}
 	}
-	said := make([]Shares, instances)
+	reported := make([]Report, instances)
 	for range 6 {
-		for i := range said {
-			var others []Shares
-			for j := range said {
+		for i := range reported {
+			var others []Report
+			for j := range reported {
 				if j != i {
-					others = append(others, said[j])
+					others = append(others, reported[j])
 				}
 			}
-			said[i], _ = Divide(asked[i], said[i], others)
-			if len(said[i]) > MaxShares {
-				t.Fatalf("instance %d speaks of %d keys", i, len(said[i]))
+			reported[i], _ = Divide(demand[i], reported[i], others)
+			if len(reported[i]) > MaxKeys {
+				t.Fatalf("instance %d speaks of %d keys", i, len(reported[i]))
 			}
 		}
 	}
-	for key := range said[0] {
+	for key := range reported[0] {
 		sum := 0.0
-		for i := range said {
-			sum += said[i].Part(key, instances)
+		for i := range reported {
+			sum += reported[i].Share(key, instances)
 		}
 		if sum > 1+1e-9 {
-			t.Errorf("the parts of %s add up to %v", key, sum)
+			t.Errorf("the shares of %s add up to %v", key, sum)
 		}
 	}
-	if len(said[0]) < MaxShares {
-		t.Errorf("of the first %d keys %d are divided", MaxShares, len(said[0]))
+	if len(reported[0]) < MaxKeys {
+		t.Errorf("of the first %d keys %d are divided", MaxKeys, len(reported[0]))
 	}
-	if text := said[0].Text(); len(text) > 40*MaxShares {
-		t.Errorf("an instance says %d bytes of %d keys", len(text), MaxShares)
+	if text := reported[0].Text(); len(text) > 40*MaxKeys {
+		t.Errorf("an instance says %d bytes of %d keys", len(text), MaxKeys)
 	}
 }

@@ -18,7 +18,7 @@ const within = time.Hour
 // beat is the heartbeat of an instance.
 func beat(t *testing.T, s *store.Store, instance string, version int64) keys.Fleet {
 	t.Helper()
-	fleet, err := s.Beat(t.Context(), instance, version, within)
+	fleet, err := s.Heartbeat(t.Context(), instance, version, within)
 	must(t, err)
 	return fleet
 }
@@ -39,12 +39,12 @@ func instances(t *testing.T, s *store.Store) {
 	// Nobody has beaten in the future.
 	isInstances(t, s, -within, map[string]keys.Instance{})
 	isFleet(t, "two see one another", beat(t, s, "one", 9), keys.Fleet{Others: 1})
-	must(t, s.DivideLimits(t.Context(), "two", within, func(map[string]keys.Instance) (string, bool) { return "{}", false }))
-	isFleet(t, "another divides", beat(t, s, "one", 9), keys.Fleet{Others: 1, Dividing: true})
-	isFleet(t, "it divides itself", beat(t, s, "two", 7), keys.Fleet{Others: 1, Dividing: true})
-	must(t, s.DivideLimits(t.Context(), "two", within, func(map[string]keys.Instance) (string, bool) { return "", false }))
+	must(t, s.UpdateShares(t.Context(), "two", within, func(map[string]keys.Instance) (string, bool) { return "{}", false }))
+	isFleet(t, "another divides", beat(t, s, "one", 9), keys.Fleet{Others: 1, Sharing: true})
+	isFleet(t, "it divides itself", beat(t, s, "two", 7), keys.Fleet{Others: 1, Sharing: true})
+	must(t, s.UpdateShares(t.Context(), "two", within, func(map[string]keys.Instance) (string, bool) { return "", false }))
 	turns("they beat and divided", false)
-	fleet, err := s.Beat(t.Context(), "one", 9, -within)
+	fleet, err := s.Heartbeat(t.Context(), "one", 9, -within)
 	must(t, err)
 	isFleet(t, "nobody has beaten in the future", fleet, keys.Fleet{})
 	must(t, s.Leave(t.Context(), "one"))
@@ -74,14 +74,14 @@ func follow(t *testing.T, s *store.Store) func(when string, want bool) {
 		t.Helper()
 		changes, err := s.KeyChanges(t.Context(), 0, 1000)
 		must(t, err)
-		if moved := changes.Turn > before; moved != want {
-			t.Errorf("when %s: the turn went from %d to %d", when, before, changes.Turn)
+		if moved := changes.Epoch > before; moved != want {
+			t.Errorf("when %s: the turn went from %d to %d", when, before, changes.Epoch)
 		}
-		before = changes.Turn
+		before = changes.Epoch
 	}
 	changes, err := s.KeyChanges(t.Context(), 0, 1000)
 	must(t, err)
-	before = changes.Turn
+	before = changes.Epoch
 	return turns
 }
 
@@ -92,7 +92,7 @@ func instancesTogether(t *testing.T, s *store.Store) {
 	}
 	together(12, func(i int) { // two goroutines for each name, as two processes that share one by mistake
 		for n := range 20 {
-			if _, err := s.Beat(t.Context(), fmt.Sprint(i%6), int64(n), time.Minute); err != nil {
+			if _, err := s.Heartbeat(t.Context(), fmt.Sprint(i%6), int64(n), time.Minute); err != nil {
 				t.Error(err)
 			}
 		}
@@ -103,7 +103,7 @@ func instancesTogether(t *testing.T, s *store.Store) {
 		t.Errorf("got %v, want %d instances", got, len(want))
 	}
 	together(6, func(i int) {
-		if _, err := s.Beat(t.Context(), fmt.Sprint(i), 19, time.Minute); err != nil {
+		if _, err := s.Heartbeat(t.Context(), fmt.Sprint(i), 19, time.Minute); err != nil {
 			t.Error(err)
 		}
 	})
@@ -114,21 +114,21 @@ func limitsDivided(t *testing.T, s *store.Store) {
 	keep := func(shares string, told bool) func(map[string]keys.Instance) (string, bool) {
 		return func(map[string]keys.Instance) (string, bool) { return shares, told }
 	}
-	isFault(t, "an instance that has not beaten", s.DivideLimits(t.Context(), "one", within, keep("x", true)), fault.NotFound)
+	isFault(t, "an instance that has not beaten", s.UpdateShares(t.Context(), "one", within, keep("x", true)), fault.NotFound)
 	beat(t, s, "one", 1)
 	beat(t, s, "two", 2)
 	turns := follow(t, s)
-	must(t, s.DivideLimits(t.Context(), "one", within, keep(`{"E1":{}}`, false)))
+	must(t, s.UpdateShares(t.Context(), "one", within, keep(`{"E1":{}}`, false)))
 	turns("nothing was told", false)
-	must(t, s.DivideLimits(t.Context(), "two", within, func(live map[string]keys.Instance) (string, bool) {
+	must(t, s.UpdateShares(t.Context(), "two", within, func(live map[string]keys.Instance) (string, bool) {
 		same(t, "what divide is given", live, map[string]keys.Instance{"one": {Version: 1, Shares: `{"E1":{}}`}, "two": {Version: 2}})
 		return "second", true
 	}))
 	turns("something was told", true)
 	beat(t, s, "two", 3)
 	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 1, Shares: `{"E1":{}}`}, "two": {Version: 3, Shares: "second"}})
-	isFault(t, "one that is no longer live", s.DivideLimits(t.Context(), "one", -within, keep("x", true)), fault.NotFound)
-	isFault(t, "a text that cannot be kept", s.DivideLimits(t.Context(), "one", within, keep("\x00", true)), fault.Invalid)
+	isFault(t, "one that is no longer live", s.UpdateShares(t.Context(), "one", -within, keep("x", true)), fault.NotFound)
+	isFault(t, "a text that cannot be kept", s.UpdateShares(t.Context(), "one", within, keep("\x00", true)), fault.Invalid)
 	turns("it was refused", false)
 	// Who comes back has said nothing yet.
 	must(t, s.Leave(t.Context(), "one"))
@@ -145,7 +145,7 @@ func limitsDividedTogether(t *testing.T, s *store.Store) {
 	}
 	together(instances, func(i int) {
 		for range rounds {
-			err := s.DivideLimits(t.Context(), fmt.Sprint(i), within, func(live map[string]keys.Instance) (string, bool) {
+			err := s.UpdateShares(t.Context(), fmt.Sprint(i), within, func(live map[string]keys.Instance) (string, bool) {
 				most := 0
 				for _, other := range live {
 					most = max(most, len(other.Shares))

@@ -186,8 +186,8 @@ func keyChangesSince(t *testing.T, s *store.Store) {
 	} {
 		changes, err := s.KeyChanges(t.Context(), since, 1000)
 		must(t, err)
-		if changes.Version != 5 || !changes.Began.Equal(first.Began) {
-			t.Errorf("since %d: the version is %d, want 5, of a server that began %v, as before %v", since, changes.Version, changes.Began, first.Began)
+		if changes.Version != 5 || !changes.ServerStarted.Equal(first.ServerStarted) {
+			t.Errorf("since %d: the version is %d, want 5, of a server that began %v, as before %v", since, changes.Version, changes.ServerStarted, first.ServerStarted)
 		}
 		var changed []keys.Record
 		for _, change := range changes.Keys {
