@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// Certificate is the TLS certificate in two files. It is read again when what they hold changes, so that renewing it needs
-// no restart. The time of a file says nothing: a copy keeps it, and a mounted secret gets it from elsewhere.
+// Certificate is a TLS certificate with its key, in two files. It is reloaded when the content of a file changes, so a
+// renewal needs no restart. Times of files are not compared: a copy may keep the old time, and so may a mounted secret.
 type Certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
 	current           atomic.Pointer[tls.Certificate]
 
-	mu     sync.Mutex
-	held   [2][sha256.Size]byte // the digests of what the files held when they were last read
-	looked time.Time
+	mu      sync.Mutex
+	digests [2][sha256.Size]byte // of both files, when they were last read
+	checked time.Time
 }
 
-// look is how often a handshake looks at the files, at most.
-const look = time.Second
+// checkInterval is the shortest time between two handshakes that read the files.
+const checkInterval = time.Second
 
-// LoadCertificate reads the two files. Its error names the settings TLS_CERT_FILE and TLS_KEY_FILE.
+// LoadCertificate reads both files. Its error names the settings TLS_CERT_FILE and TLS_KEY_FILE.
 func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificate, error) {
 	c := &Certificate{certFile: certFile, keyFile: keyFile, logger: logger}
 	if _, err := c.load(true); err != nil {
@@ -36,16 +36,16 @@ func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificat
 	return c, nil
 }
 
-// Config serves the certificate.
+// Config is for a server that uses the certificate: TLS 1.2 or newer.
 func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
 }
 
-// get is the certificate of a handshake. One handshake at a time looks at the files; the others do not wait for it.
+// get is the certificate for a handshake. One handshake at a time reads the files; the others do not wait for it.
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c.mu.TryLock() {
-		if now := time.Now(); now.Sub(c.looked) >= look {
-			c.looked = now
+		if now := time.Now(); now.Sub(c.checked) >= checkInterval {
+			c.checked = now
 			c.reload(false)
 		}
 		c.mu.Unlock()
@@ -53,16 +53,16 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.current.Load(), nil
 }
 
-// ReadAgain reads the files now, and says what came of it though nothing changed.
+// ReadAgain reads the files now, and logs the result even when nothing has changed.
 func (c *Certificate) ReadAgain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reload(true)
 }
 
-// reload takes a new pair, and leaves the old one in place where it cannot be used, which it says once.
-func (c *Certificate) reload(anyway bool) {
-	switch changed, err := c.load(anyway); {
+// reload uses a new certificate. One that cannot be used is logged once, and the old one stays. force is as with load.
+func (c *Certificate) reload(force bool) {
+	switch changed, err := c.load(force); {
 	case err != nil && changed:
 		c.logger.Error("the new TLS certificate cannot be used; the old one stays", "error", err.Error())
 	case err == nil && changed:
@@ -70,20 +70,20 @@ func (c *Certificate) reload(anyway bool) {
 	}
 }
 
-// load reads the files, and takes what they hold if it is something else than before, or anyway. A file that cannot be
-// read holds nothing.
-func (c *Certificate) load(anyway bool) (changed bool, err error) {
+// load reads the files, and uses their content when it has changed. With force, unchanged content counts as changed. A file
+// that cannot be read counts as empty.
+func (c *Certificate) load(force bool) (changed bool, err error) {
 	var texts [2][]byte
-	var held [2][sha256.Size]byte
+	var digests [2][sha256.Size]byte
 	for i, file := range []string{c.certFile, c.keyFile} {
 		text, unreadable := readRegular(file)
 		if unreadable != nil {
 			err = errors.Join(err, unreadable)
 			continue
 		}
-		texts[i], held[i] = text, sha256.Sum256(text)
+		texts[i], digests[i] = text, sha256.Sum256(text)
 	}
-	changed, c.held = anyway || held != c.held, held
+	changed, c.digests = force || digests != c.digests, digests
 	if err != nil || !changed {
 		return changed, err
 	}
@@ -95,7 +95,7 @@ func (c *Certificate) load(anyway bool) (changed bool, err error) {
 	return true, nil
 }
 
-// readRegular reads a file that has an end: a handshake and SIGHUP would wait for a pipe.
+// readRegular refuses everything but a regular file: reading a pipe could block a handshake for ever.
 func readRegular(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err == nil && !info.Mode().IsRegular() {

@@ -34,7 +34,7 @@ func serveFrom(t *testing.T, dir string) *servedBy {
 // serves is what a handshake a second later gets.
 func (s *servedBy) serves(want string) {
 	s.t.Helper()
-	s.looked = time.Time{}
+	s.checked = time.Time{}
 	served, err := s.get(nil)
 	if err != nil {
 		s.t.Fatal(err)
@@ -52,9 +52,9 @@ func (s *servedBy) logged(text string, times int) {
 	}
 }
 
-// TestARenewedCertificateIsToldByItsContent: a copy that keeps its time is as new as another, and so is one from a folder
+// TestCertificateIsComparedByContent: a copy that keeps its time is as new as another, and so is one from a folder
 // whose files are all of the same time.
-func TestARenewedCertificateIsToldByItsContent(t *testing.T) {
+func TestCertificateIsComparedByContent(t *testing.T) {
 	dir, same := t.TempDir(), time.Now().Add(-time.Hour)
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	listenertest.WritePair(t, certFile, keyFile, "first", same)
@@ -76,7 +76,7 @@ func TestARenewedCertificateIsToldByItsContent(t *testing.T) {
 	s.logged("was read again", 2) // the same files with another time are no news
 }
 
-func TestACertificateThatCannotBeUsedLeavesTheOld(t *testing.T) {
+func TestCertificateThatCannotBeUsedLeavesTheOld(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	if _, err := LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "TLS_CERT_FILE") {
@@ -103,8 +103,8 @@ func TestACertificateThatCannotBeUsedLeavesTheOld(t *testing.T) {
 	s.logged("was read again", 2)
 }
 
-// TestAHandshakeDoesNotWaitForFiles: they may lie on a file system that hangs.
-func TestAHandshakeDoesNotWaitForFiles(t *testing.T) {
+// TestCertificateOfAHandshakeDoesNotWaitForFiles: they may lie on a file system that hangs.
+func TestCertificateOfAHandshakeDoesNotWaitForFiles(t *testing.T) {
 	dir := t.TempDir()
 	listenertest.WritePair(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), "first", time.Now())
 	s := serveFrom(t, dir)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestNoCertificateIsReadFromAPipe: whoever reads one waits until somebody writes.
-func TestNoCertificateIsReadFromAPipe(t *testing.T) {
+// TestCertificateIsNotReadFromAPipe: whoever reads one waits until somebody writes.
+func TestCertificateIsNotReadFromAPipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "tls.crt")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)

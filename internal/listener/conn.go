@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// The bounds of what is read from a client that was refused before it had sent everything.
+// How much Close reads from a client that is still sending when it is refused.
 const (
-	lingerPause = 5 * time.Second // without a byte
-	lingerSize  = 64 << 20
+	lingerIdle = 5 * time.Second // at most, without a byte
+	lingerSize = 64 << 20
 )
 
-// lingeringConn is a connection that can be closed so that its last answer arrives. Closing one whose client is still
-// sending makes the system reset it, and the client may never see why it was refused.
+// lingeringConn is a connection whose last answer arrives. When a connection is closed while the client is still sending,
+// the system resets it, and the client may never read why it was refused.
 type lingeringConn struct {
 	net.Conn
 
 	heard  atomic.Bool
-	linger atomic.Int64 // a time.Duration
+	linger atomic.Int64 // a time.Duration, 0 for not at all
 }
 
 func (c *lingeringConn) Read(p []byte) (int, error) {
@@ -31,22 +31,22 @@ func (c *lingeringConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Heard says whether the client has sent anything.
+// Heard reports whether the client has sent anything.
 func (c *lingeringConn) Heard() bool { return c.heard.Load() }
 
-// Linger makes Close read what the client still sends, for as long at most.
-func (c *lingeringConn) Linger(most time.Duration) { c.linger.Store(int64(most)) }
+// Linger makes Close read what the client still sends, but no longer than timeout.
+func (c *lingeringConn) Linger(timeout time.Duration) { c.linger.Store(int64(timeout)) }
 
-// Close ends what is sent, and with Linger takes what is still received, before it closes the connection.
+// Close closes the connection. After Linger, it first closes the sending direction and reads the rest.
 func (c *lingeringConn) Close() error {
-	if most := time.Duration(c.linger.Swap(0)); most > 0 && c.CloseWrite() == nil {
-		// It is thrown away in pieces of a few KiB, whoever sends and however much.
-		_, _ = io.CopyN(io.Discard, lastBytes{c.Conn, time.Now().Add(most)}, lingerSize)
+	if timeout := time.Duration(c.linger.Swap(0)); timeout > 0 && c.CloseWrite() == nil {
+		// io.Discard has buffers of a few KiB, so this takes little memory.
+		_, _ = io.CopyN(io.Discard, lastBytes{c.Conn, time.Now().Add(timeout)}, lingerSize)
 	}
 	return c.Conn.Close()
 }
 
-// CloseWrite ends what is sent, where the connection below can do so.
+// CloseWrite closes the sending direction, if the connection inside can.
 func (c *lingeringConn) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -55,16 +55,16 @@ func (c *lingeringConn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// lastBytes reads from a connection until a time, or until nothing comes for lingerPause.
+// lastBytes reads from a connection until end, or until nothing comes for lingerIdle.
 type lastBytes struct {
-	conn  net.Conn
-	until time.Time
+	conn net.Conn
+	end  time.Time
 }
 
 func (l lastBytes) Read(p []byte) (int, error) {
-	deadline := time.Now().Add(lingerPause)
-	if deadline.After(l.until) {
-		deadline = l.until
+	deadline := time.Now().Add(lingerIdle)
+	if deadline.After(l.end) {
+		deadline = l.end
 	}
 	if err := l.conn.SetReadDeadline(deadline); err != nil {
 		return 0, err

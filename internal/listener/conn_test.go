@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// twoWay is a connection of net.Pipe with an end for each direction, as TCP has it.
+// twoWay is a net.Pipe whose directions can be closed one by one, as those of TCP.
 type twoWay struct{ net.Conn }
 
 func (twoWay) CloseWrite() error { return nil }
-func TestClosingWaitsForWhoStillSends(t *testing.T) {
+
+func TestLingerReadsWhatIsStillSent(t *testing.T) {
 	tests := []struct {
 		name   string
 		linger time.Duration
 		pause  time.Duration // between two pieces of what the client sends
 		piece  int
-		want   time.Duration // at which the connection is closed
+		want   time.Duration // until the connection is closed
 	}{
 		{"slowly, for ever", 30 * time.Second, 4 * time.Second, 1, 30 * time.Second},
-		{"not any more", 30 * time.Second, time.Hour, 0, lingerPause},
-		{"too slowly", 30 * time.Second, lingerPause + time.Second, 1, lingerPause},
+		{"not any more", 30 * time.Second, time.Hour, 0, lingerIdle},
+		{"too slowly", 30 * time.Second, lingerIdle + time.Second, 1, lingerIdle},
 		{"as fast as can be", 30 * time.Second, 0, 1 << 20, 0},
 		{"for a short time", time.Second, 100 * time.Millisecond, 1, time.Second},
 		{"not asked to wait", 0, time.Second, 1, 0},

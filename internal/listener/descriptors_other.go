@@ -4,5 +4,5 @@ package listener
 
 import "math"
 
-// Descriptors is how many files and connections this process may have open: there is no such limit here.
+// Descriptors is how many file descriptors this process may have open: there is no maximum on this system.
 func Descriptors() int { return math.MaxInt }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// Descriptors is how many files and connections this process may have open.
+// Descriptors is how many file descriptors this process may have open: files and connections together.
 func Descriptors() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

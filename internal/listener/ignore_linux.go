@@ -7,12 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ignoreNew makes the system ignore whoever begins to connect from now on, by a packet filter on the listener. Handshakes
-// that have begun are completed. Who is ignored tries again within a second or so, and finds the port closed, or the next
-// process behind it.
+// ignoreNew attaches a packet filter to the listener that drops the first packet of every new connection (SYN). Handshakes
+// that have begun still complete. An ignored client tries again after about a second.
 func ignoreNew(listener *net.TCPListener) error {
 	const (
-		flags = 13 // where they are in a TCP header
+		flags = 13 // offset in the TCP header
 		syn   = 0x02
 		ack   = 0x10
 	)
@@ -21,7 +20,7 @@ func ignoreNew(listener *net.TCPListener) error {
 		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: syn | ack},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: syn, Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0},              // dropped
-		{Code: unix.BPF_RET | unix.BPF_K, K: math.MaxUint32}, // kept, whole
+		{Code: unix.BPF_RET | unix.BPF_K, K: math.MaxUint32}, // accepted as a whole
 	}
 	raw, err := listener.SyscallConn()
 	if err != nil {

@@ -7,5 +7,5 @@ import (
 	"net"
 )
 
-// ignoreNew fails: this system cannot ignore new clients and keep those who are connected.
+// ignoreNew fails: only Linux can ignore new clients and keep those who are connected.
 func ignoreNew(*net.TCPListener) error { return errors.ErrUnsupported }

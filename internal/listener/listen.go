@@ -1,3 +1,5 @@
+// Package listener has the mechanics of TCP: a listener that survives floods and stops cleanly, connections whose last
+// answer arrives, a certificate that is renewed while it is in use, and the addresses in URLs. It knows nothing of keys.
 package listener
 
 import (
@@ -13,10 +15,12 @@ import (
 	"time"
 )
 
-// Listen opens a TCP listener that survives a flood of connections. setting names the setting in the error.
+// Listen opens a TCP listener on address. Its Accept does not fail while the system is short of descriptors or memory: it
+// logs that, waits and tries again. Its Close resets no connection that a client has already opened. Errors are sentences
+// that begin with setting.
 func Listen(ctx context.Context, setting, address string, logger *slog.Logger) (net.Listener, error) {
 	var config net.ListenConfig
-	config.SetMultipathTCP(false) // ignoreNew would not reach the listener inside of one
+	config.SetMultipathTCP(false) // ignoreNew cannot reach the listener inside a multipath one
 	inner, err := config.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s: %s is already in use by another process", setting, address)
@@ -27,67 +31,76 @@ func Listen(ctx context.Context, setting, address string, logger *slog.Logger) (
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot listen on %s: %w", setting, address, Reason(err))
 	}
-	return &patientListener{Listener: inner, logger: logger, closed: make(chan struct{})}, nil
+	return &patientListener{Listener: inner, logger: logger, ending: make(chan struct{})}, nil
 }
 
-// patientListener waits and goes on where accepting fails for a reason that passes: no descriptor is free, or the
-// client left before it was accepted. The engine takes any such error for the end of the listener.
+// patientListener retries when Accept fails for a temporary reason: no descriptor is free, or the client left before it
+// was accepted. The engine would end the service on any error.
 //
-// Nor does it end while somebody waits: the system connects a client before it is accepted, and resets the connection
-// when the listener is closed under it.
+// It does not end while clients wait either. The system completes a handshake before the connection is accepted, and
+// resets such a connection when its listener is closed. So Close only starts the end, and Accept finishes it:
+//
+//	open ---- Close ----> ending ---- no connection for handshakeTimeout ----> closed
+//	 |                    |    ^
+//	 |                    |    | each Accept returns a connection that was opened before
+//	 |                    +----+
+//	 +------- Close, but Accept was never called, or ignoreNew failed -------> closed
+//
+// In the state "ending" the system ignores new clients (ignoreNew). They try again after about a second, and find the port
+// closed or the next process behind it. A Close while Accept waits for a free descriptor leads to "closed" at once.
 type patientListener struct {
 	net.Listener
 
-	logger    *slog.Logger
-	accepting atomic.Bool // Accept was called
-	once      sync.Once
-	closed    chan struct{} // closed by Close
+	logger   *slog.Logger
+	accepted atomic.Bool // Accept was called
+	once     sync.Once
+	ending   chan struct{} // closed by Close
 }
 
-// The pauses between tries, while no descriptor is free.
+// The backoff of Accept while no descriptor is free.
 const (
-	firstPause = 5 * time.Millisecond
-	lastPause  = time.Second
+	minBackoff = 5 * time.Millisecond
+	maxBackoff = time.Second
 )
 
-// lastCall is how long nobody may come for a listener to end: time for a handshake that has begun to be completed.
-const lastCall = 100 * time.Millisecond
+// handshakeTimeout is how long an ending listener waits for the next connection: handshakes that have begun need time.
+const handshakeTimeout = 100 * time.Millisecond
 
 func (l *patientListener) Accept() (net.Conn, error) {
-	l.accepting.Store(true)
-	pause := firstPause
+	l.accepted.Store(true)
+	backoff := minBackoff
 	for {
-		ending := l.ending()
+		ending := l.prepareEnd()
 		conn, err := l.Listener.Accept()
 		switch {
 		case err == nil:
 			return &lingeringConn{Conn: conn}, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if ending {
-				return nil, l.ended()
+				return nil, l.end()
 			}
-			<-l.closed // only Close sets a deadline before that
+			<-l.ending // only Close has set a deadline, and is about to close this channel
 			continue
 		case errors.Is(err, syscall.ECONNABORTED):
 			continue
-		case !passes(err):
+		case !temporary(err):
 			return nil, err
 		}
-		l.logger.Warn("cannot accept connections", "error", err.Error(), "pause", pause.String())
-		timer := time.NewTimer(pause)
+		l.logger.Warn("cannot accept connections", "error", err.Error(), "pause", backoff.String())
+		timer := time.NewTimer(backoff)
 		select {
-		case <-l.closed:
+		case <-l.ending:
 			timer.Stop()
-			return nil, l.ended()
+			return nil, l.end()
 		case <-timer.C:
 		}
-		pause = min(2*pause, lastPause)
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// passes says whether accepting may work again: the system is short of something, or it tells what became of a connection
-// that waited, which accept(2) says to be no fault of the listener.
-func passes(err error) bool {
+// temporary reports whether Accept may succeed later: the system is short of something, or a waiting connection has
+// failed, which accept(2) reports through the listener.
+func temporary(err error) bool {
 	for _, known := range []error{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
 		syscall.EPROTO, syscall.EPERM, syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EHOSTUNREACH,
@@ -99,13 +112,12 @@ func passes(err error) bool {
 	return false
 }
 
-// Close lets nobody else connect. Accept goes on until it has given out everybody who is connected, and then ends the
-// listener. One that nobody accepts from ends at once, and so does one that new clients cannot be kept from.
+// Close stops new connections. Accept still returns those that are open, and then ends the listener.
 func (l *patientListener) Close() (err error) {
 	l.once.Do(func() {
-		defer close(l.closed)
+		defer close(l.ending)
 		tcp, ok := l.Listener.(*net.TCPListener)
-		if !ok || !l.accepting.Load() || ignoreNew(tcp) != nil {
+		if !ok || !l.accepted.Load() || ignoreNew(tcp) != nil {
 			err = l.Listener.Close()
 			return
 		}
@@ -114,21 +126,21 @@ func (l *patientListener) Close() (err error) {
 	return err
 }
 
-// ending says whether Close was called. If so, it gives the next Accept its time.
-func (l *patientListener) ending() bool {
+// prepareEnd reports whether Close was called. If so, it sets the deadline of the next Accept.
+func (l *patientListener) prepareEnd() bool {
 	select {
-	case <-l.closed:
+	case <-l.ending:
 	default:
 		return false
 	}
 	if tcp, ok := l.Listener.(*net.TCPListener); ok {
-		_ = tcp.SetDeadline(time.Now().Add(lastCall)) // fails where the listener has ended, and so does Accept
+		_ = tcp.SetDeadline(time.Now().Add(handshakeTimeout)) // fails on a closed listener, as Accept does then
 	}
 	return true
 }
 
-// ended ends the listener for good.
-func (l *patientListener) ended() error {
+// end closes the listener. It returns the error that Accept returns from then on.
+func (l *patientListener) end() error {
 	_ = l.Listener.Close()
 	return net.ErrClosed
 }

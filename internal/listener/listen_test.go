@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// flooded is a listener whose Accept fails with each of errs in turn, and then gives a connection.
+// flooded is a listener whose Accept fails with each of errs once, and then returns conn.
 type flooded struct {
 	net.Listener
 
@@ -25,22 +25,24 @@ func (f *flooded) Accept() (net.Conn, error) {
 	f.errs = f.errs[1:]
 	return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
 }
+
 func (f *flooded) Close() error { return nil }
+
 func patient(errs ...error) *patientListener {
 	conn, _ := net.Pipe()
 	return &patientListener{
 		Listener: &flooded{errs: errs, conn: conn},
-		logger:   slog.New(slog.DiscardHandler), closed: make(chan struct{}),
+		logger:   slog.New(slog.DiscardHandler), ending: make(chan struct{}),
 	}
 }
 
-func TestAFloodDoesNotEndTheListener(t *testing.T) {
+func TestAcceptRetriesTemporaryErrors(t *testing.T) {
 	l := patient(syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.EMFILE, syscall.ENOMEM, syscall.EHOSTUNREACH)
 	if conn, err := l.Accept(); err != nil || conn == nil {
 		t.Errorf("the listener ended: %v", err)
 	}
 	if _, err := patient(syscall.EINVAL).Accept(); !errors.Is(err, syscall.EINVAL) {
-		t.Errorf("an error that does not pass: %v", err)
+		t.Errorf("an error that is not temporary: %v", err)
 	}
 	closing := patient(syscall.EMFILE, syscall.EMFILE)
 	if err := closing.Close(); err != nil {
@@ -50,6 +52,6 @@ func TestAFloodDoesNotEndTheListener(t *testing.T) {
 		t.Errorf("closed twice: %v", err)
 	}
 	if _, err := closing.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("waits on although it is closed: %v", err)
+		t.Errorf("still waits although it is closed: %v", err)
 	}
 }

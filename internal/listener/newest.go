@@ -1,4 +1,3 @@
-// Package listener has the listeners of the service, and knows nothing of what is said on their connections.
 package listener
 
 import (
@@ -10,64 +9,64 @@ import (
 	"sync"
 )
 
-// Newest is a listener with a bound on its open connections that lets everybody in: who comes beyond it is given the place
-// of a connection of the address that holds the most, the one that has had it for the longest time. So nobody can keep a
-// probe out by holding connections, nor push it out by opening many.
+// Newest is a listener with a maximum of open connections that still accepts every new one. When the maximum is reached,
+// it closes the oldest connection of the address that has the most. So an attacker can neither keep a probe out by
+// holding connections, nor push it out by opening many.
 type Newest struct {
 	net.Listener
 
-	most int
+	maximum int
 
 	mu    sync.Mutex
 	conns list.List // of *placed, the oldest first
 }
 
-// NewNewest lets at most so many connections of inner be open at a time.
-func NewNewest(inner net.Listener, most int) *Newest {
-	return &Newest{Listener: inner, most: max(1, most)}
+// NewNewest keeps at most maximum connections of inner open.
+func NewNewest(inner net.Listener, maximum int) *Newest {
+	return &Newest{Listener: inner, maximum: max(1, maximum)}
 }
 
-// placed is a connection that has a place.
+// placed is an accepted connection.
 type placed struct {
 	net.Conn
 
 	listener *Newest
-	from     netip.Prefix
-	place    *list.Element // nil once it is given up; guarded by the listener
+	client   netip.Prefix
+	place    *list.Element // in listener.conns; nil once it is removed; guarded by listener.mu
 }
 
-// Accept waits for a connection, and closes another where there is no place for it.
+// Accept waits for a connection, and closes another one when there are too many.
 func (n *Newest) Accept() (net.Conn, error) {
 	conn, err := n.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	p := &placed{Conn: conn, listener: n, from: origin(conn)}
+	p := &placed{Conn: conn, listener: n, client: clientOf(conn)}
 	n.mu.Lock()
 	var victim *placed
-	if n.conns.Len() >= n.most {
-		victim = n.victim(p.from)
+	if n.conns.Len() >= n.maximum {
+		victim = n.victim(p.client)
 		victim.leave()
 	}
 	p.place = n.conns.PushBack(p)
 	n.mu.Unlock()
 	if victim != nil {
-		_ = victim.Conn.Close() // its user notices by itself
-		// This makes it likely, not certain, that a request which has arrived is answered before its place is taken, too.
+		_ = victim.Conn.Close() // whoever reads it gets an error
+		// Gives a request that has already arrived a chance to be answered, before the next Accept closes its connection.
 		runtime.Gosched()
 	}
 	return p, nil
 }
 
-// victim is whose place a connection from an address gets. The listener is locked.
-func (n *Newest) victim(from netip.Prefix) *placed {
-	held := map[netip.Prefix]int{from: 1}
+// victim is the connection to close for a new one from client. n.mu is locked.
+func (n *Newest) victim(client netip.Prefix) *placed {
+	open := map[netip.Prefix]int{client: 1}
 	for e := n.conns.Front(); e != nil; e = e.Next() {
-		held[placedIn(e).from]++
+		open[placedIn(e).client]++
 	}
 	chosen := placedIn(n.conns.Front())
 	for e := n.conns.Front(); e != nil; e = e.Next() {
-		if p := placedIn(e); held[p.from] > held[chosen.from] {
+		if p := placedIn(e); open[p.client] > open[chosen.client] {
 			chosen = p
 		}
 	}
@@ -79,19 +78,19 @@ func placedIn(e *list.Element) *placed {
 	return p
 }
 
-// origin is where a connection comes from: an address, or a network of IPv6 that one host may have to itself.
-func origin(conn net.Conn) netip.Prefix {
+// clientOf is the client of a connection: its IPv4 address, or its IPv6 /64, which usually belongs to one host.
+func clientOf(conn net.Conn) netip.Prefix {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return netip.Prefix{}
 	}
 	const host = 64
 	address := tcp.AddrPort().Addr().Unmap()
-	prefix, _ := address.Prefix(min(host, address.BitLen())) // fails only for more bits than there are
+	prefix, _ := address.Prefix(min(host, address.BitLen())) // fails only for more bits than the address has
 	return prefix
 }
 
-// Renew counts a connection as new, because a request on it was finished.
+// Renew makes conn the newest. It is called after each request.
 func (n *Newest) Renew(conn net.Conn) {
 	p, ok := conn.(*placed)
 	if !ok {
@@ -104,7 +103,7 @@ func (n *Newest) Renew(conn net.Conn) {
 	}
 }
 
-// Close closes the connection and gives its place up.
+// Close closes the connection and frees its place.
 func (p *placed) Close() error {
 	p.listener.mu.Lock()
 	p.leave()
@@ -112,7 +111,7 @@ func (p *placed) Close() error {
 	return p.Conn.Close()
 }
 
-// leave gives the place up. The listener is locked.
+// leave frees the place. listener.mu is locked.
 func (p *placed) leave() {
 	if p.place != nil {
 		p.listener.conns.Remove(p.place)
@@ -120,7 +119,7 @@ func (p *placed) leave() {
 	}
 }
 
-// CloseWrite ends what is sent, where the connection below can do so.
+// CloseWrite closes the sending direction, if the connection inside can.
 func (p *placed) CloseWrite() error {
 	half, ok := p.Conn.(interface{ CloseWrite() error })
 	if !ok {

@@ -36,7 +36,7 @@ func openFrom(t *testing.T, l net.Listener, address string) pair {
 	return pair{client, server}
 }
 
-// isOpen says whether what one end sends arrives at the other.
+// isOpen reports whether the client receives what the server sends.
 func (p pair) isOpen(t *testing.T) bool {
 	t.Helper()
 	_ = p.client.SetReadDeadline(time.Now().Add(20 * time.Second))
@@ -48,17 +48,17 @@ func (p pair) isOpen(t *testing.T) bool {
 	return n == 1
 }
 
-func newest(t *testing.T, most int) *Newest {
+func newest(t *testing.T, maximum int) *Newest {
 	t.Helper()
 	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = inner.Close() })
-	return NewNewest(inner, most)
+	return NewNewest(inner, maximum)
 }
 
-func TestTheOldestGivesItsPlaceUp(t *testing.T) {
+func TestNewestClosesTheOldest(t *testing.T) {
 	l := newest(t, 3)
 	var pairs []pair
 	for range 10 {
@@ -71,8 +71,8 @@ func TestTheOldestGivesItsPlaceUp(t *testing.T) {
 	}
 }
 
-// TestWhoHoldsTheMostGivesAPlaceUp: whoever opens one connection after the other takes the places from himself.
-func TestWhoHoldsTheMostGivesAPlaceUp(t *testing.T) {
+// TestNewestClosesForTheAddressWithTheMost: an address that opens one connection after the other only closes its own.
+func TestNewestClosesForTheAddressWithTheMost(t *testing.T) {
 	const probe, other, stranger = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 	l := newest(t, 4)
 	probes := []pair{openFrom(t, l, probe), openFrom(t, l, other)}
@@ -81,17 +81,17 @@ func TestWhoHoldsTheMostGivesAPlaceUp(t *testing.T) {
 	}
 	for i, p := range probes {
 		if !p.isOpen(t) {
-			t.Errorf("connection %d gave its place to one who had more", i)
+			t.Errorf("connection %d was closed for an address that had more", i)
 		}
 	}
 	// With a second one the first has as many as the stranger, and is older.
 	again := openFrom(t, l, probe)
 	if probes[0].isOpen(t) || !probes[1].isOpen(t) || !again.isOpen(t) {
-		t.Error("the place is not that of the oldest one of those who hold the most")
+		t.Error("the closed connection is not the oldest of the addresses with the most")
 	}
 }
 
-func TestAHostIsItsNetworkInIPv6(t *testing.T) {
+func TestNewestCountsIPv6ByNetwork(t *testing.T) {
 	for _, tt := range []struct {
 		one, other string
 		same       bool
@@ -102,7 +102,7 @@ func TestAHostIsItsNetworkInIPv6(t *testing.T) {
 		{"2001:db8::1", "2001:db8::ffff:1", true},
 		{"2001:db8::1", "2001:db8:0:1::1", false},
 	} {
-		one, other := origin(remote(tt.one)), origin(remote(tt.other))
+		one, other := clientOf(remote(tt.one)), clientOf(remote(tt.other))
 		if got := one == other; got != tt.same || !one.IsValid() {
 			t.Errorf("%s is %v, and %s is %v", tt.one, one, tt.other, other)
 		}
@@ -122,7 +122,7 @@ func remote(address string) net.Conn {
 	return from{address: &net.TCPAddr{IP: net.ParseIP(address), Port: 1}}
 }
 
-func TestAFinishedRequestMakesAConnectionNew(t *testing.T) {
+func TestNewestRenew(t *testing.T) {
 	l := newest(t, 2)
 	first, second := open(t, l), open(t, l)
 	l.Renew(first.server)
@@ -130,14 +130,14 @@ func TestAFinishedRequestMakesAConnectionNew(t *testing.T) {
 	if !first.isOpen(t) || second.isOpen(t) || !third.isOpen(t) {
 		t.Error("the connection that waited longest is not the one that was closed")
 	}
-	l.Renew(second.server) // that is closed already, which must not give it a place
+	l.Renew(second.server) // already closed: it must not get a place again
 	fourth := open(t, l)
 	if first.isOpen(t) || !third.isOpen(t) || !fourth.isOpen(t) {
 		t.Error("a closed connection has a place")
 	}
 }
 
-func TestAClosedConnectionLeavesItsPlace(t *testing.T) {
+func TestNewestFreesThePlaceOfAClosedConnection(t *testing.T) {
 	l := newest(t, 2)
 	first, second := open(t, l), open(t, l)
 	for range 3 {
@@ -149,7 +149,7 @@ func TestAClosedConnectionLeavesItsPlace(t *testing.T) {
 	}
 }
 
-func TestConnectionsComeAndGoAtOnce(t *testing.T) {
+func TestNewestConcurrently(t *testing.T) {
 	l := newest(t, 4)
 	var all sync.WaitGroup
 	for range 8 {

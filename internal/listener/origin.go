@@ -6,11 +6,12 @@ import (
 	"net"
 )
 
-// originListener gives connections that note the Origin of each request, for the answer to one that the engine cannot
-// read: it drops the header, and without the Origin a browser would not show its page what was wrong.
+// originListener gives connections that remember the Origin header of their latest request. When the engine cannot read a
+// request, it drops the headers, but the answer needs the Origin: without it a browser hides the answer from its page.
 type originListener struct{ net.Listener }
 
-// NewOrigin is inner, whose connections note the Origin of each request: they have a method Origin() string.
+// NewOrigin is inner with connections that remember the Origin header of their latest request. They have a method
+// Origin() string.
 func NewOrigin(inner net.Listener) net.Listener { return originListener{inner} }
 
 func (l originListener) Accept() (net.Conn, error) {
@@ -26,7 +27,7 @@ func (l originListener) Accept() (net.Conn, error) {
 
 type originConn struct {
 	net.Conn
-	headNotes
+	originReader
 }
 
 func (c *originConn) Read(p []byte) (int, error) {
@@ -40,13 +41,13 @@ func (c *originConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// NetConn is the connection below, as tls.Conn has it.
+// NetConn is the connection inside, as in tls.Conn.
 func (c *originConn) NetConn() net.Conn { return c.Conn }
 
-// originTLSConn is a tls.Conn to the engine, which looks for its methods.
+// originTLSConn still has the methods of tls.Conn, which the engine looks for.
 type originTLSConn struct {
 	*tls.Conn
-	headNotes
+	originReader
 }
 
 func (c *originTLSConn) Read(p []byte) (int, error) {
@@ -60,30 +61,31 @@ func (c *originTLSConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// noteSize is the longest header line that is looked at. An Origin is a scheme, a host and a port.
-const noteSize = 512
+// maxLine is how much of a header line is read. An Origin is a scheme, a host and a port.
+const maxLine = 512
 
-// headNotes reads along in the header of a request, whatever pieces it comes in.
-type headNotes struct {
-	line   []byte // so far
-	past   bool   // the header has ended
+// originReader finds the Origin in the bytes of a request, however they are split.
+type originReader struct {
+	line   []byte // the current line, as far as it was read
+	body   bool   // the headers have ended
 	origin string
 }
 
-// Origin is what the header of the latest request said.
-func (h *headNotes) Origin() string { return h.origin }
+// Origin is the Origin of the latest request, empty without one.
+func (h *originReader) Origin() string { return h.origin }
 
-// wrote begins with the next request, once more was written than that the client should go on with the body.
-func (h *headNotes) wrote(p []byte) {
+// wrote takes what the service writes. An answer ends the request, but "100 Continue" does not.
+func (h *originReader) wrote(p []byte) {
 	if !bytes.HasPrefix(p, []byte("HTTP/1.1 100 ")) {
-		h.line, h.past, h.origin = h.line[:0], false, ""
+		h.line, h.body, h.origin = h.line[:0], false, ""
 	}
 }
 
-func (h *headNotes) read(p []byte) {
-	for !h.past && len(p) > 0 {
+// read takes what the client sends.
+func (h *originReader) read(p []byte) {
+	for !h.body && len(p) > 0 {
 		piece, rest, ended := bytes.Cut(p, []byte{'\n'})
-		h.line = append(h.line, piece[:min(len(piece), noteSize-len(h.line))]...)
+		h.line = append(h.line, piece[:min(len(piece), maxLine-len(h.line))]...)
 		if !ended {
 			return
 		}
@@ -91,7 +93,7 @@ func (h *headNotes) read(p []byte) {
 		if name, value, ok := bytes.Cut(line, []byte{':'}); ok && bytes.EqualFold(name, []byte("Origin")) {
 			h.origin = string(bytes.TrimSpace(value))
 		}
-		h.past = len(line) == 0
+		h.body = len(line) == 0
 		h.line, p = h.line[:0], rest
 	}
 }

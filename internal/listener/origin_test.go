@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-func TestOriginIsReadAlong(t *testing.T) {
+func TestOriginOfTheLatestRequest(t *testing.T) {
 	const first = "GET / HTTP/1.1\r\nHost: x\r\n"
-	long := strings.Repeat("c", 3*noteSize)
+	long := strings.Repeat("c", 3*maxLine)
 	tests := []struct{ name, text, want string }{
 		{"as usual", first + "Origin: https://a.example\r\nA: b\r\n\r\n", "https://a.example"},
 		{"any case, no spaces", first + "oRIGIN:https://a.example\r\n", "https://a.example"},
@@ -21,11 +21,11 @@ func TestOriginIsReadAlong(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, piece := range []int{1, 7, len(tt.text)} {
-				var notes headNotes
+				var notes originReader
 				for rest := []byte(tt.text); len(rest) > 0; rest = rest[min(piece, len(rest)):] {
 					notes.read(rest[:min(piece, len(rest))])
 				}
-				if notes.Origin() != tt.want || cap(notes.line) > 2*noteSize {
+				if notes.Origin() != tt.want || cap(notes.line) > 2*maxLine {
 					t.Errorf("in pieces of %d: %q, want %q; %d bytes kept", piece, notes.Origin(), tt.want, cap(notes.line))
 				}
 				notes.wrote([]byte("HTTP/1.1 100 Continue\r\n\r\n"))

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
-func TestAListenerEndsWhenNobodyWaits(t *testing.T) {
+func TestCloseKeepsOpenConnections(t *testing.T) {
 	listenertest.NeedsIgnoreNew(t)
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(address, func(t *testing.T) {
@@ -31,18 +31,18 @@ func TestAListenerEndsWhenNobodyWaits(t *testing.T) {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			late := net.Dialer{Timeout: 300 * time.Millisecond} // less than the second after which a client tries again
+			late := net.Dialer{Timeout: 300 * time.Millisecond} // shorter than the second after which TCP tries again
 			if conn, err := late.DialContext(t.Context(), "tcp", l.Addr().String()); err == nil {
 				_ = conn.Close()
-				t.Error("a client connected after the end had begun")
+				t.Error("a client connected after Close")
 			}
 			for i := range waiting {
 				if _, err := l.Accept(); err != nil {
-					t.Fatalf("%d of %d who were connected are accepted: %v", i, waiting, err)
+					t.Fatalf("%d of %d open connections are accepted: %v", i, waiting, err)
 				}
 			}
 			if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("with nobody left: %v", err)
+				t.Errorf("without waiting connections: %v", err)
 			}
 			if _, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
 				t.Errorf("the port is still open: %v", err)
@@ -51,8 +51,8 @@ func TestAListenerEndsWhenNobodyWaits(t *testing.T) {
 	}
 }
 
-// TestAListenerWaitsForHandshakes closes a listener while Accept waits: a client may be connecting, so it waits on.
-func TestAListenerWaitsForHandshakes(t *testing.T) {
+// TestCloseWaitsForHandshakes closes a listener while Accept waits: a client may be connecting at that moment.
+func TestCloseWaitsForHandshakes(t *testing.T) {
 	listenertest.NeedsIgnoreNew(t)
 	l, err := Listen(t.Context(), "HOST", "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -76,14 +76,14 @@ func TestAListenerWaitsForHandshakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-accepted; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("with nobody left: %v", err)
+		t.Errorf("without waiting connections: %v", err)
 	}
-	if took := time.Since(began); took < lastCall {
-		t.Errorf("ended after %s, want %s at least", took, lastCall)
+	if took := time.Since(began); took < handshakeTimeout {
+		t.Errorf("ended after %s, want %s at least", took, handshakeTimeout)
 	}
 }
 
-func TestAListenerThatNobodyAcceptsFromEndsAtOnce(t *testing.T) {
+func TestCloseWithoutAccept(t *testing.T) {
 	l, err := Listen(t.Context(), "HOST", "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Reachable is an address under which a listener can be called from this machine, as URLs have it. host is the one it was
-// asked to listen on: of a listener on every address, the system tells only that.
+// Reachable is the host and port, as in a URL, by which this machine reaches a listener. host is the one that was
+// configured: the address of a wildcard listener does not contain it.
 func Reachable(host string, listening net.Addr) string {
 	_, port, err := net.SplitHostPort(listening.String())
 	if err != nil {
@@ -19,9 +19,9 @@ func Reachable(host string, listening net.Addr) string {
 	return URLHost(host, port)
 }
 
-// URLHost is how a URL names the server that listens on host.
+// URLHost is the host and port, as in a URL, of the server that listens on host.
 func URLHost(host, port string) string {
-	// In a URL the sign of a zone is escaped (RFC 6874).
+	// In a URL the % before a zone is escaped (RFC 6874).
 	return net.JoinHostPort(strings.ReplaceAll(orLoopback(host), "%", "%25"), port)
 }
 
@@ -38,8 +38,8 @@ func orLoopback(host string) string {
 	}
 }
 
-// CertifiedHost is host, or localhost where that leads here, too, and the certificate is for that name alone: whoever
-// trusts the certificate can then call the URL as it is printed.
+// CertifiedHost is host, except for a loopback address whose certificate names only localhost: then it is localhost, so
+// that a client which trusts the certificate can use the printed URL.
 func CertifiedHost(host string, settings *tls.Config) string {
 	here := orLoopback(host)
 	address, err := netip.ParseAddr(here)
@@ -54,8 +54,7 @@ func CertifiedHost(host string, settings *tls.Config) string {
 	return "localhost"
 }
 
-// Reason is the cause in an error of the network, without the call and the address around it, for sentences that name
-// both.
+// Reason is the cause of a network error, without the operation and the address, for sentences that already name them.
 func Reason(err error) error {
 	if around, ok := errors.AsType[*url.Error](err); ok {
 		err = around.Err
