@@ -1,4 +1,9 @@
-// Package explain says why the service refuses a token, check by check, and what to do about it.
+// Package explain says why the service refuses a token, check by check, and what to do about it. The guard of the service
+// decides (middleware.Guard.Judge). This package only finds words for its decision:
+//
+//   - explain.go runs the guard and collects the checks, up to the first that failed
+//   - steps.go has the list of checks, and what is said of one that passed
+//   - why.go looks for the reason of one that failed
 package explain
 
 import (
@@ -12,11 +17,10 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-// MaxHeader is more than the service reads of a request's header: a longer token is refused for its length, whatever
-// follows.
+// MaxHeader is longer than any header that the service reads. Of a longer text, the rest does not matter.
 const MaxHeader = 2 * middleware.ReadBufferSize
 
-// Service is the service that is asked about: what it judges with, and what is explained from.
+// Service is the service whose answer is explained.
 type Service struct {
 	Keyring     *keys.Keyring
 	Rules       token.Rules
@@ -27,7 +31,7 @@ type Service struct {
 	HasPreviousSecret bool
 	// Secrets are not printed, even where a token contains them. Empty ones are ignored.
 	Secrets []string
-	// ReadKey reads a registered key. It may be nil for a token that names none, and when there is a StoreError.
+	// ReadKey reads a registered key. It may be nil when StoreError is set, or when RegisteredKey is empty.
 	ReadKey func(id string) (keys.Record, error)
 	// StoreError is the reason why the store cannot be read, nil when it can.
 	StoreError error
@@ -60,30 +64,30 @@ func (s Service) Explain(header string) *Explanation {
 			x.successor = x.read(x.record.RotatedTo)
 		}
 	}
-	return x.put(middleware.NewGuard(s.Keyring, token.NewPolicy(s.Rules), 0).Judge(header))
+	return x.explanation(middleware.NewGuard(s.Keyring, token.NewPolicy(s.Rules), 0).Judge(header))
 }
 
-// Explanation is what the command prints.
+// Explanation is the answer of the service in words.
 type Explanation struct {
 	Accepted bool    `json:"accepted"`
 	Checks   []Check `json:"checks"`
-	// Status and Detail are the service's answer to a token that is refused, absent where it cannot be known here.
+	// Status and Detail are the response to a refused token. They are absent when only the service could know them.
 	Status int    `json:"status,omitempty"`
 	Detail string `json:"detail,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
-	// Caller is there for a token that is accepted.
+	// Caller is set for an accepted token.
 	Caller *Caller  `json:"caller,omitempty"`
 	Notes  []string `json:"notes,omitempty"`
 }
 
-// Check is one that was reached; the last one may have failed.
+// Check is a check that was made. Only the last one can have failed.
 type Check struct {
 	Check   string `json:"check"`
 	OK      bool   `json:"ok"`
 	Finding string `json:"finding"`
 }
 
-// Caller is who the service takes the caller for, and the limit of the key, 0 for none.
+// Caller is the caller of an accepted token, with the limit of its key: Rate is 0 without one.
 type Caller struct {
 	Key       string   `json:"key"`
 	Client    string   `json:"client"`
@@ -93,19 +97,18 @@ type Caller struct {
 	Burst     int      `json:"burst,omitempty"`
 }
 
-// explainer finds words for what the guard decides. It decides nothing itself.
+// explainer explains one token.
 type explainer struct {
 	Service
 
-	// raw is the token, and said what it says of itself.
-	raw  string
-	said token.Inspection
+	raw  string           // the token
+	said token.Inspection // what it contains, verified or not
 	now  time.Time
-	// record is the registered key that the token names, and successor what it was rotated to; nil without one.
+	// record is the registered key that the token names, and successor the key that replaces it; nil without one.
 	record, successor *keys.Record
 }
 
-// read reads a key, nil where it cannot be read: the guard says why.
+// read reads a key. It is nil when that fails: then the guard fails for the same reason.
 func (x *explainer) read(id string) *keys.Record {
 	record, err := x.ReadKey(id)
 	if err != nil {
@@ -114,16 +117,16 @@ func (x *explainer) read(id string) *keys.Record {
 	return &record
 }
 
-// put finds the words for a verdict.
-func (x *explainer) put(principal *keys.Principal, refused error) *Explanation {
+// explanation is the result of the guard in words.
+func (x *explainer) explanation(principal *keys.Principal, refused error) *Explanation {
 	e := &Explanation{Accepted: refused == nil}
 	code := fault.CodeOf(refused)
 	for _, s := range steps() {
-		if refused == nil || s.code != failing(code) {
+		if refused == nil || s.code != checkOf(code) {
 			e.Checks = append(e.Checks, Check{s.name, true, s.passed(x)})
 			continue
 		}
-		found := x.trouble(refused)
+		found := x.otherFailure(refused)
 		if s.code == code {
 			found = s.failed(x)
 		}

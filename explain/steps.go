@@ -14,22 +14,22 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-// step is one check of the guard, in words.
+// step is a check of the guard, in words.
 type step struct {
-	// code is what the service refuses with where the check fails.
+	// code is the fault of a token that fails the check.
 	code fault.Code
 	name string
-	// passed says what was checked, failed what was found.
+	// passed says what was checked, failed what is wrong.
 	passed func(*explainer) string
 	failed func(*explainer) finding
-	// remedy says what to do where failed knows nothing better.
+	// remedy is used when failed gives none.
 	remedy string
 }
 
-// finding is what is wrong, and what to do about it; no remedy means that of the step.
+// finding is what is wrong, and what to do about it. Without a remedy, that of the step is used.
 type finding struct{ what, remedy string }
 
-// steps are the checks in the order in which the guard makes them.
+// steps are the checks, in the order of the guard.
 func steps() []step {
 	return []step{
 		{
@@ -77,7 +77,7 @@ func steps() []step {
 			"Put the key's id into the apiKey claim; with the shared key, API_KEY.",
 		},
 		{
-			fault.APITokenIncorrect, "key in force", (*explainer).force, (*explainer).incorrect,
+			fault.APITokenIncorrect, "key in force", (*explainer).inForce, (*explainer).incorrect,
 			"Put the key's id into the apiKey claim, with the shared key API_KEY, and use a key that is in force.",
 		},
 	}
@@ -85,14 +85,15 @@ func steps() []step {
 
 func always(text string) func(*explainer) string { return func(*explainer) string { return text } }
 
-// only is a finding that leaves the remedy to the step.
+// only is a finding without a remedy.
 func only(what func(*explainer) string) func(*explainer) finding {
 	return func(x *explainer) finding { return finding{what: what(x)} }
 }
 
-// failing is the check at which a code shows. Not every failure is a refusal of a check: some are the engine's, which
-// come before, and some are those of the store or of the key in it.
-func failing(code fault.Code) fault.Code {
+// checkOf is the code of the check that a failure is shown at. Most codes are those of a check. The others are:
+//   - refusals by the engine, before the guard runs: shown at the check of the length or of the form
+//   - faults of the store, or of the key that was read: shown at the check of the key
+func checkOf(code fault.Code) fault.Code {
 	switch {
 	case slices.ContainsFunc(steps(), func(s step) bool { return s.code == code }):
 		return code
@@ -105,8 +106,8 @@ func failing(code fault.Code) fault.Code {
 	}
 }
 
-// trouble is the finding for a failure that is no refusal of a check.
-func (x *explainer) trouble(err error) finding {
+// otherFailure is the finding for a failure whose code is not that of a check.
+func (x *explainer) otherFailure(err error) finding {
 	switch code := fault.CodeOf(err); {
 	case code == fault.HeaderTooLarge:
 		return finding{what: x.length()}
@@ -131,7 +132,7 @@ func (x *explainer) trouble(err error) finding {
 	return found
 }
 
-// key is the key that the guard takes for the token.
+// key is the key that the guard verifies the token with.
 func (x *explainer) key() (*keys.Key, error) {
 	if x.said.NamesKey {
 		return x.Keyring.Find(x.said.KeyID)
@@ -139,7 +140,7 @@ func (x *explainer) key() (*keys.Key, error) {
 	return x.Keyring.Shared()
 }
 
-// keyName names the key of a token whose key was found.
+// keyName describes the key, when it was found.
 func (x *explainer) keyName() string {
 	if x.said.NamesKey {
 		return x.said.KeyID + ", " + x.said.Algorithm
@@ -197,23 +198,23 @@ func (x *explainer) lifetime() string {
 	return fmt.Sprintf("exp is %s after %s, at most %s", span(claims.ExpiresAt().Sub(begin)), name, span(x.Rules.MaxLifetime))
 }
 
-// force names what is in force of a token that is accepted.
-func (x *explainer) force() string {
+// inForce is said of a token that passed all checks.
+func (x *explainer) inForce() string {
 	if !x.said.NamesKey {
 		return "apiKey is API_KEY"
 	}
 	return "apiKey is the key's id, and the key is enabled"
 }
 
-// ago says how long before now a time is.
+// ago is how long ago a time was.
 func (x *explainer) ago(at time.Time) string { return span(x.now.Sub(at)) + " ago" }
 
-// clock gives what was compared, so that a clock that is wrong is seen.
+// clock names the times that were compared, so that a wrong clock can be seen.
 func (x *explainer) clock(claim string, at time.Time) string {
 	return fmt.Sprintf(": %s is %s, the clock here is %s, the leeway %s", claim, timeText(at), timeText(x.now), span(x.Rules.Leeway))
 }
 
-// span is a duration to one unit, the largest of which there are at least two.
+// span is a duration in one unit: the largest of which it has at least two.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

@@ -11,9 +11,9 @@ import (
 	"github.com/latchkey-api/latchkey/middleware"
 )
 
-func TestEveryRefusalHasAStepAndARemedy(t *testing.T) {
+func TestStepsCoverEveryRefusal(t *testing.T) {
 	var want, got []fault.Code
-	for _, code := range fault.Codes() { // which are in the order of the checks
+	for _, code := range fault.Codes() { // in the order of the checks
 		if middleware.StatusOf(code) == http.StatusUnauthorized {
 			want = append(want, code)
 		}
@@ -28,8 +28,8 @@ func TestEveryRefusalHasAStepAndARemedy(t *testing.T) {
 		t.Errorf("the steps are\n%v\nand the refusals\n%v", got, want)
 	}
 	for _, code := range fault.Codes() {
-		if !slices.Contains(got, failing(code)) {
-			t.Errorf("%v shows at no step", code)
+		if !slices.Contains(got, checkOf(code)) {
+			t.Errorf("%v has no step", code)
 		}
 	}
 }

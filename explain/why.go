@@ -13,13 +13,13 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// The bounds of what is repeated from a token.
+// How much of a token is repeated.
 const (
 	maxQuoted = 60 // characters of one text
 	maxNamed  = 5  // members of a list
 )
 
-// hide takes out of a text from a token what may not be printed, although the token says it.
+// hide removes secrets and key strings from a text of the token.
 func (x *explainer) hide(text string) string {
 	for _, secret := range x.Secrets {
 		if secret != "" {
@@ -34,7 +34,7 @@ func (x *explainer) hide(text string) string {
 	})
 }
 
-// quote makes a text from a token fit for a terminal: in quotes, escaped, and not too long.
+// quote makes a text of the token safe for a terminal: without secrets, quoted, escaped and short.
 func (x *explainer) quote(text string) string {
 	text = x.hide(text)
 	if utf8.RuneCountInString(text) <= maxQuoted {
@@ -52,7 +52,7 @@ func (x *explainer) malformed() finding {
 	case strings.ContainsAny(x.raw, " \t"):
 		return finding{"there is a space in it", `Send the header "Authorization: Bearer <token>", with one token and no other scheme.`}
 	case x.said.Claim != "":
-		return finding{x.said.Malformed, shape(x.said.Claim)}
+		return finding{x.said.Malformed, claimForm(x.said.Claim)}
 	case x.said.Malformed == "":
 		return finding{what: "it has not the form of a token"}
 	default:
@@ -60,8 +60,8 @@ func (x *explainer) malformed() finding {
 	}
 }
 
-// shape says what a claim must be.
-func shape(claim string) string {
+// claimForm is the remedy for a claim of the wrong type.
+func claimForm(claim string) string {
 	switch claim {
 	case "exp", "nbf", "iat":
 		return "Make " + claim + " a NumericDate (RFC 7519): a JSON number without quotes, the seconds since 1970, such as 1767225600. " +
@@ -137,7 +137,7 @@ func (x *explainer) forged() finding {
 	return found
 }
 
-// rotated says when a key that has a successor was rotated, and to what.
+// rotated is when the key was rotated, and its successor.
 func (x *explainer) rotated() string {
 	text := "key rotated"
 	if x.successor != nil {
@@ -209,7 +209,7 @@ func (x *explainer) incorrect() finding {
 	}
 }
 
-// notes is what is worth knowing of a token that is accepted.
+// notes are remarks on an accepted token: scopes without effect, and when its key ends.
 func (x *explainer) notes(principal *keys.Principal) []string {
 	var notes []string
 	scope, _ := x.said.Claims.Scope()
