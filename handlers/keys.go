@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"errors"
+	"net/url"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -92,6 +93,14 @@ func Listed(r keys.Record, successor, now time.Time) ListedKey {
 		listed.StillUsed = new(!r.LastUsedAt.Before(successor.Truncate(time.Minute)))
 	}
 	return listed
+}
+
+// ListKeys is the request for a list of keys.
+type ListKeys struct {
+	Client string `query:"client" description:"Only keys of this client."`
+	State  string `query:"state" enum:"enabled,disabled,revoked" description:"Only keys in this state."`
+	Limit  int    `query:"limit" example:"50" default:"50" minimum:"1" maximum:"200" description:"The longest list to answer."`
+	Cursor string `query:"cursor" description:"Where to go on: taken from the Link header of the page before."`
 }
 
 // CreateKey is the request for a new key.
@@ -206,6 +215,37 @@ func inTheBody(err error) error {
 		wrong.add(inBody, problem.Field, problem.Message, problem.Type)
 	}
 	return wrong.err()
+}
+
+// List answers keys, oldest first.
+func (k *Keys) List(c *fiber.Ctx) error {
+	var wrong fields
+	filter := store.KeyFilter{Client: c.Query("client"), State: keys.State(c.Query("state"))}
+	if filter.State != "" && !filter.State.Known() {
+		wrong.add(inQuery, "state", "must be enabled, disabled or revoked", "enum")
+	}
+	page := wrong.page(c, store.ListKeys)
+	if err := wrong.err(); err != nil {
+		return err
+	}
+	ctx := c.UserContext()
+	records, next, err := k.Store.Keys(ctx, filter, page)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	list := make([]ListedKey, 0, len(records))
+	for _, record := range records {
+		var successor keys.Record
+		if record.RotatedTo != "" {
+			if successor, err = k.Store.Key(ctx, record.RotatedTo); err != nil {
+				return err
+			}
+		}
+		list = append(list, Listed(record, successor.CreatedAt, now))
+	}
+	nextPage(c, "/service/keys", url.Values{"client": {filter.Client}, "state": {string(filter.State)}}, page.Limit, next)
+	return c.JSON(list)
 }
 
 // ByID answers one key, or fault.NotFound.

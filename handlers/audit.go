@@ -2,22 +2,12 @@ package handlers
 
 import (
 	"net/url"
-	"strconv"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/store"
 )
-
-// ListKeys is the request for a list of keys.
-type ListKeys struct {
-	Client string `query:"client" description:"Only keys of this client."`
-	State  string `query:"state" enum:"enabled,disabled,revoked" description:"Only keys in this state."`
-	Limit  int    `query:"limit" example:"50" default:"50" minimum:"1" maximum:"200" description:"The longest list to answer."`
-	Cursor string `query:"cursor" description:"Where to go on: taken from the Link header of the page before."`
-}
 
 // ListAudit is the request for rows of the audit.
 type ListAudit struct {
@@ -46,37 +36,6 @@ func EventOf(e keys.Event) Event {
 	}
 }
 
-// List answers keys, oldest first.
-func (k *Keys) List(c *fiber.Ctx) error {
-	var wrong fields
-	filter := store.KeyFilter{Client: c.Query("client"), State: keys.State(c.Query("state"))}
-	if filter.State != "" && !filter.State.Known() {
-		wrong.add(inQuery, "state", "must be enabled, disabled or revoked", "enum")
-	}
-	page := wrong.page(c, store.ListKeys)
-	if err := wrong.err(); err != nil {
-		return err
-	}
-	ctx := c.UserContext()
-	records, next, err := k.Store.Keys(ctx, filter, page)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	list := make([]ListedKey, 0, len(records))
-	for _, record := range records {
-		var successor keys.Record
-		if record.RotatedTo != "" {
-			if successor, err = k.Store.Key(ctx, record.RotatedTo); err != nil {
-				return err
-			}
-		}
-		list = append(list, Listed(record, successor.CreatedAt, now))
-	}
-	nextPage(c, "/service/keys", url.Values{"client": {filter.Client}, "state": {string(filter.State)}}, page.Limit, next)
-	return c.JSON(list)
-}
-
 // Audit answers rows of the audit, oldest first.
 func (k *Keys) Audit(c *fiber.Ctx) error {
 	var wrong fields
@@ -99,18 +58,4 @@ func (k *Keys) Audit(c *fiber.Ctx) error {
 	}
 	nextPage(c, "/service/audit", url.Values{"key": {filter.Key}, "since": {since}}, page.Limit, next)
 	return c.JSON(list)
-}
-
-// nextPage names the next page of a list, if there is one (RFC 8288). Parameters without a value are left out.
-func nextPage(c *fiber.Ctx, path string, parameters url.Values, limit int, next store.Cursor) {
-	if next.IsZero() {
-		return
-	}
-	query := url.Values{"limit": {strconv.Itoa(limit)}, "cursor": {next.String()}}
-	for name, values := range parameters {
-		if values[0] != "" {
-			query[name] = values
-		}
-	}
-	c.Set(fiber.HeaderLink, "<"+path+"?"+query.Encode()+`>; rel="next"`)
 }
