@@ -1,40 +1,10 @@
 package handlers
 
 import (
-	"bytes"
 	"regexp"
 	"strconv"
 	"strings"
 )
-
-// tagListed says whether the lines of an If-None-Match header have the tag of what would be answered, or are `*`: the
-// caller has it already (RFC 9110, section 13.1.2). The comparison is the weak one. A line counts up to its first fault.
-func tagListed(lines [][]byte, etag string) bool {
-	for _, line := range lines {
-		if line = bytes.Trim(line, " \t"); string(line) == "*" {
-			return true
-		}
-		for {
-			line = bytes.TrimLeft(line, ", \t")
-			line = bytes.TrimPrefix(line, []byte("W/"))
-			if len(line) == 0 || line[0] != '"' {
-				break
-			}
-			end := bytes.IndexByte(line[1:], '"') + 2
-			if end < 2 {
-				break
-			}
-			if string(line[:end]) == etag {
-				return true
-			}
-			line = bytes.TrimLeft(line[end:], " \t")
-			if len(line) > 0 && line[0] != ',' {
-				break
-			}
-		}
-	}
-	return false
-}
 
 // weight is a q-value (RFC 9110, section 12.4.2).
 var weight = regexp.MustCompile(`^(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)$`)
