@@ -21,22 +21,16 @@ func (c keysListCmd) Run(r *command, all *keysCmd) error {
 		return errors.New("--state must be enabled, disabled or revoked")
 	}
 	return r.look(func(a administration) error {
-		records, _, err := pages(0, func(page store.Page) ([]keys.Record, store.Cursor, error) {
+		rows, _, err := pages(0, func(page store.Page) ([]store.ListedKey, store.Cursor, error) {
 			return a.store.Keys(r.ctx, filter, page)
 		})
 		if err != nil {
 			return sentence(err, "")
 		}
 		now := time.Now()
-		list := make([]handlers.ListedKey, 0, len(records))
-		for _, record := range records {
-			var successor keys.Record
-			if record.RotatedTo != "" {
-				if successor, err = a.store.Key(r.ctx, record.RotatedTo); err != nil {
-					return sentence(err, record.RotatedTo)
-				}
-			}
-			list = append(list, handlers.Listed(record, successor.CreatedAt, now))
+		list := make([]handlers.ListedKey, 0, len(rows))
+		for _, row := range rows {
+			list = append(list, handlers.Listed(row, now))
 		}
 		switch {
 		case all.JSON:

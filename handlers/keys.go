@@ -85,12 +85,12 @@ type ListedKey struct {
 // soon is when a list warns that a key expires.
 const soon = 14 * 24 * time.Hour
 
-// Listed is the view of a record in a list. successor is the time its successor was made, zero where it has none.
-func Listed(r keys.Record, successor, now time.Time) ListedKey {
-	listed := ListedKey{Key: KeyOf(r), ExpiresSoon: !r.ExpiresAt.IsZero() && r.ExpiresAt.Before(now.Add(soon))}
+// Listed is the view of a key in a list.
+func Listed(r store.ListedKey, now time.Time) ListedKey {
+	listed := ListedKey{Key: KeyOf(r.Record), ExpiresSoon: !r.ExpiresAt.IsZero() && r.ExpiresAt.Before(now.Add(soon))}
 	if r.RotatedTo != "" {
 		// Last use is known to the minute only; the minute of the rotation counts, so as not to miss a use in it.
-		listed.StillUsed = new(!r.LastUsedAt.Before(successor.Truncate(time.Minute)))
+		listed.StillUsed = new(!r.LastUsedAt.Before(r.SuccessorCreatedAt.Truncate(time.Minute)))
 	}
 	return listed
 }
@@ -228,21 +228,14 @@ func (k *Keys) List(c *fiber.Ctx) error {
 	if err := wrong.err(); err != nil {
 		return err
 	}
-	ctx := c.UserContext()
-	records, next, err := k.Store.Keys(ctx, filter, page)
+	rows, next, err := k.Store.Keys(c.UserContext(), filter, page)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	list := make([]ListedKey, 0, len(records))
-	for _, record := range records {
-		var successor keys.Record
-		if record.RotatedTo != "" {
-			if successor, err = k.Store.Key(ctx, record.RotatedTo); err != nil {
-				return err
-			}
-		}
-		list = append(list, Listed(record, successor.CreatedAt, now))
+	list := make([]ListedKey, 0, len(rows))
+	for _, row := range rows {
+		list = append(list, Listed(row, now))
 	}
 	nextPage(c, "/service/keys", url.Values{"client": {filter.Client}, "state": {string(filter.State)}}, page.Limit, next)
 	return c.JSON(list)

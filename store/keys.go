@@ -54,7 +54,11 @@ var (
 	selectKeysOfClientInState = paged(keyRows, walk{equal: []equal{{`client`, `$3`}, {`state`, `$4`}}})
 )
 
-const keyRows = `SELECT seq, ` + keyColumns + ` FROM keys`
+// keyRows are keys, each with the time its successor was created, or 0.
+const keyRows = `SELECT seq,
+	CASE rotated_to WHEN '' THEN 0 ELSE
+		coalesce((SELECT created_at FROM keys AS successor WHERE successor.id = keys.rotated_to), 0)
+	END, ` + keyColumns + ` FROM keys`
 
 var errNoVersion = errors.New("the store has lost its version of keys")
 
@@ -104,12 +108,20 @@ type KeyFilter struct {
 	State  keys.State
 }
 
-// Keys lists keys, the oldest first, and gives the place where the next page begins, zero when there is none. The list
-// may be empty, it is never nil.
-func (s *Store) Keys(ctx context.Context, filter KeyFilter, page Page) ([]keys.Record, Cursor, error) {
+// ListedKey is a key in a list.
+type ListedKey struct {
+	keys.Record
+
+	// SuccessorCreatedAt is zero for a key that was not rotated.
+	SuccessorCreatedAt time.Time
+}
+
+// Keys lists keys, oldest first, and returns the cursor of the next page, zero when there is none. The list may be empty,
+// never nil.
+func (s *Store) Keys(ctx context.Context, filter KeyFilter, page Page) ([]ListedKey, Cursor, error) {
 	client, state := filter.Client, string(filter.State)
 	if !storable(client, state) {
-		return []keys.Record{}, Cursor{}, nil
+		return []ListedKey{}, Cursor{}, nil
 	}
 	var query pagedQuery
 	var args []any
@@ -294,7 +306,12 @@ func scanKey(from scanner, before ...any) (keys.Record, error) {
 	return r, nil
 }
 
-func scanListedKey(from scanner, seq *int64) (keys.Record, error) { return scanKey(from, seq) }
+func scanListedKey(from scanner, seq *int64) (key ListedKey, err error) {
+	var successor int64
+	key.Record, err = scanKey(from, seq, &successor)
+	key.SuccessorCreatedAt = fromMicros(successor)
+	return key, err
+}
 
 // keyArgs are the values of keyColumns.
 func keyArgs(r *keys.Record) []any {

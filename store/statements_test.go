@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"modernc.org/sqlite"
 
+	"github.com/latchkey-api/latchkey/keys"
 	"github.com/latchkey-api/latchkey/store"
 )
 
@@ -106,6 +108,52 @@ func TestWhatIsAskedAtRestIsOneStatement(t *testing.T) {
 			}
 			if n := asked.Load() - before; n != 1 {
 				t.Errorf("%s asks the store %d times", what, n)
+			}
+		}
+	})
+}
+
+// A list reads a page with one statement, however many rows it has: for a rotated key, the time its successor was created
+// is in the same row.
+func TestListReadsAPageWithOneStatement(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
+		p := newPlace(t)
+		s, asked := p.openCounted(t)
+		ctx := t.Context()
+		first := time.UnixMicro(1).UTC()
+		for i := range 20 {
+			old, next := fmt.Sprint("old", i), fmt.Sprint("new", i)
+			if _, err := s.CreateKey(ctx, keys.Record{ID: old, Material: []byte{1}, CreatedAt: first}, keys.Event{}); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := s.RotateKey(ctx, old, keys.Event{}, func(*keys.Record) (keys.Record, error) {
+				return keys.Record{ID: next, Material: []byte{1}, CreatedAt: first.Add(time.Minute)}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		page := store.Page{Limit: 40}
+		lists := map[string]func() (int, error){
+			"keys": func() (rotated int, err error) {
+				list, _, err := s.Keys(ctx, store.KeyFilter{}, page)
+				for _, key := range list {
+					if key.SuccessorCreatedAt.Equal(first.Add(time.Minute)) {
+						rotated++
+					}
+				}
+				return 2 * rotated, err
+			},
+			"audit": func() (int, error) {
+				list, _, err := s.Audit(ctx, store.AuditFilter{}, page)
+				return len(list), err
+			},
+		}
+		for name, read := range lists {
+			before := asked.Load()
+			rows, err := read()
+			if n := asked.Load() - before; err != nil || rows != page.Limit || n != 1 {
+				t.Errorf("%s: %d statements for %d rows, %v", name, n, rows, err)
 			}
 		}
 	})

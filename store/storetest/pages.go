@@ -10,16 +10,27 @@ import (
 )
 
 func keysListed(t *testing.T, s *store.Store) {
-	var all []keys.Record
+	var all []store.ListedKey
 	for i := range 41 {
 		// Ids in falling order, so that an order by id would show.
 		r := newKey(fmt.Sprintf("E%03d", 100-i))
 		r.Client = []string{"acme", "ACME", "' OR 1=1 --"}[i%3]
 		r.State = []keys.State{keys.Enabled, keys.Disabled, keys.Revoked, keys.Enabled}[i%4]
-		all = append(all, addKey(t, s, r))
+		all = append(all, store.ListedKey{Record: addKey(t, s, r)})
 	}
 	// The order is that of creation, whatever changes.
-	all[20] = setState(t, s, all[20].ID, keys.Disabled)
+	all[20].Record = setState(t, s, all[20].ID, keys.Disabled)
+	// Each rotated key comes with the time its successor was created, which may be on another page, and be rotated itself.
+	for _, i := range []int{3, 17, 40, 41} {
+		id := all[i].ID
+		next := newKey("next" + id)
+		next.Client, next.CreatedAt = all[i].Client, at(60+i)
+		old, successor, err := s.RotateKey(t.Context(), id, newEvent(keys.ActionRotate, id),
+			func(*keys.Record) (keys.Record, error) { return next, nil })
+		must(t, err)
+		all[i] = store.ListedKey{Record: old, SuccessorCreatedAt: successor.CreatedAt}
+		all = append(all, store.ListedKey{Record: successor})
+	}
 	filters := []store.KeyFilter{
 		{},
 		{Client: "acme"},
@@ -31,7 +42,7 @@ func keysListed(t *testing.T, s *store.Store) {
 		{Client: "ACME", State: keys.Enabled},
 	}
 	for _, filter := range filters {
-		want := []keys.Record{}
+		want := []store.ListedKey{}
 		for _, r := range all {
 			if (filter.Client == "" || filter.Client == r.Client) && (filter.State == "" || filter.State == r.State) {
 				want = append(want, r)
@@ -41,7 +52,7 @@ func keysListed(t *testing.T, s *store.Store) {
 			t.Fatalf("filter %+v proves nothing with %d keys", filter, len(want))
 		}
 		for _, limit := range []int{1, 2, 3, len(want) - 1, len(want), len(want) + 1, 200} {
-			got := pages(t, store.ListKeys, limit, func(page store.Page) ([]keys.Record, store.Cursor, error) {
+			got := pages(t, store.ListKeys, limit, func(page store.Page) ([]store.ListedKey, store.Cursor, error) {
 				return s.Keys(t.Context(), filter, page)
 			})
 			same(t, fmt.Sprintf("filter %+v, limit %d", filter, limit), got, want)
