@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,8 +69,8 @@ func decodeJSON(body []byte, into any) error {
 	}
 	known := jsonNames(reflect.TypeOf(into).Elem())
 	for _, m := range members {
-		if !known[m.Name] {
-			return bodyField("unknown field", "extra_forbidden")
+		if !slices.Contains(known, m.Name) {
+			return bodyField("unknown field; there are: "+strings.Join(known, ", "), "extra_forbidden")
 		}
 	}
 	if err != nil { // a duplicate, after these members
@@ -104,13 +105,13 @@ func bodyField(msg, kind string) error {
 	return fault.InvalidFields(fault.Field{Loc: []string{inBody}, Msg: msg, Type: kind})
 }
 
-// jsonNames returns the names of the members that a request struct has.
-func jsonNames(t reflect.Type) map[string]bool {
-	names := map[string]bool{}
+// jsonNames returns the names of the members that a request struct has, in its order.
+func jsonNames(t reflect.Type) []string {
+	var names []string
 	for field := range t.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if name != "" && name != "-" {
-			names[name] = true
+			names = append(names, name)
 		}
 	}
 	return names

@@ -29,7 +29,7 @@ func detail(t *testing.T, err error) string {
 func TestDecodeJSON(t *testing.T) {
 	const (
 		invalid   = `[{"loc":["body"],"msg":"not valid JSON","type":"json_invalid"}]`
-		unknown   = `[{"loc":["body"],"msg":"unknown field","type":"extra_forbidden"}]`
+		unknown   = `[{"loc":["body"],"msg":"unknown field; there are: username, id, email, first_name, last_name, avatar_url","type":"extra_forbidden"}]`
 		duplicate = `[{"loc":["body"],"msg":"duplicate member","type":"json_invalid"}]`
 		object    = `[{"loc":["body"],"msg":"must be an object","type":"object_type"}]`
 		noText    = `[{"loc":["body","email"],"msg":"must be a string","type":"string_type"}]`

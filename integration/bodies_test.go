@@ -17,6 +17,13 @@ var bodyPaths = map[string]string{
 	"/service/keys":              `{"client":"NAME","scopes":["accounts:read"]}`,
 }
 
+// bodyMembers are the members that each of them takes, as its refusal of another one lists them.
+var bodyMembers = map[string]string{
+	"/service/account/register":  "username, id, email, first_name, last_name, avatar_url",
+	"/service/storyspaces/begin": "username, name",
+	"/service/keys":              "client, scopes, kind, rate, burst, expires_at",
+}
+
 // checkBodies: a body is one strict JSON value, announced as JSON, for each operation that takes one.
 func checkBodies(t *testing.T, tg *harness.Target) {
 	for path, good := range bodyPaths {
@@ -63,7 +70,7 @@ func checkBodies(t *testing.T, tg *harness.Target) {
 		} {
 			checkBodyRefused(t, tg, holder, harness.Post(path, body), "")
 		}
-		unknown := `{"detail":[{"loc":["body"],"msg":"unknown field","type":"extra_forbidden"}]}`
+		unknown := `{"detail":[{"loc":["body"],"msg":"unknown field; there are: ` + bodyMembers[path] + `","type":"extra_forbidden"}]}`
 		duplicate := `{"detail":[{"loc":["body"],"msg":"duplicate member","type":"json_invalid"}]}`
 		for member, want := range map[string]string{
 			`"unknown":1`:                          unknown,
