@@ -12,7 +12,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal meets Go's own handler again: who asks twice does not want to wait.
+	// A second signal ends the process at once, as Go does by default.
 	context.AfterFunc(ctx, stop)
 	os.Exit(cli.Main(ctx, os.Args, os.Stdout, os.Stderr))
 }

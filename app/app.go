@@ -28,22 +28,22 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-// The limits of the edge.
+// Timeouts and sizes of the HTTP server.
 const (
 	readTimeout  = 5 * time.Second
 	writeTimeout = 10 * time.Second
 	bodyLimit    = 64 << 10
-	// readyTimeout is how long the store may take to say that it is well.
+	// readyTimeout is how long the check of the store may take.
 	readyTimeout = time.Second
 )
 
-// App is the service, ready to run.
+// App is the assembled service.
 type App struct {
 	config  configs.Config
 	version string
 	logger  *slog.Logger
 	store   *store.Store
-	// migrations are those that opening the store applied, until they are logged.
+	// migrations were applied when the store was opened, and are not logged yet.
 	migrations []string
 	keyring    *keys.Keyring
 	guard      *middleware.Guard
@@ -54,8 +54,8 @@ type App struct {
 	certificate *listener.Certificate
 }
 
-// New opens the store and builds everything on it. version is that of the program, for the log. Its errors are sentences for the operator. The caller closes the App
-// after Run.
+// New opens the store and builds the service. version is logged and documented. Its errors are sentences for the operator.
+// The caller closes the App after Run.
 func New(ctx context.Context, config configs.Config, version string, logger *slog.Logger) (_ *App, err error) {
 	a := &App{config: config, version: version, logger: logger, registry: prometheus.NewRegistry()}
 	if config.TLSCertFile != "" {
@@ -65,7 +65,7 @@ func New(ctx context.Context, config configs.Config, version string, logger *slo
 	}
 	options := StoreOptions(config)
 	options.Logger, options.Serving = logger, true
-	// A store would be marked as one of production though the start is refused.
+	// Otherwise a refused start would create a store and mark it for production.
 	options.Existing = a.needsKeys()
 	a.store, err = store.Open(ctx, options)
 	if options.Existing && errors.Is(err, store.ErrNoStore) {
@@ -95,7 +95,7 @@ func New(ctx context.Context, config configs.Config, version string, logger *slo
 	}
 	a.guard = middleware.NewGuard(a.keyring, token.NewPolicy(Rules(config)), config.TokenCacheSize)
 	if config.DemoData {
-		// A full disk keeps nobody from starting.
+		// A full disk does not prevent the start.
 		if err := a.store.InsertDemo(ctx); err != nil && !a.store.DiskFull() {
 			return nil, fmt.Errorf("DEMO_DATA: %w", err)
 		}
@@ -120,7 +120,7 @@ func New(ctx context.Context, config configs.Config, version string, logger *slo
 		CaseSensitive:         true,
 		Concurrency:           concurrency(),
 		DisableStartupMessage: true,
-		// No route takes a form, and one that is malformed is 415 like every other, not an error before routing.
+		// No route takes a form, so a malformed one gets 415 as well, not an error before routing.
 		DisablePreParseMultipartForm: true,
 		EnableTrustedProxyCheck:      true,
 		ErrorHandler:                 middleware.ErrorHandler,
@@ -147,8 +147,8 @@ func New(ctx context.Context, config configs.Config, version string, logger *slo
 	return a, nil
 }
 
-// logMigrations says once what opening did to the schema. The first line of a start is the one with the addresses, so that
-// this waits for it, unless there will be none.
+// logMigrations logs the applied migrations, once. It is called after the line with the addresses, which is the first line
+// of every start, or when the start fails.
 func (a *App) logMigrations() {
 	if len(a.migrations) > 0 {
 		a.logger.Info("the schema of the store was brought up to date", "migrations", a.migrations)
@@ -158,12 +158,12 @@ func (a *App) logMigrations() {
 
 var errNobody = errors.New("nobody could authenticate: set API_KEY and JWT_SECRET_KEY, or make a key with latchkey keys create")
 
-// needsKeys says that only registered keys could authenticate, and that a start without any is refused.
+// needsKeys reports whether a start needs a registered key: in production without a shared key.
 func (a *App) needsKeys() bool {
 	return a.config.AppEnv == configs.Production && a.config.APIKey.IsZero()
 }
 
-// someoneCanAuthenticate refuses a start in production that would turn everybody away.
+// someoneCanAuthenticate refuses a start in production without any key.
 func (a *App) someoneCanAuthenticate(ctx context.Context) error {
 	if !a.needsKeys() {
 		return nil
@@ -178,7 +178,7 @@ func (a *App) someoneCanAuthenticate(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the store. The App cannot be used afterwards.
+// Close closes the store. The App cannot be used after that.
 func (a *App) Close() error {
 	if a.guard != nil {
 		a.guard.Close()
@@ -189,14 +189,14 @@ func (a *App) Close() error {
 	return nil
 }
 
-// ReadAgain reads the files again that may change while the service runs.
+// ReadAgain reloads the files that may change while the service runs: the TLS certificate.
 func (a *App) ReadAgain() {
 	if a.certificate != nil {
 		a.certificate.ReadAgain()
 	}
 }
 
-// CountDropped makes a metric of the log lines that were lost.
+// CountDropped adds a metric of lost log lines.
 func (a *App) CountDropped(lines func() int64) {
 	a.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "latchkey_log_lines_dropped_total",
@@ -204,7 +204,7 @@ func (a *App) CountDropped(lines func() int64) {
 	}, func() float64 { return float64(lines()) }))
 }
 
-// ready says whether requests should be sent here.
+// ready is nil when the service should receive requests.
 func (a *App) ready(ctx context.Context) error {
 	if a.draining.Load() {
 		return errors.New("shutting down")
@@ -214,12 +214,12 @@ func (a *App) ready(ctx context.Context) error {
 	return a.store.Ready(ctx)
 }
 
-// StoreOptions names the store of the settings, for a process that neither serves nor only reads.
+// StoreOptions are the options to open the store of the settings. Who serves or only reads adds that.
 func StoreOptions(config configs.Config) store.Options {
 	return store.Options{URL: config.DatabaseURL.Reveal(), Environment: string(config.AppEnv)}
 }
 
-// NewKeyring makes the keyring of a store. It neither reads nor writes yet. propagated may be nil.
+// NewKeyring makes a keyring on an open store, without reading it yet. propagated may be nil.
 func NewKeyring(
 	config configs.Config, opened keys.Store, logger *slog.Logger, propagated func(time.Duration),
 ) (*keys.Keyring, error) {
@@ -247,7 +247,7 @@ func NewKeyring(
 	}), nil
 }
 
-// KeyEnvironment is that of the keys which an environment makes and accepts.
+// KeyEnvironment is the environment of the keys that are made and accepted in env.
 func KeyEnvironment(env configs.Environment) keystring.Environment {
 	if env == configs.Production {
 		return keystring.Live
@@ -255,13 +255,13 @@ func KeyEnvironment(env configs.Environment) keystring.Environment {
 	return keystring.Test
 }
 
-// masterKey decodes a setting that was checked when it was loaded.
+// masterKey decodes MASTER_KEY, which was checked when the settings were loaded.
 func masterKey(s configs.Secret) []byte {
 	key, _ := base64.StdEncoding.DecodeString(s.Reveal())
 	return key
 }
 
-// Rules are what the settings ask of a token.
+// Rules are the rules for tokens in the settings.
 func Rules(config configs.Config) token.Rules {
 	return token.Rules{
 		Audience:        config.JWTAudience,
@@ -271,7 +271,7 @@ func Rules(config configs.Config) token.Rules {
 	}
 }
 
-// NewLogger writes to w what the settings ask for.
+// NewLogger makes a logger with the level and the format of the settings.
 func NewLogger(config configs.Config, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: config.LogLevel}
 	if config.LogFormat == "text" {
@@ -288,11 +288,11 @@ func texts(prefixes []netip.Prefix) []string {
 	return list
 }
 
-// maxConnections bounds the open connections; past it the engine answers 503 and closes.
+// maxConnections is the maximum of open connections. The engine answers more of them with 503 and closes them.
 const maxConnections = 4096
 
-// concurrency leaves half of the descriptors this process may have to everything that is no connection: a listener that
-// runs out of them cannot even refuse.
+// concurrency is the maximum for this process: at most half of its descriptors, because without a free one the listener
+// cannot even accept a connection to refuse it.
 func concurrency() int {
 	return min(maxConnections, max(1, listener.Descriptors()/2))
 }

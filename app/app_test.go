@@ -72,7 +72,7 @@ func openRoutes() []string {
 	return []string{"GET /", "GET /livez", "GET /readyz", "GET /openapi.json", "GET /docs", "GET /docs/*"}
 }
 
-func TestTheRoutes(t *testing.T) {
+func TestRoutes(t *testing.T) {
 	want := append(openRoutes(),
 		"GET /service/account/:username", "GET /service/account/", "POST /service/account/register",
 		"GET /service/storyspaces/", "GET /service/storyspaces/:id", "POST /service/storyspaces/begin",
@@ -108,7 +108,7 @@ func TestTheRoutes(t *testing.T) {
 	}
 }
 
-func TestARouteWithoutDocumentationIsAnError(t *testing.T) {
+func TestOpenAPIRefusesARouteWithoutDocumentation(t *testing.T) {
 	good := table(nil, nil, nil)
 	if _, err := openAPI(good, "test"); err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestARouteWithoutDocumentationIsAnError(t *testing.T) {
 	}
 }
 
-func TestTheDocumentIsTheSameEveryTime(t *testing.T) {
+func TestOpenAPIIsDeterministic(t *testing.T) {
 	first, err := openAPI(table(nil, nil, nil), "test")
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func running(t *testing.T, a *App) (address string, stop func(), done <-chan err
 	return "", nil, nil
 }
 
-func TestAStopLetsWhatIsUnderWayEnd(t *testing.T) {
+func TestStopFinishesRequestsUnderWay(t *testing.T) {
 	config := testConfig(t)
 	config.DrainDelay = 300 * time.Millisecond
 	a := newApp(t, config, io.Discard)
@@ -218,7 +218,7 @@ func ask(t *testing.T, conn net.Conn, request string) *http.Response {
 	return answer
 }
 
-func TestAStopRightAfterTheStart(t *testing.T) {
+func TestStopRightAfterTheStart(t *testing.T) {
 	for range 30 {
 		a := newApp(t, testConfig(t), io.Discard)
 		ctx, stop := context.WithCancel(t.Context())
@@ -231,8 +231,8 @@ func TestAStopRightAfterTheStart(t *testing.T) {
 	}
 }
 
-// TestARefusalArrives posts bodies that are too large: the client is still sending when it is refused.
-func TestARefusalArrives(t *testing.T) {
+// TestBodyTooLargeIsAnswered posts bodies that are too large: the client is still sending when it is refused.
+func TestBodyTooLargeIsAnswered(t *testing.T) {
 	a := newApp(t, testConfig(t), io.Discard)
 	address, stop, done := running(t, a)
 	for _, size := range []int{70 << 10, 200 << 10, 1 << 20, 5 << 20} {
@@ -257,7 +257,7 @@ func TestARefusalArrives(t *testing.T) {
 	}
 }
 
-func TestWhoAsksNothingIsAnsweredNothing(t *testing.T) {
+func TestConnectionWithoutARequestGetsNoAnswer(t *testing.T) {
 	var log bytes.Buffer
 	a := newApp(t, testConfig(t), &log)
 	a.fiber.Server().ReadTimeout = 10 * time.Millisecond
@@ -282,7 +282,7 @@ func TestWhoAsksNothingIsAnsweredNothing(t *testing.T) {
 	}
 }
 
-func TestAPortInUseIsASentence(t *testing.T) {
+func TestPortInUseIsASentence(t *testing.T) {
 	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
-// TestASlowBodyIsRefused: a client that needs a while to send a body that is too large reads why it is refused.
-func TestASlowBodyIsRefused(t *testing.T) {
+// TestBodyTooLargeIsAnsweredWhileSentSlowly: a client that needs a while to send a body that is too large reads why it is refused.
+func TestBodyTooLargeIsAnsweredWhileSentSlowly(t *testing.T) {
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
 		for _, origins := range [][]string{nil, {"https://a.example"}} {
 			t.Run(fmt.Sprintf("%s, origins %v", name, origins), func(t *testing.T) {

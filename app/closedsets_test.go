@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// TestTheDocumentHasEveryNameOfAClosedSet: tags of structs repeat some of the sets that other packages define.
-func TestTheDocumentHasEveryNameOfAClosedSet(t *testing.T) {
+// TestOpenAPIHasEveryNameOfAClosedSet: tags of structs repeat some of the sets that other packages define.
+func TestOpenAPIHasEveryNameOfAClosedSet(t *testing.T) {
 	document, err := openAPI(table(nil, nil, handlers.Live), "test")
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 )
 
 // What a connection holds while nothing happens on it does not depend on what was asked on it before, whoever asked.
-func TestAnIdleConnectionHoldsLittle(t *testing.T) {
+func TestConnectionHoldsLittleWhileIdle(t *testing.T) {
 	const connections, most = 100, 12 << 10
 	guarded := func(header string) string { return "GET /service/whoami HTTP/1.1\r\nHost: x\r\n" + header + "\r\n" }
 	post := "POST /service/account/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -69,7 +69,7 @@ func heldHeap() int64 {
 }
 
 // A request is forgotten before its answer is written, but not that it was HEAD.
-func TestALargeHEADIsAnsweredWithoutABody(t *testing.T) {
+func TestHEADWithALargeBodyIsAnsweredWithoutOne(t *testing.T) {
 	address, _, _ := running(t, newApp(t, testConfig(t), io.Discard))
 	conn := listenertest.Dial(t, address)
 	request := " / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("a", 10<<10) + "\r\n\r\n"

@@ -42,7 +42,7 @@ func logged(t *testing.T, log []byte) (messages, migrations []string) {
 	return messages, migrations
 }
 
-func TestAMigrationIsALogLine(t *testing.T) {
+func TestMigrationIsLogged(t *testing.T) {
 	config := testConfig(t)
 	config.AppEnv, config.DatabaseURL = configs.Production, configs.NewSecret(olderStore(t, t.TempDir()))
 	for _, migrated := range []bool{true, false} {
@@ -63,8 +63,8 @@ func TestAMigrationIsALogLine(t *testing.T) {
 	}
 }
 
-// TestAMigrationIsLoggedWhereTheStartFails: the next start would not know of it.
-func TestAMigrationIsLoggedWhereTheStartFails(t *testing.T) {
+// TestMigrationIsLoggedWhenTheStartFails: the next start would not know of it.
+func TestMigrationIsLoggedWhenTheStartFails(t *testing.T) {
 	nobody := func(config *configs.Config) { config.APIKey = configs.NewSecret("") }
 	noPort := func(config *configs.Config) { config.Host = "192.0.2.1" }
 	for name, spoil := range map[string]func(*configs.Config){"nobody could authenticate": nobody, "no address": noPort} {

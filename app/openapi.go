@@ -17,36 +17,35 @@ import (
 	"github.com/latchkey-api/latchkey/middleware"
 )
 
-// doc is what the documentation says of a route beyond what the row itself says.
+// doc is the documentation of a route, in addition to its row.
 type doc struct {
 	id, summary string
-	// request has the parameters or the body that the route takes; the values of a body are its example.
+	// request has the parameters or the body of the route. The values of a body are the example.
 	request any
-	// answer is the body of a success, as an example; created makes it a 201 with Location instead of a 200.
+	// answer is the body of a success, as an example. With created, the status is 201 with Location instead of 200.
 	answer  any
 	created bool
-	// or is another form of the answer, which a parameter asks for; nil for none.
+	// or is another form of the answer, for a parameter; nil for none.
 	or any
-	// fails are the ways to fail that are the route's own. Those of the edge, the guard and the body come by
-	// themselves.
+	// fails are the faults of this route only. Those of the edge, the guard and the body are added.
 	fails []fault.Code
 }
 
 // bearer is the name of the security scheme.
 const bearer = "bearer"
 
-// fiberPath spells a path as the framework does: {name} becomes :name.
+// fiberPath is a path as Fiber writes it: {name} becomes :name.
 func fiberPath(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)
 }
 
-// OpenAPI is the document of the routes of this version. It needs neither settings nor a store: the table alone decides.
+// OpenAPI is the document of all routes. It needs neither settings nor a store.
 func OpenAPI(version string) ([]byte, error) { return openAPI(table(nil, nil, handlers.Live), version) }
 
 // openAPI makes the OpenAPI 3.1 document of the routes. A row without an id, a summary or an answer is an error.
 func openAPI(rows []route, version string) ([]byte, error) {
 	reflector := openapi31.NewReflector()
-	// The package that a struct comes from is no business of the reader.
+	// Without the package name of the struct.
 	reflector.DefaultOptions = append(reflector.DefaultOptions, jsonschema.InterceptDefName(func(t reflect.Type, _ string) string {
 		return t.Name()
 	}))
@@ -109,7 +108,7 @@ func describe(reflector *openapi31.Reflector, r route) error {
 	return reflector.AddOperation(op)
 }
 
-// failures are all the codes that a route can answer, by status.
+// failures are the codes of all faults that a route can answer, by status.
 func failures(r route) map[int][]fault.Code {
 	codes := []fault.Code{fault.BadRequest, fault.RequestTimeout, fault.BodyTooLarge, fault.HeaderTooLarge, fault.Internal}
 	if r.guard.closed {
@@ -164,7 +163,7 @@ func requestExample(request any) func(openapi.ContentOrReference) {
 	}
 }
 
-// hasRequired says whether a request struct has a required field with the tag.
+// hasRequired reports whether a request struct has a required field with the tag.
 func hasRequired(request any, tag string) bool { return firstRequired(request, tag) != "" }
 
 // firstRequired is the name of the first required field with the tag, "" for none.
@@ -210,7 +209,7 @@ func answerExample(d doc) func(openapi.ContentOrReference) {
 	}
 }
 
-// failureExamples gives every code that shares a status an example of its own.
+// failureExamples adds an example for each code of a status.
 func failureExamples(r route, codes []fault.Code) func(openapi.ContentOrReference) {
 	return func(of openapi.ContentOrReference) {
 		answer, ok := of.(*openapi31.ResponseOrReference)
@@ -247,7 +246,7 @@ func failureExamples(r route, codes []fault.Code) func(openapi.ContentOrReferenc
 	}
 }
 
-// invalidExample is a 422 that the route can really answer.
+// invalidExample is a 422 that this route can answer.
 func invalidExample(r route) []fault.Field {
 	in, tag := "query", "query"
 	if r.method == http.MethodPost {

@@ -21,15 +21,15 @@ import (
 	"github.com/latchkey-api/latchkey/middleware"
 )
 
-// opsConnections is how many connections the operations address may have open: few, because they take memory and
-// descriptors from the API. With half of the descriptors for the API's connections, the store keeps its own.
+// opsConnections is the maximum of open connections of the operations address. It is small, because they need memory and
+// descriptors too: the API has half of the descriptors, and the store needs the rest.
 func opsConnections() int {
 	const most = 64
 	return min(most, max(1, listener.Descriptors()/8))
 }
 
-// opsServer is the operations address: metrics, health, and profiles in development. It is plain net/http: nothing of a
-// body is kept, and no request can hold more than its connection.
+// opsServer is the operations address: metrics, health, and profiles in development. It uses net/http, which does not keep
+// a body in memory.
 type opsServer struct {
 	url    string
 	server *http.Server
@@ -52,7 +52,7 @@ func (a *App) serveOps(ctx context.Context) (*opsServer, error) {
 		IdleTimeout:                  a.config.IdleTimeout,
 		MaxHeaderBytes:               middleware.ReadBufferSize,
 		DisableGeneralOptionsHandler: true,
-		// Its own logger would wait for whoever reads standard error.
+		// The default logger would block when nobody reads standard error.
 		ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),
 		ConnState: func(conn net.Conn, state http.ConnState) {
 			if state == http.StateIdle {
@@ -76,10 +76,10 @@ func (o *opsServer) close() error {
 	return o.server.Close()
 }
 
-// opsRoutes answers GET and HEAD. A request with a body is answered, too, and the last on its connection: nobody reads it.
+// opsRoutes answers GET and HEAD. Bodies are not read, so the connection of a request with a body is closed.
 func (a *App) opsRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", inTurn(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}), pageEvery))
+	mux.Handle("/metrics", oneAtATime(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}), pagePause))
 	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { opsHealthy(w) })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := a.ready(r.Context()); err != nil {
@@ -114,39 +114,39 @@ func (a *App) opsRoutes() http.Handler {
 	})
 }
 
-// pageEvery is the time from one page of metrics to the next. A page takes a millisecond of work.
-const pageEvery = 10 * time.Millisecond
+// pagePause is the pause after a page of metrics. A page takes a millisecond of work.
+const pagePause = 10 * time.Millisecond
 
-// inTurn makes the pages of inner one after the other, whole before they are sent, with a pause between them: whoever asks
-// again and again must not have the time of the API. Nobody waits for somebody who does not read.
-func inTurn(inner http.Handler, pause time.Duration) http.Handler {
-	turn := make(chan struct{}, 1)
+// oneAtATime lets inner make one page at a time, with a pause between them, so that frequent requests cannot take the CPU
+// from the API. A page is complete before it is sent, so a client that does not read does not block the others.
+func oneAtATime(inner http.Handler, pause time.Duration) http.Handler {
+	slot := make(chan struct{}, 1)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case turn <- struct{}{}:
-		case <-r.Context().Done(): // nobody waits for it any more
+		case slot <- struct{}{}:
+		case <-r.Context().Done(): // the client has left
 			return
 		}
-		page := &heldPage{ResponseWriter: w, status: http.StatusOK}
+		page := &pageBuffer{ResponseWriter: w, status: http.StatusOK}
 		func() {
-			defer func() { time.AfterFunc(pause, func() { <-turn }) }()
+			defer func() { time.AfterFunc(pause, func() { <-slot }) }()
 			inner.ServeHTTP(page, r)
 		}()
 		w.WriteHeader(page.status)
-		_, _ = w.Write(page.body.Bytes()) // a client that is gone needs no page
+		_, _ = w.Write(page.body.Bytes()) // fails when the client has left
 	})
 }
 
-// heldPage is an answer that is kept until it is whole.
-type heldPage struct {
+// pageBuffer keeps an answer until it is complete.
+type pageBuffer struct {
 	http.ResponseWriter
 
 	status int
 	body   bytes.Buffer
 }
 
-func (p *heldPage) WriteHeader(status int)               { p.status = status }
-func (p *heldPage) Write(text []byte) (n int, err error) { return p.body.Write(text) }
+func (p *pageBuffer) WriteHeader(status int)               { p.status = status }
+func (p *pageBuffer) Write(text []byte) (n int, err error) { return p.body.Write(text) }
 
 // opsHealthy answers as handlers.Live does.
 func opsHealthy(w http.ResponseWriter) {
@@ -158,7 +158,7 @@ func opsHealthy(w http.ResponseWriter) {
 	opsAnswer(w, http.StatusOK, body)
 }
 
-// opsRefuse answers a failure as the API does.
+// opsRefuse answers a fault as the API does.
 func opsRefuse(w http.ResponseWriter, f *fault.Error) {
 	if f.Code == fault.Unavailable {
 		w.Header().Set("Retry-After", middleware.RetryAfter)
@@ -171,5 +171,5 @@ func opsAnswer(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	_, _ = w.Write(body) // fails when the client has left
 }

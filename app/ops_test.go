@@ -29,7 +29,7 @@ func opsGet(a *App, method, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestTheOperationsAddressAnswers(t *testing.T) {
+func TestOpsAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, path string
 		change             func(*App)
@@ -86,8 +86,8 @@ func opsRunning(t *testing.T) string {
 	return strings.TrimPrefix(ops.url, "http://")
 }
 
-// TestTheOperationsAddressReadsNoBody sends bodies that never end: the answer comes, and the connection is closed.
-func TestTheOperationsAddressReadsNoBody(t *testing.T) {
+// TestOpsReadsNoBody sends bodies that never end: the answer comes, and the connection is closed.
+func TestOpsReadsNoBody(t *testing.T) {
 	address := opsRunning(t)
 	for _, head := range []string{
 		"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1610612736\r\n\r\n",
@@ -127,10 +127,10 @@ func (u unread) Write(p []byte) (int, error) {
 	return u.ResponseRecorder.Write(p)
 }
 
-// TestPagesAreMadeInTurn: one at a time, whoever waits or does not read.
-func TestPagesAreMadeInTurn(t *testing.T) {
+// TestOpsMakesOnePageAtATime: one at a time, whoever waits or does not read.
+func TestOpsMakesOnePageAtATime(t *testing.T) {
 	var made, most atomic.Int32
-	pages := inTurn(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	pages := oneAtATime(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		most.Store(max(most.Load(), made.Add(1)))
 		runtime.Gosched() // others who may would begin now
 		made.Add(-1)
@@ -160,7 +160,7 @@ func TestPagesAreMadeInTurn(t *testing.T) {
 	}
 
 	gone, leave := context.WithCancel(t.Context())
-	pages = inTurn(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }), time.Hour)
+	pages = oneAtATime(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }), time.Hour)
 	ask(t.Context(), httptest.NewRecorder())
 	leave()
 	w := httptest.NewRecorder()
@@ -169,9 +169,9 @@ func TestPagesAreMadeInTurn(t *testing.T) {
 	}
 }
 
-// TestAnAnswerBeforeTheBodyIsSeen: the server ends what it sends before it closes, so that who is still sending a body reads
+// TestOpsAnswerArrivesBeforeTheBodyIsSent: the server ends what it sends before it closes, so that who is still sending a body reads
 // the answer, and is not reset.
-func TestAnAnswerBeforeTheBodyIsSeen(t *testing.T) {
+func TestOpsAnswerArrivesBeforeTheBodyIsSent(t *testing.T) {
 	inner, err := listener.Listen(t.Context(), "OPS_ADDR", "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -192,8 +192,8 @@ func TestAnAnswerBeforeTheBodyIsSeen(t *testing.T) {
 	}
 }
 
-// TestAProbeGetsInWhateverOthersHold: more connections than there are places, all in the middle of something.
-func TestAProbeGetsInWhateverOthersHold(t *testing.T) {
+// TestOpsAcceptsAProbeWhateverOthersHold: more connections than there are places, all in the middle of something.
+func TestOpsAcceptsAProbeWhateverOthersHold(t *testing.T) {
 	address := opsRunning(t)
 	for name, begun := range map[string]string{
 		"half of a request":   "GET /readyz HTTP/1.1\r\nHost:",
@@ -229,8 +229,8 @@ func TestAProbeGetsInWhateverOthersHold(t *testing.T) {
 	}
 }
 
-// TestTheOperationsAddressEndsWhatTakesTooLong: nobody finishes a request in the time that one may take to be read.
-func TestTheOperationsAddressEndsWhatTakesTooLong(t *testing.T) {
+// TestOpsEndsRequestsThatTakeTooLong: nobody finishes a request in the time that one may take to be read.
+func TestOpsEndsRequestsThatTakeTooLong(t *testing.T) {
 	conn := listenertest.Dial(t, opsRunning(t))
 	if _, err := io.WriteString(conn, "GET /readyz HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
 		t.Fatal(err)

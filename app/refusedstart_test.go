@@ -9,8 +9,8 @@ import (
 	"github.com/latchkey-api/latchkey/configs"
 )
 
-// TestARefusedStartMakesNoStore: it would be marked for an environment that nobody may have meant.
-func TestARefusedStartMakesNoStore(t *testing.T) {
+// TestStartThatIsRefusedMakesNoStore: it would be marked for an environment that nobody may have meant.
+func TestStartThatIsRefusedMakesNoStore(t *testing.T) {
 	for want, spoil := range map[string]func(*configs.Config){
 		"nobody could authenticate": func(c *configs.Config) { c.APIKey, c.JWTSecretKey = configs.Secret{}, configs.Secret{} },
 		"TLS_CERT_FILE":             func(c *configs.Config) { c.TLSCertFile, c.TLSKeyFile = "missing.pem", "missing.key" },

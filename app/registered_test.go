@@ -189,7 +189,7 @@ func TestRevocationRacesRequests(t *testing.T) {
 	}
 }
 
-func TestAScopeAndALimitBindEveryCall(t *testing.T) {
+func TestScopeAndLimitBindEveryCall(t *testing.T) {
 	s := serve(t, io.Discard, 1000)
 	made := s.issue(t, `{"client":"acme","scopes":["accounts:read","storyspaces:read"],"rate":0.001,"burst":3}`)
 	answer := s.call(t, mintFor(t, made.Secret, "storyspaces:read"), "GET", account, "", nil)
@@ -214,7 +214,7 @@ func TestAScopeAndALimitBindEveryCall(t *testing.T) {
 	}
 }
 
-func TestOnlyAdministratorsAdministrate(t *testing.T) {
+func TestAdministrationNeedsItsScope(t *testing.T) {
 	var log bytes.Buffer
 	s := serve(t, &log, 1000)
 	made := s.issue(t, reader)
@@ -237,9 +237,9 @@ func TestOnlyAdministratorsAdministrate(t *testing.T) {
 	}
 }
 
-// TestRefusedAdministratorsAreAudited: whoever holds a key and is refused leaves a row, whatever the refusal; whoever holds
+// TestAdministrationRefusedIsAudited: whoever holds a key and is refused leaves a row, whatever the refusal; whoever holds
 // none leaves nothing.
-func TestRefusedAdministratorsAreAudited(t *testing.T) {
+func TestAdministrationRefusedIsAudited(t *testing.T) {
 	s := serve(t, io.Discard, 1000)
 	made := s.issue(t, reader)
 	key, err := keystring.Parse(made.Secret)
@@ -292,9 +292,9 @@ func TestRefusedAdministratorsAreAudited(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsKept reads the bytes of everything that a thief could take: the database with its log, the log of the
+// TestSecretsAreNotKept reads the bytes of everything that a thief could take: the database with its log, the log of the
 // service, and what administrators see.
-func TestNoSecretIsKept(t *testing.T) {
+func TestSecretsAreNotKept(t *testing.T) {
 	var log bytes.Buffer
 	config := testConfig(t)
 	a := newApp(t, config, &log)

@@ -12,9 +12,9 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// route is one row of the table.
+// route is a row of the route table.
 type route struct {
-	method, path string // path as OpenAPI spells it: /service/account/{username}
+	method, path string // path as in OpenAPI: /service/account/{username}
 	guard        guard
 	handler      fiber.Handler
 	doc          doc
@@ -31,8 +31,8 @@ func anyKey() guard                      { return guard{closed: true} }
 func need(s keys.Scope) guard            { return guard{closed: true, scope: s} }
 func fails(f ...fault.Code) []fault.Code { return f }
 
-// table is every route of the service. What stands here is documented from here, too: a row without documentation is an
-// error at start.
+// table has every route of the service. The OpenAPI document is made from it; a row without documentation is an error at
+// start.
 func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 	accounts, spaces := &handlers.Accounts{Store: s}, &handlers.Storyspaces{Store: s}
 	admin := &handlers.Keys{Keyring: ring, Store: s}
@@ -116,7 +116,7 @@ func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 	}
 }
 
-// addRoutes puts the table, and the documentation made from it, on the framework.
+// addRoutes registers the routes of the table, and their documentation.
 func (a *App) addRoutes() error {
 	rows := table(a.store, a.keyring, handlers.Ready(a.ready))
 	document, err := openAPI(rows, a.version)
@@ -138,7 +138,7 @@ func (a *App) addRoutes() error {
 	return nil
 }
 
-// add puts one route behind what guards it. Every chain begins with Route; who may administrate keys is audited.
+// add registers a route behind its guard. Refusals at routes for administrators are audited.
 func (a *App) add(r route) {
 	chain := []fiber.Handler{middleware.Route(r.path, r.guard.closed)}
 	if r.guard.scope == keys.KeysAdmin {
@@ -149,7 +149,7 @@ func (a *App) add(r route) {
 	}
 	chain = append(chain, r.handler)
 	if r.method == fiber.MethodGet {
-		a.fiber.Get(fiberPath(r.path), chain...) // which answers HEAD as well
+		a.fiber.Get(fiberPath(r.path), chain...) // registers HEAD as well
 		return
 	}
 	a.fiber.Add(r.method, fiberPath(r.path), chain...)

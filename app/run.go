@@ -12,14 +12,16 @@ import (
 	"github.com/latchkey-api/latchkey/internal/listener"
 )
 
-// Run listens, serves until ctx ends, and drains. started is called once the service can be reached, with its URL. A
-// clean stop is no error.
+// Run listens, serves until ctx ends, and drains. It calls started with the URL of the service when it can be reached. It
+// returns nil after a clean stop.
 //
-// The stop, in order: the service says that it is not ready and asks every client to close its connection, but goes on
-// serving for DRAIN_DELAY, in which a balancer notices; then it stops listening and lets what is under way end, for at
-// most SHUTDOWN_TIMEOUT; the operations address answers to the end.
+// The stop has three steps:
+//  1. For DRAIN_DELAY, the service is not ready but still serves, so that a balancer notices. Each answer asks the client
+//     to close its connection.
+//  2. It stops listening. Requests that are under way have SHUTDOWN_TIMEOUT to end.
+//  3. The keyring writes its notes, and at the very end the operations address is closed.
 func (a *App) Run(ctx context.Context, started func(url string)) error {
-	defer a.logMigrations() // where it does not come to the line with the addresses
+	defer a.logMigrations() // for a start that fails before the line with the addresses
 	public, err := listener.Listen(ctx, "HOST and PORT", net.JoinHostPort(a.config.Host, strconv.Itoa(a.config.Port)), a.logger)
 	if err != nil {
 		return stopped(ctx, err)
@@ -60,15 +62,14 @@ func (a *App) Run(ctx context.Context, started func(url string)) error {
 	return errors.Join(err, ops.close())
 }
 
-// farewell is how long the keyring may take to write what it noted, when the service stops.
-const farewell = 3 * time.Second
+// keyringTimeout is how long the keyring may take to write its notes when the service stops.
+const keyringTimeout = 3 * time.Second
 
-// followStore lets the keyring follow the store until the function that it returns is called: after the last request is
-// answered, and before the store closes. What the keyring knows is as new as the store before the first request comes,
-// and the other instances know of this one.
+// followStore starts the keyring, which follows changes in the store until end is called: after the last request, and before
+// the store is closed. When followStore returns, the keyring is up to date, and the other instances know this one.
 func (a *App) followStore(ctx context.Context) (end func()) {
 	if err := a.keyring.Start(ctx); err != nil {
-		a.logger.Warn("the store cannot be followed yet", "error", err) // each request asks it instead
+		a.logger.Warn("the store cannot be followed yet", "error", err) // until then, each request reads the store
 	}
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	followed := make(chan struct{})
@@ -78,28 +79,28 @@ func (a *App) followStore(ctx context.Context) (end func()) {
 	}()
 	return func() {
 		stop()
-		limit := time.NewTimer(farewell)
-		defer limit.Stop()
+		timeout := time.NewTimer(keyringTimeout)
+		defer timeout.Stop()
 		select {
 		case <-followed:
-		case <-limit.C:
-			a.logger.Warn("the store did not take what was noted of keys in time", "limit", farewell.String())
+		case <-timeout.C:
+			a.logger.Warn("the store did not take what was noted of keys in time", "limit", keyringTimeout.String())
 		}
 	}
 }
 
-// errListener is why a service that nobody stopped ends.
+// errListener is the reason when the service ends without being told to.
 var errListener = errors.New("the listener ended by itself")
 
-// stopped makes an error that came of being asked to stop none.
+// stopped is err, or nil when ctx has ended: then the error comes from the stop.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it was asked to stop, and did
+		return nil //nolint:nilerr // the stop was asked for
 	}
 	return err
 }
 
-// drain ends the service as Run says.
+// drain is the stop that Run describes, up to the end of the last request.
 func (a *App) drain(ctx context.Context, public net.Listener, served <-chan error) error {
 	a.draining.Store(true)
 	delay := time.NewTimer(a.config.DrainDelay)
@@ -111,10 +112,10 @@ func (a *App) drain(ctx context.Context, public net.Listener, served <-chan erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownTimeout)
 	defer cancel()
-	// The engine closes only a listener that it has seen, and it may not have come to that.
+	// The engine may not have started to use the listener, and then it would not close it.
 	_ = public.Close()
-	// It returns from serving before the requests under way have ended, and from ShutdownWithContext after. A client that
-	// has connected and not yet sent anything has the time of a first request, readTimeout.
+	// Fiber's Listener returns before the last request has ended, ShutdownWithContext after it. A client that has connected
+	// but not sent anything yet may take readTimeout for its first request.
 	err := a.fiber.ShutdownWithContext(ctx)
 	select {
 	case ended := <-served:

@@ -22,7 +22,7 @@ func (h hangsAtTheEnd) Leave(context.Context, string) error {
 	return nil
 }
 
-func TestAStoreThatHangsDoesNotHoldTheStopUp(t *testing.T) {
+func TestStopDoesNotWaitForAHangingStore(t *testing.T) {
 	var log bytes.Buffer
 	a := newApp(t, testConfig(t), &log)
 	hanging := hangsAtTheEnd{a.store, make(chan struct{})}
@@ -38,7 +38,7 @@ func TestAStoreThatHangsDoesNotHoldTheStopUp(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(farewell + 20*time.Second):
+	case <-time.After(keyringTimeout + 20*time.Second):
 		t.Fatal("it has not stopped")
 	}
 	if !strings.Contains(log.String(), "the store did not take what was noted of keys in time") {

@@ -72,9 +72,9 @@ func (c *clientsOf) ask(conn net.Conn) error {
 	return err
 }
 
-// TestAStopAnswersWhoIsConnected stops the service while clients go on connecting to it: whoever got a connection gets
+// TestStopAnswersConnectedClients stops the service while clients go on connecting to it: whoever got a connection gets
 // an answer, and the others are refused.
-func TestAStopAnswersWhoIsConnected(t *testing.T) {
+func TestStopAnswersConnectedClients(t *testing.T) {
 	listenertest.NeedsIgnoreNew(t)
 	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
 	listenertest.WritePair(t, certFile, keyFile, "latchkey.test", time.Now())

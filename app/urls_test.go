@@ -18,8 +18,8 @@ import (
 	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
-// TestTheURLsInTheLogCanBeCalled calls what the first line of the log says, just as it stands there.
-func TestTheURLsInTheLogCanBeCalled(t *testing.T) {
+// TestURLsInTheLogCanBeCalled calls what the first line of the log says, just as it stands there.
+func TestURLsInTheLogCanBeCalled(t *testing.T) {
 	hasIPv6 := false
 	if l, err := net.Listen("tcp", "[::1]:0"); err == nil {
 		hasIPv6 = l.Close() == nil

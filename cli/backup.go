@@ -19,7 +19,7 @@ func (b backupCmd) Run(r *command) error {
 		return err
 	}
 	if b.File == "-" {
-		signal.Ignore(syscall.SIGPIPE) // the copy beside the store is removed, also when nobody reads to the end
+		signal.Ignore(syscall.SIGPIPE) // so that the temporary copy is removed when the reader stops early
 		return store.BackupTo(r.ctx, app.StoreOptions(loaded.Config), r.stdout)
 	}
 	if err := store.Backup(r.ctx, app.StoreOptions(loaded.Config), b.File); err != nil {

@@ -25,10 +25,10 @@ const (
 	exitUsage  = 2
 )
 
-// settingsGroup is the title of the settings' flags.
+// settingsGroup is the title, in the help, of the flags that are settings.
 const settingsGroup = "Settings"
 
-// commandLine is every command and its flags.
+// commandLine has every command and its flags.
 type commandLine struct {
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the API. This is what happens when no command is given."`
 	Init    initCmd    `cmd:"" help:"Write a .env with fresh secrets into this folder, for development."`
@@ -47,29 +47,29 @@ type commandLine struct {
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
-// helpCmd is listed here, and carried out by Main.
+// helpCmd is only for the list in the help: Main turns it into --help.
 type helpCmd struct {
 	Command []string `arg:"" optional:"" help:"The command."`
 }
 
-// command is what a command may use.
+// command is what the commands share.
 type command struct {
 	ctx            context.Context //nolint:containedctx // one value a run of the program
 	stdout, stderr io.Writer
-	// name is how the program was called, for lines that can be pasted.
+	// name is how the program was started, for command lines that are printed.
 	name string
-	// sources are the layers of the configuration that the command line adds to.
+	// sources are where the settings are read from, the flags among them.
 	sources configs.Sources
-	// queues stand before stdout and stderr, where the command waits for neither.
+	// queues are in front of stdout and stderr when writing must not block.
 	queues []*logqueue.Queue
 }
 
-// Main runs the command line and returns the exit code: 0, 1 where the command failed, 2 where it was called wrongly.
-// What a command prints goes to stdout, and so does the log of serve; what it has to say about itself, to stderr.
+// Main runs the command line and returns the exit code: 0; 1 when the command failed; 2 for wrong usage. Results go to
+// stdout, and so does the log of serve. Messages to the person go to stderr.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var commands commandLine
 	flags := settingFlags()
-	exited := -1
+	exited := -1 // the exit code that kong asked for
 	parser, err := kong.New(&commands,
 		kong.Name("latchkey"),
 		kong.Description("An HTTP API whose callers prove their API key with a short-lived JWT.\n\n"+
@@ -84,7 +84,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, "latchkey:", err)
 		return exitFailed
 	}
-	parsed, err := parser.Parse(helped(args[1:]))
+	parsed, err := parser.Parse(withHelpFlag(args[1:]))
 	if exited >= 0 { // --help was printed
 		return exited
 	}
@@ -106,15 +106,15 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// helped turns "help keys create" into "keys create --help".
-func helped(args []string) []string {
+// withHelpFlag turns "help keys create" into "keys create --help".
+func withHelpFlag(args []string) []string {
 	if len(args) == 0 || args[0] != "help" {
 		return args
 	}
 	return append(slices.Clone(args[1:]), "--help")
 }
 
-// help prints the help of kong, with the settings only where they matter most: there are too many to read past.
+// help prints the help. The settings, which are many, are shown only for serve, and for health those that it reads.
 func help(options kong.HelpOptions, parsed *kong.Context) error {
 	shown := func(flag string) bool {
 		return parsed.Command() == "serve" || parsed.Command() == "health" && slices.Contains([]string{"host", "port", "tls-cert-file"}, flag)
@@ -128,7 +128,7 @@ func help(options kong.HelpOptions, parsed *kong.Context) error {
 	return kong.DefaultHelpPrinter(options, parsed)
 }
 
-// calledAs is the command that starts this program again.
+// calledAs is the command to type to start this program again.
 func calledAs(program string) string {
 	if strings.Contains(filepath.ToSlash(program), "/go-build") { // where `go run` builds
 		return "go run ."
@@ -136,8 +136,8 @@ func calledAs(program string) string {
 	return program
 }
 
-// settingFlags makes a flag of every setting that is no secret, from the table of the settings, so that neither can
-// lack what the other has. It returns a pointer to a struct of *string fields, one a setting.
+// settingFlags makes a flag for every setting that is not a secret. It returns a pointer to a struct with a *string field
+// for each. The struct is built from the table of settings, so that no flag can be forgotten.
 func settingFlags() any {
 	rows := append(configs.Names(), configs.Setting{Name: "CONFIG_FILE", Description: "a YAML file with settings: " +
 		"their names in lower case, such as port: 8000"})
@@ -157,7 +157,7 @@ func settingFlags() any {
 	return reflect.New(reflect.StructOf(fields)).Interface()
 }
 
-// given are the settings that were set by flags.
+// given has the settings that flags have set.
 func given(flags any) map[string]string {
 	set := map[string]string{}
 	for field, value := range reflect.ValueOf(flags).Elem().Fields() {
@@ -168,7 +168,7 @@ func given(flags any) map[string]string {
 	return set
 }
 
-// input is what read makes of standard input. A person who does not want to type can interrupt it.
+// input runs read, which reads from standard input, until it ends or the program is interrupted.
 func (r *command) input(what string, read func() (string, error)) (string, error) {
 	type result struct {
 		text string
@@ -190,31 +190,31 @@ func (r *command) input(what string, read func() (string, error)) (string, error
 	}
 }
 
-// say prints a sentence for the person at the terminal.
+// say prints a message to the person at the terminal.
 func (r *command) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.stderr, format+"\n", args...)
 }
 
-// queue puts a queue before w, so that writing never waits for who reads w. missing is as with logqueue.New.
+// queue puts a queue in front of w, so that writing does not block when nobody reads. missing is as in logqueue.New.
 func (r *command) queue(w io.Writer, missing func(lines int64)) *logqueue.Queue {
 	q := logqueue.New(w, missing)
 	r.queues = append(r.queues, q)
 	return q
 }
 
-// lastWords is how long the end of the program may wait until what is queued is written.
-const lastWords = time.Second
+// flushTimeout is how long the program waits at its end until the queues are written.
+const flushTimeout = time.Second
 
-// flush ends the queues.
+// flush writes what is queued and ends the queues.
 func (r *command) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	for _, q := range r.queues {
 		q.Close(ctx)
 	}
 }
 
-// loadStore reads what it takes to open the store.
+// loadStore reads the settings that are needed to open the store.
 func (r *command) loadStore() (*configs.Loaded, error) {
 	src := r.sources
 	src.Only = []string{"APP_ENV", "DATABASE_URL"}

@@ -105,7 +105,7 @@ func TestInitMakesTokensPossible(t *testing.T) {
 	}
 }
 
-func TestFiveFaultsAreFiveLines(t *testing.T) {
+func TestConfigFaultsAreOneLineEach(t *testing.T) {
 	inEmptyFolder(t)
 	for name, value := range map[string]string{
 		"PORT": "SECRET-MARKER", "JWT_LEEWAY": "SECRET-MARKER", "JWT_ALGORITHM": "SECRET-MARKER",
@@ -202,7 +202,7 @@ func TestMigrateAndBackup(t *testing.T) {
 	}
 }
 
-func TestCommandsThatNeedAStoreMakeNone(t *testing.T) {
+func TestStoreIsNotCreatedByCommandsThatNeedOne(t *testing.T) {
 	dir := inEmptyFolder(t)
 	const id = "E0123456789A"
 	for _, args := range [][]string{
@@ -257,7 +257,7 @@ func startServer(t *testing.T) (url string, stop func() (code int, stderr string
 	}
 }
 
-func TestTheFirstStartWritesSecretsAndHealthSeesIt(t *testing.T) {
+func TestServeWritesSecretsAtTheFirstStart(t *testing.T) {
 	dir := inEmptyFolder(t)
 	url, stop := startServer(t)
 	if code, out, errs := run(t, "health", "--url="+url+"/readyz"); code != 0 {
@@ -278,9 +278,9 @@ func TestTheFirstStartWritesSecretsAndHealthSeesIt(t *testing.T) {
 	}
 }
 
-// TestADotenvWithoutKeys: a .env that is there is the operator's. Nothing is written to it, and every command says what
+// TestDotenvWithoutKeys: a .env that is there is the operator's. Nothing is written to it, and every command says what
 // is missing.
-func TestADotenvWithoutKeys(t *testing.T) {
+func TestDotenvWithoutKeys(t *testing.T) {
 	for _, content := range []string{"JWT_LEEWAY=10s\n", "API_KEY=\nJWT_SECRET_KEY=\n", ""} {
 		t.Run(content, func(t *testing.T) {
 			dir := inEmptyFolder(t)
@@ -308,7 +308,7 @@ func TestADotenvWithoutKeys(t *testing.T) {
 	}
 }
 
-func TestADotenvWithHalfOfTheSharedKey(t *testing.T) {
+func TestDotenvWithHalfOfTheSharedKey(t *testing.T) {
 	for given, missing := range map[string]string{"API_KEY": "JWT_SECRET_KEY", "JWT_SECRET_KEY": "API_KEY"} {
 		dir := inEmptyFolder(t)
 		if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(given+"="+strings.Repeat("s", 32)+"\n"), 0o600); err != nil {

@@ -15,11 +15,11 @@ type configCmd struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Help is what --help adds.
+// Help is shown by --help, below the usage.
 func (configCmd) Help() string { return configs.Describe() }
 
-// Run prints the effective configuration, and the names in .env that set nothing. It fails, after printing, where serve
-// would refuse it.
+// Run prints the effective settings, and the names in .env that are no settings. If serve would refuse the settings, it
+// still prints them, and then fails.
 func (c configCmd) Run(r *command) error {
 	loaded, err := configs.LoadAndValidate(r.sources)
 	listed := slices.Concat(loaded.Settings, loaded.Ignored)
@@ -42,7 +42,7 @@ func (c configCmd) Run(r *command) error {
 	return errors.Join(table.Flush(), err)
 }
 
-// warnings is what is not refused, but probably not meant.
+// warnings are about settings that are allowed but probably a mistake.
 func warnings(loaded *configs.Loaded) []string {
 	return append(loaded.Warnings(), app.StoreOptions(loaded.Config).Remarks()...)
 }

@@ -25,7 +25,7 @@ type explainCmd struct {
 	JSON  bool     `name:"json" help:"Print JSON."`
 }
 
-// Help is what --help adds.
+// Help is shown by --help, below the usage.
 func (explainCmd) Help() string {
 	return "Prints the checks of the guard in their order up to the first that fails, what the service answers, and what " +
 		"to do. The exit code is 0 for a token that is accepted."
@@ -63,9 +63,9 @@ func (e explainCmd) Run(r *command) error {
 	return err
 }
 
-// header is the value of the Authorization header that is asked about.
+// header is the value of the Authorization header to explain.
 func (e explainCmd) header(r *command, stdin *os.File) (string, error) {
-	text := strings.Join(e.Token, " ") // a header without quotes around it comes in words
+	text := strings.Join(e.Token, " ") // an unquoted header comes as several arguments
 	if len(e.Token) == 0 {
 		if info, err := stdin.Stat(); err != nil || info.Mode()&fs.ModeCharDevice != 0 {
 			return "", errors.New("give a token, or pipe one in")
@@ -74,7 +74,7 @@ func (e explainCmd) header(r *command, stdin *os.File) (string, error) {
 	}
 	if text == "-" {
 		var err error
-		// All of it, but no more than it takes to see that it is too long.
+		// A longer text is too long anyway.
 		text, err = r.input("the token", func() (string, error) {
 			all, err := io.ReadAll(io.LimitReader(stdin, explain.MaxHeader))
 			return string(all), err
@@ -153,14 +153,14 @@ func explainHeader(ctx context.Context, config configs.Config, header string) (_
 	return service.Explain(header), nil
 }
 
-// unopened stands for a store that could not be opened.
+// unopened is in the place of a store that could not be opened, or that is not needed.
 type unopened struct {
 	keys.Store
 
 	why error
 }
 
-// KeysByID fails.
+// KeysByID fails with the reason.
 func (u unopened) KeysByID(context.Context, []string) ([]keys.Record, error) {
 	return nil, fault.Wrap(fault.Unavailable, u.why)
 }

@@ -45,7 +45,7 @@ func inDevelopment(t *testing.T) (dir, good string) {
 	return dir, strings.TrimSpace(good)
 }
 
-func TestExplainTakesATokenFromWhereItIs(t *testing.T) {
+func TestExplainReadsArgumentsAndStandardInput(t *testing.T) {
 	dir, good := inDevelopment(t)
 	for _, args := range [][]string{
 		{good}, {"Bearer " + good}, {"bearer", good}, {"Authorization: Bearer " + good}, {"authorization:", "Bearer", good}, {" " + good + "\n"},

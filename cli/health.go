@@ -21,7 +21,7 @@ type healthCmd struct {
 // healthTimeout is how long the server may take to answer.
 const healthTimeout = 2 * time.Second
 
-// Help is what --help adds.
+// Help is shown by --help, below the usage.
 func (healthCmd) Help() string {
 	return "It asks HOST and PORT, by HTTPS where TLS_CERT_FILE is set, as this command finds them: in the environment, .env, " +
 		"the files and its own flags. It cannot see the flags of the server: one that was started with --port=9000 is " +
@@ -30,7 +30,7 @@ func (healthCmd) Help() string {
 
 // Run asks the server. It reads neither secrets nor the store.
 func (h healthCmd) Run(r *command) error {
-	transport := &http.Transport{} // no proxy, whatever the environment says
+	transport := &http.Transport{} // without a proxy, even if HTTP_PROXY is set
 	client := &http.Client{Timeout: healthTimeout, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
@@ -48,7 +48,7 @@ func (h healthCmd) Run(r *command) error {
 		}
 		if c.TLSCertFile != "" {
 			scheme = "https"
-			// This process asks itself, under an address that no certificate names.
+			// The server is on this machine, and its certificate does not name this address.
 			transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
 		}
 		url = scheme + "://" + listener.URLHost(c.Host, strconv.Itoa(c.Port)) + "/readyz"

@@ -37,8 +37,8 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// TestHealthFindsWhatSettingsAndFlagsName: it has no other way to know where a server is.
-func TestHealthFindsWhatSettingsAndFlagsName(t *testing.T) {
+// TestHealthUsesSettingsAndFlags: it has no other way to know where a server is.
+func TestHealthUsesSettingsAndFlags(t *testing.T) {
 	inEmptyFolder(t)
 	served, stop := startServer(t)
 	u, err := url.Parse(served)

@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// keysCmd is the administration of registered keys. It opens the store itself, so that it needs no server and no key:
-// the first key of an administrator is made with it.
+// keysCmd manages the registered keys. It opens the store itself and needs neither a server nor a key, so it can make the
+// first key of an administrator.
 type keysCmd struct {
 	JSON bool `name:"json" help:"Print the JSON that the HTTP API answers."`
 
@@ -32,32 +32,32 @@ type keysCmd struct {
 	Rewrap  keysRewrapCmd  `cmd:"" help:"Seal every hs256 key anew, after MASTER_KEY was changed."`
 }
 
-// keyArg is the key that a verb is about.
+// keyArg is the key to show or to change.
 type keyArg struct {
 	ID string `arg:"" help:"The id of the key, 12 characters; not its key string."`
 }
 
-// cliActor is who the audit says it was: the command line, and where others have their address, who called it.
+// cliActor is the actor in the audit: "cli", and in place of an address the user and the machine.
 func cliActor() keys.Actor { return keys.Actor{Key: "cli", Address: operator()} }
 
-// administration is what the verbs work on: the store, and a keyring as the server has one, which changes it.
+// administration is an open store, and a keyring that changes keys as the server does.
 type administration struct {
 	store   *store.Store
 	keyring *keys.Keyring
 }
 
-// administrate opens the store that is there for the time of do, to change keys in it. sealed says that hs256 keys are
-// made or opened, which takes the master key: whoever does not need it, is not stopped by one that is wrong.
+// administrate opens an existing store and runs do, which may change keys. sealed is true when do seals or opens hs256
+// keys: only then is MASTER_KEY read, so that a wrong one does not stop other commands.
 func (r *command) administrate(sealed bool, do func(administration) error) error {
 	return r.withStore(store.Options{Existing: true}, sealed, do)
 }
 
-// look opens the store that is there for the time of do, to read in it.
+// look opens an existing store for reading and runs do.
 func (r *command) look(do func(administration) error) error {
 	return r.withStore(store.Options{Reading: true}, false, do)
 }
 
-// withStore opens the store as how says, for the time of do.
+// withStore opens the store with the options in how and runs do.
 func (r *command) withStore(how store.Options, sealed bool, do func(administration) error) (err error) {
 	src := r.sources
 	src.Only = []string{"APP_ENV", "DATABASE_URL"}
@@ -83,7 +83,7 @@ func (r *command) withStore(how store.Options, sealed bool, do func(administrati
 	return do(administration{opened, keyring})
 }
 
-// refusal is sentence that looks at the key to say why it could not be changed.
+// refusal is like sentence. For a conflict, it reads the key to say why it could not be changed.
 func (a administration) refusal(ctx context.Context, err error, id string) error {
 	if fault.CodeOf(err) != fault.Conflict {
 		return sentence(err, id)

@@ -15,7 +15,7 @@ type keysAuditCmd struct {
 	Limit *int   `help:"At most so many rows, the oldest of them. Default: all." placeholder:"NUMBER"`
 }
 
-// Run lists rows of the audit.
+// Run prints rows of the audit.
 func (c keysAuditCmd) Run(r *command, all *keysCmd) error {
 	filter := store.AuditFilter{Key: c.Key}
 	if isKeyString(c.Key) {
@@ -61,7 +61,7 @@ func (c keysAuditCmd) Run(r *command, all *keysCmd) error {
 	})
 }
 
-// sinceWhen reads a time, or how long ago it was.
+// sinceWhen parses a time, or a duration before now.
 func sinceWhen(text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil

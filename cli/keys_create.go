@@ -19,13 +19,13 @@ type keysCreateCmd struct {
 	Expires *time.Duration `help:"For how long the key is accepted, such as 2160h. Default: for ever." placeholder:"DURATION"`
 }
 
-// Help is what --help adds.
+// Help is shown by --help, below the usage.
 func (keysCreateCmd) Help() string {
 	return "The scopes are " + strings.Join(keys.EveryScope().Names(), ", ") + ". Only the key string goes to standard output, so that " +
 		"KEY=$(latchkey keys create ...) holds it and nothing more."
 }
 
-// Run makes a key.
+// Run makes a key and prints its key string.
 func (c keysCreateCmd) Run(r *command, all *keysCmd) error {
 	return r.withStore(store.Options{}, keystring.Kind(c.Kind) == keystring.HS256, func(a administration) error {
 		request := keys.Request{Client: c.Client, Scopes: c.Scope, Kind: c.Kind, Rate: c.Rate, Burst: c.Burst}

@@ -14,7 +14,7 @@ type keysListCmd struct {
 	State  string `help:"Only keys in this state: enabled, disabled or revoked." placeholder:"STATE"`
 }
 
-// Run lists keys.
+// Run prints the keys.
 func (c keysListCmd) Run(r *command, all *keysCmd) error {
 	filter := store.KeyFilter{Client: c.Client, State: keys.State(c.State)}
 	if filter.State != "" && !filter.State.Known() {

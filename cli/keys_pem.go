@@ -14,7 +14,7 @@ type keysPemCmd struct {
 	Key *string `help:"The key string. Other users can see it among the arguments of this process." env:"LATCHKEY_KEY" placeholder:"KEY"`
 }
 
-// Help is what --help adds.
+// Help is shown by --help, below the usage.
 func (keysPemCmd) Help() string {
 	return "The key string is taken from --key, from LATCHKEY_KEY in the environment, or from the first line of standard " +
 		"input. What is given as an argument can be seen by other users of the machine while the command runs, and stays in " +
@@ -49,8 +49,8 @@ func (c keysPemCmd) Run(r *command, all *keysCmd) error {
 	return err
 }
 
-// parseKey reads a key string that was given by a flag, by the environment, or typed. Nothing at all is told apart:
-// where a variable was expected to hold a key, whoever set none must not get something else instead.
+// parseKey parses a key string from a flag, the environment or standard input. Empty text is an error of its own: an empty
+// variable must not mean that another key is used.
 func parseKey(text string) (keystring.Key, error) {
 	if text == "" {
 		return keystring.Key{}, errors.New("the key is empty: give a key string, or unset LATCHKEY_KEY")
@@ -58,7 +58,7 @@ func parseKey(text string) (keystring.Key, error) {
 	return keystring.Parse(text)
 }
 
-// maxLine is far more than any key string has.
+// maxLine is far longer than a key string.
 const maxLine = 1 << 10
 
 // readKey reads the first line of in.

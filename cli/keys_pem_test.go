@@ -61,7 +61,7 @@ func mistyped(key keystring.Key) string {
 	return string(text)
 }
 
-func TestPEM(t *testing.T) {
+func TestKeysPem(t *testing.T) {
 	key := newKeyString(t, keystring.Ed25519)
 	private, _ := key.PrivateKey()
 	for name, give := range map[string]func(t *testing.T) []string{
@@ -96,7 +96,7 @@ func TestPEM(t *testing.T) {
 	})
 }
 
-func TestWhatHasNoPEMAndNoToken(t *testing.T) {
+func TestKeysPemAndTokenRefuseBadKeys(t *testing.T) {
 	inEmptyFolder(t)
 	key := newKeyString(t, keystring.Ed25519)
 	tests := []struct{ name, key, pem, token string }{
@@ -132,7 +132,7 @@ func TestWhatHasNoPEMAndNoToken(t *testing.T) {
 	}
 }
 
-func TestWaitingForStandardInputCanBeInterrupted(t *testing.T) {
+func TestStandardInputCanBeInterrupted(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestWaitingForStandardInputCanBeInterrupted(t *testing.T) {
 	}
 }
 
-func TestATokenForAKey(t *testing.T) {
+func TestTokenForAKey(t *testing.T) {
 	inEmptyFolder(t)
 	t.Setenv("JWT_AUDIENCE", "another-api")
 	t.Setenv("JWT_TTL", "90s")
@@ -193,7 +193,7 @@ func TestATokenForAKey(t *testing.T) {
 	}
 }
 
-func TestHelpNamesTheVariableAndNotItsValue(t *testing.T) {
+func TestHelpHidesTheValueOfTheVariable(t *testing.T) {
 	inEmptyFolder(t)
 	key := newKeyString(t, keystring.Ed25519).Reveal()
 	t.Setenv("LATCHKEY_KEY", key)

@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-func TestKeysThatAreNotMade(t *testing.T) {
+func TestKeysCreateRefuses(t *testing.T) {
 	const rate = "latchkey: --rate: must be from 0.001 to 1000000 requests a second\n"
 	every := strings.Join(keys.EveryScope().Names(), ", ")
 	unknown := "latchkey: --scope: unknown scope; there are " + every + "\n"
@@ -69,7 +69,7 @@ func TestKeysThatAreNotMade(t *testing.T) {
 	}
 }
 
-func TestKeysThatAreNotChanged(t *testing.T) {
+func TestKeysRefuse(t *testing.T) {
 	config := testConfig(t)
 	a := beside(t, config)
 	expired, err := a.store.CreateKey(t.Context(), keys.Record{
@@ -149,7 +149,7 @@ func TestKeysThatAreNotChanged(t *testing.T) {
 	}
 }
 
-func TestTheMasterKeyIsForHS256Only(t *testing.T) {
+func TestKeysNeedMasterKeyForHS256Only(t *testing.T) {
 	inEmptyFolder(t)
 	first, second, third := configs.FreshSecrets().MasterKey.Reveal(), configs.FreshSecrets().MasterKey.Reveal(), configs.FreshSecrets().MasterKey.Reveal()
 	fails := func(part string, args ...string) {

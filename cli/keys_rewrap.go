@@ -6,7 +6,7 @@ import (
 
 type keysRewrapCmd struct{}
 
-// Help is what --help adds.
+// Help is shown by --help, below the usage.
 func (keysRewrapCmd) Help() string {
 	return "First start every server with the new key in MASTER_KEY and the old one in MASTER_KEY_PREVIOUS, then run this " +
 		"with the same two, then remove MASTER_KEY_PREVIOUS. It can be repeated."

@@ -13,7 +13,7 @@ type keysRotateCmd struct {
 	Grace time.Duration `help:"For how long the old key goes on being accepted, 0s to 720h; 0s for a leak." default:"24h" placeholder:"DURATION"`
 }
 
-// Help is what --help adds.
+// Help is shown by --help, below the usage.
 func (keysRotateCmd) Help() string {
 	return "The successor has the client, the scopes, the limit and the state of the old key, and lasts as long as that one " +
 		"was made to. Only its key string goes to standard output."

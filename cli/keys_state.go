@@ -62,7 +62,7 @@ func (c keysRevokeCmd) Run(r *command, all *keysCmd) error {
 	})
 }
 
-// setState changes the state of a key and says what it is now.
+// setState changes the state of a key and prints the new state.
 func (r *command) setState(id string, state keys.State, asJSON bool) error {
 	if err := checkID(id); err != nil {
 		return err

@@ -51,7 +51,7 @@ func decodeJSON(t *testing.T, out any, args ...string) {
 	}
 }
 
-func TestAKeyOfTheCommandLineWorksUntilItIsRevokedThere(t *testing.T) {
+func TestKeysCreateAndRevokeBesideAServer(t *testing.T) {
 	s := serve(t)
 	s.inItsFolder(t)
 	for _, kind := range []string{"ed25519", "hs256"} {
@@ -93,8 +93,8 @@ func TestAKeyOfTheCommandLineWorksUntilItIsRevokedThere(t *testing.T) {
 	}
 }
 
-// TestTheCommandLinePrintsWhatHTTPAnswers compares what both say of the same things.
-func TestTheCommandLinePrintsWhatHTTPAnswers(t *testing.T) {
+// TestKeysJSONEqualsHTTP compares what both say of the same things.
+func TestKeysJSONEqualsHTTP(t *testing.T) {
 	s := serve(t)
 	s.inItsFolder(t)
 	same := func(path string, args ...string) {
@@ -152,7 +152,7 @@ func TestTheCommandLinePrintsWhatHTTPAnswers(t *testing.T) {
 	}
 }
 
-func TestRotateOnTheCommandLine(t *testing.T) {
+func TestKeysRotate(t *testing.T) {
 	inEmptyFolder(t)
 	for _, tt := range []struct {
 		args   []string
@@ -192,7 +192,7 @@ func TestRotateOnTheCommandLine(t *testing.T) {
 	}
 }
 
-func TestOfTwoRotationsOneWins(t *testing.T) {
+func TestKeysRotateTwiceAtOnce(t *testing.T) {
 	inEmptyFolder(t)
 	old, _ := makeKey(t, "keys", "create", "--client=acme", "--scope=accounts:read")
 	var calls sync.WaitGroup
@@ -214,7 +214,7 @@ func TestOfTwoRotationsOneWins(t *testing.T) {
 	}
 }
 
-func TestListsAreReadToTheirEnd(t *testing.T) {
+func TestKeysListReadsEveryPage(t *testing.T) {
 	const many = pageSize + 3
 	config := testConfig(t)
 	a := beside(t, config)
@@ -250,7 +250,7 @@ func TestListsAreReadToTheirEnd(t *testing.T) {
 	}
 }
 
-func TestKeysInWords(t *testing.T) {
+func TestKeysTables(t *testing.T) {
 	inEmptyFolder(t)
 	if code, _, stderr := run(t, "migrate"); code != 0 {
 		t.Fatal(stderr)
@@ -294,7 +294,7 @@ func TestKeysInWords(t *testing.T) {
 	}
 }
 
-func TestRevokeNamesWhoIsLate(t *testing.T) {
+func TestKeysRevokeNamesLateInstances(t *testing.T) {
 	config := testConfig(t)
 	a := beside(t, config)
 	// An instance that is alive for the next seconds, and sees nothing.
@@ -319,7 +319,7 @@ type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
-func TestAKeyThatCannotBePrintedIsNamed(t *testing.T) {
+func TestKeysCreateNamesAKeyThatCannotBePrinted(t *testing.T) {
 	inEmptyFolder(t)
 	var stderr bytes.Buffer
 	code := Main(context.Background(), []string{"latchkey", "keys", "create", "--client=acme", "--scope=accounts:read"}, brokenPipe{}, &stderr)
@@ -330,7 +330,7 @@ func TestAKeyThatCannotBePrintedIsNamed(t *testing.T) {
 	}
 }
 
-func TestKeysAreOfTheEnvironment(t *testing.T) {
+func TestKeysOfAnotherEnvironment(t *testing.T) {
 	inEmptyFolder(t)
 	key, _ := makeKey(t, "keys", "create", "--client=acme", "--scope=accounts:read", "--app-env=production", "--database-url=sqlite:live.db")
 	if key.Environment() != keystring.Live {

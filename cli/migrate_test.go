@@ -21,8 +21,8 @@ func olderStore(t *testing.T, dir string) (url string) {
 	return "sqlite:" + file
 }
 
-// TestACommandSaysThatItMigrated: it may be a newer version beside a server. One that only reads migrates nothing.
-func TestACommandSaysThatItMigrated(t *testing.T) {
+// TestMigrationIsPrintedByCommands: it may be a newer version beside a server. One that only reads migrates nothing.
+func TestMigrationIsPrintedByCommands(t *testing.T) {
 	const says = "00008_key_level.sql"
 	url := olderStore(t, t.TempDir())
 	inEmptyFolder(t)

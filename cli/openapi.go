@@ -8,7 +8,7 @@ import (
 
 type openapiCmd struct{}
 
-// Run prints the OpenAPI document. It needs no configuration and no store: the table alone decides.
+// Run prints the OpenAPI document. It needs neither settings nor a store.
 func (openapiCmd) Run(r *command) error {
 	document, err := app.OpenAPI(versionText())
 	if err != nil {

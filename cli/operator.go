@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// operator is the system's user that runs this process and the machine it runs on, as user@host. The user is the one
-// that the system knows, not the one that a variable of the environment names.
+// operator is the user and the machine of this process, as user@host. The user comes from the operating system, because
+// anybody can set the variable USER.
 func operator() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -18,10 +18,10 @@ func operator() string {
 	return plain(systemUser()) + "@" + plain(host)
 }
 
-// systemUser is the name of this process's user, or its number where the system has no name for it, as in a container.
+// systemUser is the user name of this process. If the user has no name, as in a container, it is the user id.
 func systemUser() string {
 	uid := os.Getuid()
-	if uid < 0 { // Windows has no numbers
+	if uid < 0 { // Windows has no user ids
 		if current, err := user.Current(); err == nil {
 			return current.Username
 		}
@@ -33,10 +33,10 @@ func systemUser() string {
 	return "uid-" + strconv.Itoa(uid)
 }
 
-// maxPlain is the longest name that goes into the audit, in bytes.
+// maxPlain is the maximum length of a name in the audit, in bytes.
 const maxPlain = 100
 
-// plain is a name that the system gave, fit for a row of the audit: printable, without spaces, and not too long.
+// plain makes a name printable, without spaces and short, for the audit.
 func plain(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar {

@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-api/latchkey/handlers"
 )
 
-func TestTheAuditNamesWhoCalledTheCommandLine(t *testing.T) {
+func TestOperatorIsInTheAudit(t *testing.T) {
 	inEmptyFolder(t)
 	t.Setenv("USER", "somebody-else") // anybody can set it
 	if code, _, stderr := run(t, "keys", "create", "--client=acme", "--scope=accounts:read"); code != 0 {
@@ -38,7 +38,7 @@ func TestTheAuditNamesWhoCalledTheCommandLine(t *testing.T) {
 	}
 }
 
-func TestPlainNames(t *testing.T) {
+func TestOperatorNamesArePlain(t *testing.T) {
 	for name, want := range map[string]string{
 		"steven": "steven", `CORP\steven`: `CORP\steven`, "Zoë": "Zoë", "a b\tc\nd\x1b[31m\x00": "a_b_c_d_[31m_", "\xff": "_",
 		"": "", strings.Repeat("é", 80): strings.Repeat("é", 50), "a" + strings.Repeat("é", 80): "a" + strings.Repeat("é", 49),

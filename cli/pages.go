@@ -4,23 +4,23 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// pageSize is how many rows the lists read at once.
+// pageSize is how many rows are read at once.
 const pageSize = 200
 
-// pages reads a list from its beginning: limit rows, or every row where limit is 0. more says that there are others.
-func pages[T any](limit int, read func(store.Page) ([]T, store.Cursor, error)) (rows []T, more bool, err error) {
+// pages reads the first rows of a list, at most maximum; 0 means all. more reports whether there are further rows.
+func pages[T any](maximum int, read func(store.Page) ([]T, store.Cursor, error)) (rows []T, more bool, err error) {
 	rows = []T{}
 	page := store.Page{Limit: pageSize}
 	for {
-		if limit > 0 {
-			page.Limit = min(pageSize, limit-len(rows))
+		if maximum > 0 {
+			page.Limit = min(pageSize, maximum-len(rows))
 		}
 		found, next, err := read(page)
 		if err != nil {
 			return nil, false, err
 		}
 		rows = append(rows, found...)
-		if next.IsZero() || len(rows) == limit {
+		if next.IsZero() || len(rows) == maximum {
 			return rows, !next.IsZero(), nil
 		}
 		page.After = next

@@ -12,9 +12,9 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// sayMigrations says what opening a store did to its schema: whoever runs a newer version beside a server has to know.
+// sayMigrations prints the migrations that opening a store has applied: a server of an older version may be running.
 func (r *command) sayMigrations(applied []string) {
-	if len(applied) > 0 && !strings.HasPrefix(applied[0], "00001_") { // a new store is no news
+	if len(applied) > 0 && !strings.HasPrefix(applied[0], "00001_") { // a new store: nothing to report
 		r.say("The schema of the store was brought up to date: %s.", strings.Join(applied, ", "))
 	}
 }
@@ -26,7 +26,7 @@ func (r *command) printJSON(object any) error {
 	return encoder.Encode(object)
 }
 
-// printSecret prints the one copy of a key string: alone, or as a part of its object.
+// printSecret prints the only copy of a key string: alone, or with asJSON the object that contains it.
 func (r *command) printSecret(asJSON bool, object any, id, secret string) error {
 	var err error
 	if asJSON {
@@ -48,7 +48,7 @@ func (r *command) printSecret(asJSON bool, object any, id, secret string) error 
 	return nil
 }
 
-// inWords says what was made.
+// inWords describes a key in one line.
 func inWords(k handlers.Key) string {
 	text := k.ID + " for " + k.Client + ": " + k.Kind + ", " + strings.Join(k.Scopes, " ") + ", " + limitInWords(k)
 	if k.ExpiresAt != "" {
@@ -67,7 +67,7 @@ func limitInWords(k handlers.Key) string {
 	return strconv.FormatFloat(k.Rate, 'f', -1, 64) + "/s, burst " + strconv.Itoa(k.Burst)
 }
 
-// printKey prints one key, with the names that it has in JSON.
+// printKey prints one key, with the member names of the JSON.
 func (r *command) printKey(k handlers.Key) error {
 	table := tabwriter.NewWriter(r.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
@@ -100,7 +100,7 @@ func (r *command) printKeys(list []handlers.ListedKey, now time.Time) error {
 	return table.Flush()
 }
 
-// note is what somebody who looks through the keys should see.
+// note is what is special about a key, for the list.
 func note(k handlers.ListedKey, now time.Time) string {
 	var notes []string
 	if expires, err := time.Parse(time.RFC3339, k.ExpiresAt); err == nil && !now.Before(expires) {

@@ -7,8 +7,8 @@ import (
 	"github.com/latchkey-api/latchkey/configs"
 )
 
-// TestWhatIsKeptOfAKeyString: of an hs256 key the store has the whole string, if sealed.
-func TestWhatIsKeptOfAKeyString(t *testing.T) {
+// TestKeysSayWhatTheStoreKeeps: of an hs256 key the store has the whole string, if sealed.
+func TestKeysSayWhatTheStoreKeeps(t *testing.T) {
 	inEmptyFolder(t)
 	t.Setenv("MASTER_KEY", configs.FreshSecrets().MasterKey.Reveal())
 	for kind, want := range map[string]string{

@@ -18,7 +18,7 @@ type restoreCmd struct {
 	Revive bool   `help:"Take the keys of the backup, too, where the store is gone or damaged. Keys that were revoked since are accepted again, keys that were made since are lost."`
 }
 
-// Help is what --help adds.
+// Help is shown by --help, below the usage.
 func (restoreCmd) Help() string {
 	return "Stop the server first. Keys and the audit stay those of the store that was there before, so that no key is accepted again " +
 		"that was revoked since the backup; everything else is the backup's. Interrupted, it leaves the old store or the new one."
@@ -63,7 +63,7 @@ func (c restoreCmd) Run(r *command) error {
 	return nil
 }
 
-// interruptible is from, until ctx ends: what is read may be typed by a person.
+// interruptible reads from from until ctx ends, also while a person has not typed anything yet.
 func interruptible(ctx context.Context, from io.Reader) io.Reader {
 	reader, writer := io.Pipe()
 	go func() {

@@ -131,7 +131,7 @@ func TestRestoreBesideAServer(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedReaderEnds(t *testing.T) {
+func TestRestoreCanBeInterrupted(t *testing.T) {
 	reader, writer := io.Pipe()
 	defer writer.Close()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -11,14 +11,14 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// errKeyForID does not repeat what was given.
+// errKeyForID does not contain the argument, which may be a secret.
 var errKeyForID = errors.New("an id is expected here, not a whole key: the id is the 12 characters after lk_live_ or lk_test_\n" +
 	"the key may now be in the history of this shell: rotate it with --grace 0s if others can read that")
 
-// isKeyString says whether somebody meant text to be a key string, also one with a typing error.
+// isKeyString reports whether text is meant as a key string, with typing errors or without.
 func isKeyString(text string) bool { return strings.HasPrefix(text, "lk_") }
 
-// checkID refuses what cannot be the id of a key, before any look-up. It repeats nothing, since it may be a secret.
+// checkID refuses text that cannot be the id of a key. Its errors do not contain the text, which may be a secret.
 func checkID(id string) error {
 	if isKeyString(id) {
 		return errKeyForID
@@ -29,8 +29,8 @@ func checkID(id string) error {
 	return nil
 }
 
-// sentence is err for the person at the terminal: what a fault says by itself is for programs. id is the key that it is
-// about, "" for none.
+// sentence makes err readable for a person: the text of a fault is for programs. id is the key that err is about; empty
+// for none.
 func sentence(err error, id string) error {
 	if invalid, ok := errors.AsType[*keys.InvalidError](err); ok {
 		var problems []error
@@ -59,8 +59,8 @@ func sentence(err error, id string) error {
 	}
 }
 
-// flagOf is the flag that sets a field, as the beginning of a sentence. A problem of an existing key, which id names, is
-// of no flag but --grace.
+// flagOf is the flag that sets a field, as the beginning of a sentence. It is empty for a field of an existing key (id),
+// which only --grace can be wrong for.
 func flagOf(field, id string) string {
 	switch {
 	case field == "scopes":
@@ -74,8 +74,7 @@ func flagOf(field, id string) string {
 	}
 }
 
-// withoutKeys is text with every key string, whole or not, taken out: the parser of the command line repeats what it
-// does not understand.
+// withoutKeys removes key strings, also damaged ones, from an error of kong, which repeats unexpected arguments.
 func withoutKeys(text string) string {
 	return keystring.Redact(text, func(keystring.Environment, string) string { return "[a key]" })
 }

@@ -13,16 +13,16 @@ import (
 
 type serveCmd struct{}
 
-// Help is what --help adds.
+// Help is shown by --help, below the usage.
 func (serveCmd) Help() string {
 	return "Settings come, the later the stronger, from built-in defaults, the file of the environment in the binary, " +
 		"CONFIG_FILE, .env (development only), environment variables, and flags. Secrets have no flag."
 }
 
-// Run serves until the context ends.
+// Run serves until the program is told to stop.
 func (serveCmd) Run(r *command) (err error) {
 	r.stderr = r.queue(r.stderr, nil)
-	signal.Ignore(syscall.SIGPIPE) // the reader of standard output is gone, and that is no reason to stop
+	signal.Ignore(syscall.SIGPIPE) // a closed standard output does not stop the service
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -32,9 +32,9 @@ func (serveCmd) Run(r *command) (err error) {
 		return err
 	}
 	config := loaded.Config
-	lasting := true // whether the secrets are there for `latchkey token`, too
+	persistent := true // the secrets are in .env, where `latchkey token` finds them
 	if configs.NeedsBootstrap(loaded) {
-		if loaded, lasting, err = r.bootstrap(loaded); err != nil {
+		if loaded, persistent, err = r.bootstrap(loaded); err != nil {
 			return err
 		}
 		config = loaded.Config
@@ -43,7 +43,7 @@ func (serveCmd) Run(r *command) (err error) {
 	log := r.queue(r.stdout, func(lines int64) { logger.Warn("log lines are missing here", "count", lines) })
 	logger = app.NewLogger(config, log)
 	a, err := app.New(r.ctx, config, versionText(), logger)
-	if r.ctx.Err() != nil && err != nil { // asked to stop before it could serve
+	if r.ctx.Err() != nil && err != nil { // told to stop during the start
 		return nil
 	}
 	if err != nil {
@@ -71,14 +71,14 @@ func (serveCmd) Run(r *command) (err error) {
 		case config.APIKey.IsZero():
 			r.say("API_KEY and JWT_SECRET_KEY are not set: only registered keys can authenticate (latchkey keys create).")
 		case config.AppEnv == configs.Development:
-			r.sayTry(config, url, lasting)
+			r.sayTry(config, url, persistent)
 		}
 	})
 }
 
-// bootstrap gives a start in development with nothing set the secrets it needs: in a new .env, or, where that cannot be
-// written, only for as long as this process runs. lasting says which.
-func (r *command) bootstrap(loaded *configs.Loaded) (_ *configs.Loaded, lasting bool, err error) {
+// bootstrap makes secrets for a start in development with nothing set. It writes them to a new .env. If that is not
+// possible, they last until this process ends, and persistent is false.
+func (r *command) bootstrap(loaded *configs.Loaded) (_ *configs.Loaded, persistent bool, err error) {
 	created, err := configs.Bootstrap(r.sources.Dir)
 	if err != nil {
 		r.say("No .env can be written here (%v).\nThis server uses secrets that last until it stops.", err)
@@ -92,10 +92,10 @@ func (r *command) bootstrap(loaded *configs.Loaded) (_ *configs.Loaded, lasting 
 	return loaded, true, err
 }
 
-// sayTry prints a line that can be pasted to see the service work.
-func (r *command) sayTry(config configs.Config, url string, lasting bool) {
+// sayTry prints a curl line that can be pasted to try the service.
+func (r *command) sayTry(config configs.Config, url string, persistent bool) {
 	token := "$(" + r.name + " token)"
-	if !lasting {
+	if !persistent {
 		minted, err := mint(config, config.JWTTTL, nil)
 		if err != nil {
 			return

@@ -17,7 +17,7 @@ type tokenCmd struct {
 	Scope []string      `help:"Narrow the token to these scopes; can be repeated." placeholder:"SCOPE" sep:"none"`
 }
 
-// Run prints a token, for the shared key when no other is given.
+// Run prints a token for --key, or for the shared key.
 func (t tokenCmd) Run(r *command) error {
 	src := r.sources
 	src.Only = []string{"APP_ENV", "JWT_AUDIENCE", "JWT_TTL", "JWT_MAX_LIFETIME"}
@@ -60,7 +60,7 @@ func (t tokenCmd) Run(r *command) error {
 	return err
 }
 
-// mint makes a token for the shared key; scopes narrow it unless nil.
+// mint makes a token for the shared key. scopes narrow it; nil does not.
 func mint(c configs.Config, ttl time.Duration, scopes []string) (string, error) {
 	grant := token.Grant{APIKey: c.APIKey.Reveal(), Audience: c.JWTAudience, Now: time.Now(), TTL: ttl}
 	if scopes != nil {

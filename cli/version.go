@@ -15,7 +15,7 @@ func versionLine() string {
 // version is set when a release is built: -ldflags "-X github.com/latchkey-api/latchkey/cli.version=v1.2.3".
 var version string
 
-// versionText is the release, or what the module's build information says of it.
+// versionText is the version of the release, or else that of the build information.
 func versionText() string {
 	if version != "" {
 		return version

@@ -17,7 +17,7 @@ import (
 // shared is a .env as compose has one, with a setting of ours.
 const shared = "POSTGRES_PASSWORD=hush\nTZ=Europe/Berlin # here\nCOMPOSE_PROJECT_NAME=x\nJWT_LEEWAY=10s\nMIIhush=\n"
 
-func TestADotenvThatIsSharedWithCompose(t *testing.T) {
+func TestDotenvSharedWithCompose(t *testing.T) {
 	dir := inEmptyFolder(t)
 	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(shared), 0o600); err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestADotenvThatIsSharedWithCompose(t *testing.T) {
 	}
 }
 
-func TestWhatIsProbablyNotMeantIsSaid(t *testing.T) {
+func TestWarnings(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a mode says nothing of others here")
 	}
