@@ -18,7 +18,7 @@ func revoke(t *testing.T, ring *keys.Keyring, id string) {
 	}
 }
 
-func TestWhatWasReadBeforeAChangeIsNotKept(t *testing.T) {
+func TestCacheRefusesReadFromBeforeChange(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	poll(t, ring)
@@ -33,7 +33,7 @@ func TestWhatWasReadBeforeAChangeIsNotKept(t *testing.T) {
 	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
 }
 
-func TestWhatCannotBeKeptIsUsedOnce(t *testing.T) {
+func TestCacheMissUnderConstantChangesIsUsedOnce(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	poll(t, ring)
@@ -57,7 +57,7 @@ func TestWhatCannotBeKeptIsUsedOnce(t *testing.T) {
 	}
 }
 
-func TestWhatWasReadBeforeTheFirstPollIsForgotten(t *testing.T) {
+func TestCacheIsEmptiedByFirstPoll(t *testing.T) {
 	s := openStore(t)
 	ring, admin := newRing(t, s), newRing(t, s)
 	record, _ := create(t, admin)
@@ -73,7 +73,7 @@ func TestWhatWasReadBeforeTheFirstPollIsForgotten(t *testing.T) {
 	}
 }
 
-func TestAnOldViewDoesNotJoinAnOldRead(t *testing.T) {
+func TestSnapshotAgeNeedsFreshRead(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s) // it never polls
 	record, _ := create(t, ring)
@@ -100,7 +100,7 @@ func TestAnOldViewDoesNotJoinAnOldRead(t *testing.T) {
 	early.Wait()
 }
 
-func TestTheAgeOfTheView(t *testing.T) {
+func TestSnapshotAge(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	var now atomic.Int64
@@ -127,7 +127,7 @@ func TestTheAgeOfTheView(t *testing.T) {
 	wantCall(t, ring, record.ID, fault.Unavailable)
 }
 
-func TestUnknownIDsAreRememberedWithinBounds(t *testing.T) {
+func TestCacheOfUnknownIDsIsBounded(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	poll(t, ring)
@@ -139,8 +139,8 @@ func TestUnknownIDsAreRememberedWithinBounds(t *testing.T) {
 	}
 }
 
-// TestEvictedKeysAreStale revokes a key that the keyring no longer holds, while somebody holds on to what it was.
-func TestEvictedKeysAreStale(t *testing.T) {
+// TestCacheEvictedKeysAreStale revokes a key that the keyring no longer holds, while somebody holds on to what it was.
+func TestCacheEvictedKeysAreStale(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	ring.SetCapacity(2)
@@ -179,7 +179,7 @@ func TestEvictedKeysAreStale(t *testing.T) {
 	}
 }
 
-func TestANewKeyIsKnownAtOnce(t *testing.T) {
+func TestCacheForgetsUnknownIDOfNewKey(t *testing.T) {
 	s := openStore(t)
 	maker, ring := newRing(t, s), newRing(t, s)
 	poll(t, ring)
@@ -200,7 +200,7 @@ func TestANewKeyIsKnownAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnOldViewIsNotBelieved(t *testing.T) {
+func TestSnapshotAgeOverMaximumAsksStore(t *testing.T) {
 	s := openStore(t)
 	admin, ring := newRing(t, s), newRing(t, s) // ring never polls: its view is as old as can be
 	record, _ := create(t, admin)
@@ -235,9 +235,9 @@ func TestAnOldViewIsNotBelieved(t *testing.T) {
 	}
 }
 
-// TestRevocationRacesFills revokes a key while many requests read it for the first time. Whoever begins after the
+// TestRevokeRacesLookups revokes a key while many requests read it for the first time. Whoever begins after the
 // revocation returned is refused, whatever was being read meanwhile.
-func TestRevocationRacesFills(t *testing.T) {
+func TestRevokeRacesLookups(t *testing.T) {
 	s := openStore(t)
 	admin := newRing(t, s)
 	rounds := 2000

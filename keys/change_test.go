@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-func TestRevokedIsFinal(t *testing.T) {
+func TestRevokeIsFinal(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	record, _ := create(t, ring)

@@ -19,9 +19,9 @@ type timeOnly struct {
 
 func (c timeOnly) Deadline() (time.Time, bool) { return c.deadline, true }
 
-// TestConfirmEndsWithItsCaller asks about an instance that beats and has stopped hearing, for less than the 3 s that it
+// TestConfirmEndsWithCaller asks about an instance that beats and has stopped hearing, for less than the 3 s that it
 // would be waited for.
-func TestConfirmEndsWithItsCaller(t *testing.T) {
+func TestConfirmEndsWithCaller(t *testing.T) {
 	s := openStore(t)
 	deaf := &watched{Store: s.Store}
 	var stuck atomic.Bool
@@ -64,9 +64,9 @@ func TestConfirmEndsWithItsCaller(t *testing.T) {
 	})
 }
 
-// TestAnInstanceThatHasHeardNothingConfirmsNothing: its first poll could come right after the question, and let it keep
+// TestConfirmBeforeFirstPoll: its first poll could come right after the question, and let it keep
 // what it has read before.
-func TestAnInstanceThatHasHeardNothingConfirmsNothing(t *testing.T) {
+func TestConfirmBeforeFirstPoll(t *testing.T) {
 	s := openStore(t)
 	slow := &watched{Store: s.Store}
 	release := make(chan struct{})

@@ -28,7 +28,7 @@ func (b *breaking) Listen(_ context.Context, heard func()) error {
 	return fault.Wrap(fault.Unavailable, errors.New("lost"))
 }
 
-func TestWhoCannotListenAsksLessAndLessOften(t *testing.T) {
+func TestListenBacksOff(t *testing.T) {
 	store := &breaking{openStore(t), make(chan time.Time, 1000)}
 	during(t, newRing(t, store), func() {
 		first := <-store.calls
@@ -44,7 +44,7 @@ func TestWhoCannotListenAsksLessAndLessOften(t *testing.T) {
 }
 
 // An instance that is far behind takes the new version over, and not each of the changes up to it.
-func TestAnInstanceFarBehindForgetsWhatItHolds(t *testing.T) {
+func TestPollFarBehindEmptiesCache(t *testing.T) {
 	const many = 1001
 	s := openStore(t)
 	most := 0
@@ -114,7 +114,7 @@ func (c *counted) Listen(ctx context.Context, heard func()) error {
 }
 
 // Anybody in the database can tell of changes, and as often as he likes.
-func TestAFloodOfNewsIsNoFloodOfPolls(t *testing.T) {
+func TestPollIntervalUnderNotifications(t *testing.T) {
 	const enough = 40
 	var polls atomic.Int64
 	store := &counted{
@@ -152,7 +152,7 @@ func (r *replaced) KeyChanges(ctx context.Context, since int64, most int) (keys.
 
 // The store loses its last changes, as when it is restored, or when a server that was behind takes another one's place.
 // The versions that they had are given once more, to other changes, perhaps before this instance asks again.
-func TestAStoreThatFellBackIsBelieved(t *testing.T) {
+func TestPollAfterServerIsReplaced(t *testing.T) {
 	for name, asksBetween := range map[string]bool{"asked before it went on": true, "asked when it had gone on": false} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "latchkey.db")
@@ -195,7 +195,7 @@ func TestAStoreThatFellBackIsBelieved(t *testing.T) {
 	}
 }
 
-func TestARevocationReachesARunningInstance(t *testing.T) {
+func TestRevokeReachesRunningInstance(t *testing.T) {
 	s := openStore(t)
 	admin, ring := newRing(t, s), newRing(t, s)
 	during(t, ring, func() {
@@ -210,7 +210,7 @@ func TestARevocationReachesARunningInstance(t *testing.T) {
 	})
 }
 
-func TestAChangeElsewhereActsWithTheNextPoll(t *testing.T) {
+func TestPollAppliesChanges(t *testing.T) {
 	s := openStore(t)
 	admin, ring := newRing(t, s), newRing(t, s)
 	poll(t, ring)
@@ -232,7 +232,7 @@ func TestAChangeElsewhereActsWithTheNextPoll(t *testing.T) {
 	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
 }
 
-func TestAnOlderChangeDoesNotUndoANewerOne(t *testing.T) {
+func TestPollOldChangeKeepsNewerOne(t *testing.T) {
 	s := openStore(t)
 	ring, admin := newRing(t, s), newRing(t, s)
 	poll(t, ring)

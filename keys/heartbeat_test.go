@@ -25,7 +25,7 @@ func (s *slowBeat) Heartbeat(ctx context.Context, instance string, version int64
 	return s.Store.Heartbeat(ctx, instance, version, within)
 }
 
-func TestABeatThatHangsDoesNotHideARevocation(t *testing.T) {
+func TestHeartbeatThatHangsDelaysNoRevocation(t *testing.T) {
 	s := openStore(t)
 	slow := &slowBeat{s, make(chan struct{}, 1), make(chan struct{})}
 	ring, admin := newRing(t, slow), newRing(t, s)

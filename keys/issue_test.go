@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-func TestWhatAKeyMayBe(t *testing.T) {
+func TestCreateChecksRequest(t *testing.T) {
 	s, now := openStore(t), newClock()
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
 	good := func(change func(*keys.Request)) keys.Request {
@@ -91,7 +91,7 @@ func TestWhatAKeyMayBe(t *testing.T) {
 	}
 }
 
-func TestTheServerKeepsOnlyThePublicKey(t *testing.T) {
+func TestCreateKeepsOnlyPublicKey(t *testing.T) {
 	record, text := create(t, newRing(t, openStore(t)))
 	private, ok := text.PrivateKey()
 	if !ok || !slices.Equal(record.Material, private.Public().(ed25519.PublicKey)) {
@@ -99,7 +99,7 @@ func TestTheServerKeepsOnlyThePublicKey(t *testing.T) {
 	}
 }
 
-func TestTheDefaultBurstIsTheRate(t *testing.T) {
+func TestCreateDefaultBurst(t *testing.T) {
 	ring := newRing(t, openStore(t))
 	for rate, burst := range map[float64]int{0.5: 1, 1: 1, 1.5: 2, 50: 50, 1e6: 1_000_000} {
 		if record, _ := create(t, ring, func(in *keys.Request) { in.Rate = &rate }); record.Burst != burst {
@@ -163,8 +163,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// TestNoClockBringsALeakedKeyBack: an instance whose clock is behind would accept a key that has only just expired.
-func TestNoClockBringsALeakedKeyBack(t *testing.T) {
+// TestRotateWithoutGraceRevokes: an instance whose clock is behind would accept a key that has only just expired.
+func TestRotateWithoutGraceRevokes(t *testing.T) {
 	s, now, behind := openStore(t), newClock(), newClock()
 	behind.forward(-time.Hour)
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
@@ -196,7 +196,7 @@ func TestNoClockBringsALeakedKeyBack(t *testing.T) {
 	}
 }
 
-func TestRotationsThatAreRefused(t *testing.T) {
+func TestRotateRefuses(t *testing.T) {
 	s, now := openStore(t), newClock()
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
 	revoked, _ := create(t, ring)
@@ -230,7 +230,7 @@ func TestRotationsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestOfTwoRotationsOneWins(t *testing.T) {
+func TestRotateTwiceAtOnce(t *testing.T) {
 	s := openStore(t)
 	for range 20 {
 		record, _ := create(t, newRing(t, s))

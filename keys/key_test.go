@@ -44,7 +44,7 @@ func TestSharedKey(t *testing.T) {
 	}
 }
 
-func TestAHalfConfiguredSharedKeyAcceptsNobody(t *testing.T) {
+func TestSharedKeyHalfConfigured(t *testing.T) {
 	noKey, noSecret, none := shared(), shared(), keys.SharedKey{}
 	noKey.APIKey, noSecret.Secret = "", nil
 	for _, s := range []keys.SharedKey{noKey, noSecret, none} {

@@ -137,7 +137,7 @@ func poll(t *testing.T, ring *keys.Keyring) {
 	}
 }
 
-func TestAKeyIsInForceOnlyWhenEverythingHolds(t *testing.T) {
+func TestAdmitNeedsEveryCondition(t *testing.T) {
 	s, now := openStore(t), newClock()
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
 	poll(t, ring)

@@ -38,7 +38,7 @@ func isNewer(t *testing.T, what string, err error, id string) {
 	}
 }
 
-func TestAKeyOfANewerVersionIsOnlyRevoked(t *testing.T) {
+func TestLevelOfNewerKeyAllowsOnlyRevoke(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	poll(t, ring)
@@ -83,8 +83,8 @@ func TestAKeyOfANewerVersionIsOnlyRevoked(t *testing.T) {
 	}
 }
 
-// TestANewerKeyIsNotSealedAnew: how a newer version seals is not known here.
-func TestANewerKeyIsNotSealedAnew(t *testing.T) {
+// TestRewrapSkipsNewerKey: how a newer version seals is not known here.
+func TestRewrapSkipsNewerKey(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	old, _ := create(t, ring, hs256)
@@ -102,8 +102,8 @@ func TestANewerKeyIsNotSealedAnew(t *testing.T) {
 	}
 }
 
-// TestANewKeyHasTheLevelThatItNeeds: a higher one would shut it out of older instances without a reason.
-func TestANewKeyHasTheLevelThatItNeeds(t *testing.T) {
+// TestLevelOfNewKey: a higher one would shut it out of older instances without a reason.
+func TestLevelOfNewKey(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	made, _ := create(t, ring)
@@ -113,8 +113,8 @@ func TestANewKeyHasTheLevelThatItNeeds(t *testing.T) {
 	}
 }
 
-// TestAScopeThatIsNotKnownHereIsKept: a newer version, or an operator's file, may know it.
-func TestAScopeThatIsNotKnownHereIsKept(t *testing.T) {
+// TestScopeUnknownIsKept: a newer version, or an operator's file, may know it.
+func TestScopeUnknownIsKept(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	poll(t, ring)

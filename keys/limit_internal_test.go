@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestWhatAKeyIsAskedForIsMeasured has clients that call in even steps, and stop.
-func TestWhatAKeyIsAskedForIsMeasured(t *testing.T) {
+// TestDemandIsMeasured has clients that call in even steps, and stop.
+func TestDemandIsMeasured(t *testing.T) {
 	for _, tt := range []struct {
 		rate, every   float64 // requests a second, and the seconds between two of them
 		least         float64 // what is measured once it is known, as a fraction of the rate
@@ -36,7 +36,7 @@ func TestWhatAKeyIsAskedForIsMeasured(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsIsToldWhenThePartIsLarger(t *testing.T) {
+func TestQuotaWaitCountsOnLargerShare(t *testing.T) {
 	var all limits
 	r := Record{ID: "E1", Rate: 1, Burst: 10}
 	l := newLimit(&r, nil, &all)

@@ -7,7 +7,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-func TestTheLimitOutlivesAChange(t *testing.T) {
+func TestLimitSurvivesChange(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	poll(t, ring)

@@ -10,7 +10,7 @@ import (
 )
 
 // One flight serves all who ask for an id. A request that must see the newest state joins it only before it has begun.
-func TestWhichFlightARequestJoins(t *testing.T) {
+func TestLookupJoinsFlight(t *testing.T) {
 	l := lookups{flights: map[string]*flight{}}
 	join := func(fresh, wantFirst bool) *flight {
 		t.Helper()
@@ -53,7 +53,7 @@ func TestWhichFlightARequestJoins(t *testing.T) {
 	}
 }
 
-func TestWhatAQueryTakes(t *testing.T) {
+func TestLookupBatchTakesFlights(t *testing.T) {
 	l := lookups{flights: map[string]*flight{}}
 	queries := 0
 	var all []*flight

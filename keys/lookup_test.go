@@ -59,7 +59,7 @@ func strangers(ring *keys.Keyring, n int, callers *sync.WaitGroup) *atomic.Int64
 }
 
 // A key that is used for the first time waits for a few queries at most, however many ask for ids that nobody has.
-func TestStrangersDoNotKeepAFirstUseWaiting(t *testing.T) {
+func TestLookupOfMadeUpIDsDelaysNoFirstUse(t *testing.T) {
 	const many = 2500
 	s := newBusy(t)
 	record, _ := create(t, newRing(t, s))
@@ -89,7 +89,7 @@ func TestStrangersDoNotKeepAFirstUseWaiting(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsTooLongGivesUp(t *testing.T) {
+func TestLookupTimeout(t *testing.T) {
 	const many = 100
 	s := newBusy(t)
 	record, _ := create(t, newRing(t, s))
@@ -113,7 +113,7 @@ func TestWhoWaitsTooLongGivesUp(t *testing.T) {
 }
 
 // A fault of the store is one for all whose ids were in the query, and is not remembered.
-func TestAFailedQueryIsNobodysAnswer(t *testing.T) {
+func TestLookupFailureIsUnavailable(t *testing.T) {
 	const many = 50
 	s := newBusy(t)
 	ring := newRing(t, s)
@@ -155,7 +155,7 @@ func (p *picky) KeysByID(ctx context.Context, ids []string) ([]keys.Record, erro
 }
 
 // Keys that are read together are told apart: each caller has the answer for its own id.
-func TestOneQueryHasManyAnswers(t *testing.T) {
+func TestLookupBatchAnswersEachRequest(t *testing.T) {
 	const each = 40
 	s := newBusy(t)
 	admin := newRing(t, s)
@@ -193,7 +193,7 @@ func TestOneQueryHasManyAnswers(t *testing.T) {
 }
 
 // What one query cannot find out, those that wait for others are not told.
-func TestAFailedQueryFailsItsOwnOnly(t *testing.T) {
+func TestLookupFailureFailsOnlyItsBatch(t *testing.T) {
 	s := &picky{newBusy(t), "E10000000000"} // the first of those that hang
 	admin := newRing(t, s)
 	record, _ := create(t, admin)
@@ -222,7 +222,7 @@ func TestAFailedQueryFailsItsOwnOnly(t *testing.T) {
 	}
 }
 
-func TestForgedTrafficIsCheap(t *testing.T) {
+func TestLookupOfForgedIDsIsCheap(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	poll(t, ring)
@@ -240,7 +240,7 @@ func TestForgedTrafficIsCheap(t *testing.T) {
 	}
 }
 
-func TestAKeyIsReadOnceForAllWhoAsk(t *testing.T) {
+func TestLookupReadsKeyOnceForAll(t *testing.T) {
 	s := openStore(t)
 	record, _ := create(t, newRing(t, s))
 	ring := newRing(t, s)

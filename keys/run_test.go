@@ -87,7 +87,7 @@ func (a *asked) PruneEvents(ctx context.Context, before time.Time) error {
 	return a.Store.PruneEvents(ctx, before)
 }
 
-func TestAtRestTheStoreIsAskedFiveTimesASecond(t *testing.T) {
+func TestRunAtRestAsksFiveTimesASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openStore(t)
 		a := &asked{Store: s.Store, times: map[string]int{}}

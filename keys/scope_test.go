@@ -12,7 +12,7 @@ import (
 // contract are the scopes that callers know of. There may be more.
 var contract = []string{"accounts:read", "accounts:write", "keys:admin", "storyspaces:read", "storyspaces:write"}
 
-func TestScopesNarrowAndNeverWiden(t *testing.T) {
+func TestScopesNarrow(t *testing.T) {
 	read := keys.ScopesOf(keys.AccountsRead, keys.StoryspacesRead)
 	tests := []struct {
 		name, claim string
@@ -75,8 +75,8 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// TestScopesCostNoAllocation: every request narrows and asks.
-func TestScopesCostNoAllocation(t *testing.T) {
+// TestScopesAllocateNothing: every request narrows and asks.
+func TestScopesAllocateNothing(t *testing.T) {
 	set, granted := keys.EveryScope(), false
 	if n := testing.AllocsPerRun(100, func() {
 		granted = set.Narrow(keys.ParseScopes("accounts:read nobody:knows keys:admin")).Has(keys.AccountsRead)

@@ -55,7 +55,7 @@ func TestSealer(t *testing.T) {
 	}
 }
 
-func TestHS256KeysNeedTheirMasterKey(t *testing.T) {
+func TestSealHS256KeysNeedMasterKey(t *testing.T) {
 	s := openStore(t)
 	record, text := create(t, newRing(t, s), hs256)
 	if strings.Contains(string(record.Material), text.Reveal()[21:]) {
@@ -116,8 +116,8 @@ func damage(t *testing.T, s keys.Store, id string) keys.Record {
 	return record
 }
 
-// TestHS256KeysAreMadeUnderOneMasterKey: what is sealed under another one, no other process could open.
-func TestHS256KeysAreMadeUnderOneMasterKey(t *testing.T) {
+// TestSealUnderOneMasterKey: what is sealed under another one, no other process could open.
+func TestSealUnderOneMasterKey(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s, sealedWith(t, "m", ""))
 	sealed, _ := create(t, ring, hs256)
@@ -147,7 +147,7 @@ func TestHS256KeysAreMadeUnderOneMasterKey(t *testing.T) {
 	create(t, newRing(t, s, sealedWith(t, "n", "m")), hs256)
 }
 
-func TestALostMasterKeyIsNotTheEnd(t *testing.T) {
+func TestSealAfterLostMasterKey(t *testing.T) {
 	s := openStore(t)
 	lost, _ := create(t, newRing(t, s, sealedWith(t, "m", "")), hs256)
 	ring := newRing(t, s, sealedWith(t, "n", ""))
@@ -158,7 +158,7 @@ func TestALostMasterKeyIsNotTheEnd(t *testing.T) {
 	}
 }
 
-func TestADamagedKeyDoesNotKeepOthersFromBeingMade(t *testing.T) {
+func TestSealBesideDamagedKey(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
 	first, _ := create(t, ring, hs256)
@@ -177,7 +177,7 @@ func TestADamagedKeyDoesNotKeepOthersFromBeingMade(t *testing.T) {
 	}
 }
 
-func TestRewrapGoesOnPastAKeyThatDoesNotOpen(t *testing.T) {
+func TestRewrapSkipsDamagedKey(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s, sealedWith(t, "m", ""))
 	before, _ := create(t, ring, hs256)
@@ -223,7 +223,7 @@ func createSealed(t *testing.T, ring *keys.Keyring) error {
 	return err
 }
 
-func TestAFaultOfTheStoreIsNotBlamedOnTheMasterKey(t *testing.T) {
+func TestSealReportsFailureOfStore(t *testing.T) {
 	s := &sealedKeys{watched: openStore(t)}
 	ring := newRing(t, s)
 	for _, code := range []fault.Code{fault.Internal, fault.Unavailable} {
@@ -234,7 +234,7 @@ func TestAFaultOfTheStoreIsNotBlamedOnTheMasterKey(t *testing.T) {
 	}
 }
 
-func TestAWrongMasterKeyIsTriedOnFewKeys(t *testing.T) {
+func TestSealTriesWrongMasterKeyOnFewKeys(t *testing.T) {
 	s := &sealedKeys{watched: openStore(t)}
 	ring, other := newRing(t, s), newRing(t, s, sealedWith(t, "w", ""))
 	wrong := func(want int) {
@@ -258,7 +258,7 @@ func TestAWrongMasterKeyIsTriedOnFewKeys(t *testing.T) {
 	wrong(1)
 }
 
-func TestHS256KeysThatTheMasterKeyDoesNotOpenAreCounted(t *testing.T) {
+func TestUnusableKeysAreCounted(t *testing.T) {
 	s, now := openStore(t), newClock()
 	var log bytes.Buffer
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
@@ -312,8 +312,8 @@ func TestHS256KeysThatTheMasterKeyDoesNotOpenAreCounted(t *testing.T) {
 	}
 }
 
-// TestCountingDoesNotGrowWithTheStore: a start opens some of the keys, however many there are.
-func TestCountingDoesNotGrowWithTheStore(t *testing.T) {
+// TestUnusableCountIsBounded: a start opens some of the keys, however many there are.
+func TestUnusableCountIsBounded(t *testing.T) {
 	s := &sealedKeys{watched: openStore(t)}
 	create(t, newRing(t, s))
 	if err := newRing(t, s).Start(t.Context()); err != nil || s.most != 10_000 {

@@ -8,7 +8,7 @@ import (
 )
 
 // A key that finds no place among those that are divided is no reason to divide at once, again and again.
-func TestOnlyWhatCanBeDividedIsNews(t *testing.T) {
+func TestShareOfTooManyKeysIsNotUpdated(t *testing.T) {
 	for _, tt := range []struct {
 		instances, said int
 		want            bool

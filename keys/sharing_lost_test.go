@@ -32,7 +32,7 @@ func (u *unreachable) Heartbeat(ctx context.Context, instance string, version in
 	return u.Store.Heartbeat(ctx, instance, version, within)
 }
 
-func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
+func TestShareStaysWithoutStore(t *testing.T) {
 	s := openStore(t)
 	u := &unreachable{Store: s.Store}
 	one := newRing(t, u, func(o *keys.Options) { o.Instance = "one" })
@@ -86,7 +86,7 @@ func TestWithoutAStoreTheLastSharesStay(t *testing.T) {
 	}
 }
 
-func TestThePartOfTheDeadIsFree(t *testing.T) {
+func TestShareLeaseEnds(t *testing.T) {
 	s := openStore(t)
 	if _, err := s.Heartbeat(t.Context(), "dead", 0, time.Minute); err != nil { // and never again
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestThePartOfTheDeadIsFree(t *testing.T) {
 	within(t, 20*time.Second, "the other one is not counted any more", func() bool { return remaining() == 8 })
 }
 
-func TestPartsThatTheStoreHasLostEnd(t *testing.T) {
+func TestShareLostByStoreEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openStore(t)
 		u := &unreachable{Store: s.Store}

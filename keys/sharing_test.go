@@ -60,7 +60,7 @@ func limited(rate float64, burst int) func(*keys.Request) {
 	return func(in *keys.Request) { in.Rate, in.Burst = &rate, &burst }
 }
 
-func TestAFleetSharesTheBurst(t *testing.T) {
+func TestShareOfBurst(t *testing.T) {
 	s := openStore(t)
 	f := startFleet(t, s, 3)
 	for burst, want := range map[int]int{30: 10, 31: 10, 3: 1, 1: 1} {
@@ -93,7 +93,7 @@ func TestAFleetSharesTheBurst(t *testing.T) {
 	}
 }
 
-func TestWhoIsAskedGetsTheLimit(t *testing.T) {
+func TestShareFollowsDemand(t *testing.T) {
 	s := openStore(t)
 	f := startFleet(t, s, 3)
 	record, _ := create(t, f.rings[0], limited(100, 3))
@@ -125,7 +125,7 @@ func TestWhoIsAskedGetsTheLimit(t *testing.T) {
 	})
 }
 
-func TestTheLimitHoldsForTheFleet(t *testing.T) {
+func TestShareSumKeepsLimit(t *testing.T) {
 	s := openStore(t)
 	f := startFleet(t, s, 3)
 	const rate, burst, phases = 50, 20, 12
@@ -191,7 +191,7 @@ func (d *dividing) UpdateShares(
 	return err
 }
 
-func TestAnInstanceTakesLessBeforeAndMoreAfterItSaysSo(t *testing.T) {
+func TestShareFallsBeforeAndRisesAfterCommit(t *testing.T) {
 	s := openStore(t)
 	d := &dividing{Store: s.Store, inside: func() error { return nil }}
 	ring := func(name string, s keys.Store) *keys.Keyring {

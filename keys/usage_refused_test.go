@@ -22,7 +22,7 @@ func refusals(t *testing.T, s *store.Store, caller string) (rows []keys.Event) {
 }
 
 // A client that goes on with the token of a revoked key must not fill the store.
-func TestRefusalsThatGoOnAreWrittenLessAndLessOften(t *testing.T) {
+func TestUsageRefusalsThatGoOnAreFewRows(t *testing.T) {
 	const dead, other, hours = "E0123456789a", "E0123456789b", 2
 	s, now := openStore(t), newClock()
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
@@ -89,8 +89,8 @@ func TestRefusalsThatGoOnAreWrittenLessAndLessOften(t *testing.T) {
 	}
 }
 
-// TestManyRefusedCallersTakeTheirTurn: what is noted has a bound, and who comes later is noted all the same.
-func TestManyRefusedCallersTakeTheirTurn(t *testing.T) {
+// TestUsageRefusalsOfManyCallers: what is noted has a bound, and who comes later is noted all the same.
+func TestUsageRefusalsOfManyCallers(t *testing.T) {
 	const most = 10_000
 	s, now := openStore(t), newClock()
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
@@ -125,8 +125,8 @@ func TestManyRefusedCallersTakeTheirTurn(t *testing.T) {
 	}
 }
 
-// TestRefusalsThatCannotBeWrittenAreKept, while others of the same caller come.
-func TestRefusalsThatCannotBeWrittenAreKept(t *testing.T) {
+// TestUsageRefusalsSurviveFailedWrite, while others of the same caller come.
+func TestUsageRefusalsSurviveFailedWrite(t *testing.T) {
 	const caller = "E0123456789a"
 	s, now := &notebook{Store: openStore(t).Store}, newClock()
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
@@ -163,7 +163,7 @@ func (i *interrupted) AppendEvents(ctx context.Context, events []keys.Event) err
 	return i.Store.AppendEvents(ctx, events)
 }
 
-func TestWhatComesWhileARowIsRefusedIsCountedOnce(t *testing.T) {
+func TestUsageRefusalsDuringWriteAreCountedOnce(t *testing.T) {
 	const caller = "E0123456789a"
 	s, now := openStore(t), newClock()
 	store := &interrupted{Store: s}

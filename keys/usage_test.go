@@ -82,7 +82,7 @@ func audited(t *testing.T, s *store.Store) map[string]int {
 	}
 }
 
-func TestManyNotesAreWrittenInSteps(t *testing.T) {
+func TestUsageIsWrittenInBatches(t *testing.T) {
 	const many, step = 250, 200
 	s, now := &notebook{Store: openStore(t).Store}, newClock()
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
@@ -136,7 +136,7 @@ func TestManyNotesAreWrittenInSteps(t *testing.T) {
 }
 
 // However much is noted, and however slow the store is, the process stops in time.
-func TestASlowStoreDoesNotHoldUpTheEnd(t *testing.T) {
+func TestUsageSlowStoreDelaysNoStop(t *testing.T) {
 	t.Parallel()
 	s, now := &notebook{Store: openStore(t).Store, slow: 400 * time.Millisecond}, newClock()
 	s.appends.Store(1000)
@@ -156,7 +156,7 @@ func TestASlowStoreDoesNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
-func TestLastUseIsWrittenOnceAMinute(t *testing.T) {
+func TestUsageLastUseIsWrittenOnceAMinute(t *testing.T) {
 	s, now := openStore(t), newClock()
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
 	record, _ := create(t, ring)
@@ -180,7 +180,7 @@ func TestLastUseIsWrittenOnceAMinute(t *testing.T) {
 	}
 }
 
-func TestRefusalsOfOneSecondAreOneRow(t *testing.T) {
+func TestUsageRefusalsOfOneSecondAreOneRow(t *testing.T) {
 	s, now := openStore(t), newClock()
 	ring := newRing(t, s, func(o *keys.Options) { o.Now = now.now })
 	during(t, ring, func() {

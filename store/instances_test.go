@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-func TestInstancesAreJudgedByTheStoresClock(t *testing.T) {
+func TestHeartbeatAgeByStoreClock(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
 		s := p.open(t)
@@ -51,7 +51,7 @@ func TestInstancesAreJudgedByTheStoresClock(t *testing.T) {
 	})
 }
 
-func TestTheAgeOfAChangeIsTheStores(t *testing.T) {
+func TestChangeAgeByStoreClock(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
 		s := p.open(t)
@@ -84,7 +84,7 @@ func TestTheAgeOfAChangeIsTheStores(t *testing.T) {
 	})
 }
 
-func TestSQLiteTellsNobody(t *testing.T) {
+func TestNotifySQLiteNever(t *testing.T) {
 	s := openAt(t, newFile(t))
 	if err := s.Listen(t.Context(), func() { t.Error("heard something") }); err != nil {
 		t.Error(err)
@@ -111,7 +111,7 @@ func hear(t *testing.T, news <-chan struct{}, what string) {
 	}
 }
 
-func TestPostgresTellsWhatChanges(t *testing.T) {
+func TestNotifyPostgresOnChanges(t *testing.T) {
 	s := openURL(t, newDatabase(t))
 	news, end := listening(t, s)
 	hear(t, news, "at the beginning")
@@ -144,7 +144,7 @@ func TestPostgresTellsWhatChanges(t *testing.T) {
 	}
 }
 
-func TestListeningEndsWithTheConnection(t *testing.T) {
+func TestNotifyEndsWithConnection(t *testing.T) {
 	for name, lose := range map[string]func(*proxy){
 		"reset": func(p *proxy) { p.reset() },
 		"cut":   func(p *proxy) { p.cut() },

@@ -24,7 +24,7 @@ const (
 	overflow = "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp2" // 2^256
 )
 
-func TestTheFormatIsTheDocumentedOne(t *testing.T) {
+func TestFormatIsDocumented(t *testing.T) {
 	key, err := keystring.Parse(known)
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func fresh(t testing.TB, env keystring.Environment, kind keystring.Kind) keystri
 	return key
 }
 
-func TestANewKeyReadsAsItself(t *testing.T) {
+func TestParseNewKey(t *testing.T) {
 	pattern := regexp.MustCompile(`^` + strings.Trim(keystring.Pattern, `\b`) + `$`)
 	seen := map[string]bool{}
 	for _, env := range []keystring.Environment{keystring.Live, keystring.Test} {
@@ -88,7 +88,7 @@ func TestANewKeyReadsAsItself(t *testing.T) {
 	}
 }
 
-func TestEveryTypoIsSeen(t *testing.T) {
+func TestParseFindsEveryTypo(t *testing.T) {
 	text := fresh(t, keystring.Live, keystring.Ed25519).Reveal()
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-. "
 	for i := range text {
@@ -110,7 +110,7 @@ func TestEveryTypoIsSeen(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoKey(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	text := fresh(t, keystring.Live, keystring.HS256).Reveal()
 	id := text[8:20]
 	tooLarge := strings.Repeat("z", 43) // 2^256 and more
@@ -143,7 +143,7 @@ func other(digit byte) string {
 	return "0"
 }
 
-func TestNothingPrintsTheSecret(t *testing.T) {
+func TestKeyPrintsOnlyHint(t *testing.T) {
 	key := fresh(t, keystring.Live, keystring.Ed25519)
 	secret := key.Reveal()[21:64]
 	var out bytes.Buffer
@@ -239,7 +239,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestRedactTakesOutDamagedKeysToo(t *testing.T) {
+func TestRedactDamagedKeys(t *testing.T) {
 	whole := fresh(t, keystring.Live, keystring.Ed25519)
 	id, secret := whole.ID(), whole.Reveal()[21:]
 	replace := func(env keystring.Environment, id string) string { return "<" + string(env) + " " + id + ">" }

@@ -54,7 +54,7 @@ func (f *fleetOf) settle(t *testing.T) {
 	t.Errorf("after five rounds the instances still tell each other news: demand %v, %v", f.demand, f.reported)
 }
 
-func TestLimitsAreDividedByDemand(t *testing.T) {
+func TestShareByDemand(t *testing.T) {
 	for _, tt := range []struct {
 		demand, want []float64 // each at least this much
 	}{
@@ -84,7 +84,7 @@ func TestLimitsAreDividedByDemand(t *testing.T) {
 	}
 }
 
-func TestADivisionEndsWithTheDemand(t *testing.T) {
+func TestShareEndsWithDemand(t *testing.T) {
 	var f fleetOf
 	f.start(.9)
 	f.start(0)
@@ -99,8 +99,8 @@ func TestADivisionEndsWithTheDemand(t *testing.T) {
 	}
 }
 
-// TestPartsNeverAddUpToMore lets the demand jump about while instances divide in any order.
-func TestPartsNeverAddUpToMore(t *testing.T) {
+// TestShareSumNeverExceedsLimit lets the demand jump about while instances divide in any order.
+func TestShareSumNeverExceedsLimit(t *testing.T) {
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		var f fleetOf
@@ -126,7 +126,7 @@ func TestPartsNeverAddUpToMore(t *testing.T) {
 }
 
 // One that comes while others have divided has the even part only until it knows.
-func TestAnInstanceThatComesTakesNothingFromTheOthers(t *testing.T) {
+func TestShareOfNewInstance(t *testing.T) {
 	var f fleetOf
 	f.start(1)
 	f.start(.1)
@@ -142,7 +142,7 @@ func TestAnInstanceThatComesTakesNothingFromTheOthers(t *testing.T) {
 	}
 }
 
-func TestSharesThatCannotBeReadSayNothing(t *testing.T) {
+func TestShareReportMalformedIsEmpty(t *testing.T) {
 	for _, text := range []string{"", "{", "[]", "null", `{"E1":3}`, `{"E1":{"a":1,"p":"x"}}`} {
 		if reported := Parse(text); reported != nil {
 			t.Errorf("%q says %v", text, reported)
@@ -150,7 +150,7 @@ func TestSharesThatCannotBeReadSayNothing(t *testing.T) {
 	}
 }
 
-func TestWhatInstancesSayIsBounded(t *testing.T) {
+func TestShareReportIsBounded(t *testing.T) {
 	const instances = 4
 	demand := make([]map[string]float64, instances)
 	for i := range demand {
