@@ -69,7 +69,7 @@ func TestCacheIsEmptiedByFirstPoll(t *testing.T) {
 	poll(t, ring)
 	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
 	if !held.Stale() {
-		t.Error("what was held is not stale")
+		t.Error("the cached key is not stale")
 	}
 }
 
@@ -113,7 +113,7 @@ func TestSnapshotAge(t *testing.T) {
 	s.fail.Store(true)
 	now.Store(int64(5 * time.Second))
 	if err := call(ring, record.ID); err != nil {
-		t.Errorf("a view of 5 s: %v", err)
+		t.Errorf("a snapshot of 5 s: %v", err)
 	}
 	now.Add(1) // as in a process that was paused and goes on
 	wantCall(t, ring, record.ID, fault.Unavailable)
@@ -121,7 +121,7 @@ func TestSnapshotAge(t *testing.T) {
 	if err := call(ring, record.ID); err != nil {
 		t.Errorf("after a new poll: %v", err)
 	}
-	// What counts is when the question was asked: the answer may have been long under way.
+	// The age counts from the beginning of the poll: the answer may have taken long.
 	s.afterChanges = func() { now.Add(int64(6 * time.Second)) }
 	poll(t, ring)
 	wantCall(t, ring, record.ID, fault.Unavailable)
@@ -135,11 +135,11 @@ func TestCacheOfUnknownIDsIsBounded(t *testing.T) {
 		wantCall(t, ring, fmt.Sprintf("E%011d", i), fault.KeyNotAcceptable)
 	}
 	if got := ring.Unknown(); got == 0 || got > 10_000 {
-		t.Errorf("%d unknown ids are remembered", got)
+		t.Errorf("%d unknown ids are cached", got)
 	}
 }
 
-// TestCacheEvictedKeysAreStale revokes a key that the keyring no longer holds, while somebody holds on to what it was.
+// A key that was evicted is revoked, while a cached token still points at it.
 func TestCacheEvictedKeysAreStale(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
@@ -187,7 +187,7 @@ func TestCacheForgetsUnknownIDOfNewKey(t *testing.T) {
 	if err := call(ring, record.ID); err != nil {
 		t.Errorf("made by another process: %v", err)
 	}
-	// Somebody asked for it before it was there. That is forgotten when the process hears of the new key.
+	// A request used the id before the key was made. A poll that finds the key removes the id from the unknown ones.
 	wantCall(t, ring, "E0123456789a", fault.KeyNotAcceptable)
 	unknown := record
 	unknown.ID = "E0123456789a"
@@ -196,13 +196,13 @@ func TestCacheForgetsUnknownIDOfNewKey(t *testing.T) {
 	}
 	poll(t, ring)
 	if err := call(ring, unknown.ID); err != nil {
-		t.Errorf("after the creation was heard of: %v", err)
+		t.Errorf("after the poll: %v", err)
 	}
 }
 
 func TestSnapshotAgeOverMaximumAsksStore(t *testing.T) {
 	s := openStore(t)
-	admin, ring := newRing(t, s), newRing(t, s) // ring never polls: its view is as old as can be
+	admin, ring := newRing(t, s), newRing(t, s) // ring never polls
 	record, _ := create(t, admin)
 	for range 3 {
 		if err := call(ring, record.ID); err != nil {
@@ -210,7 +210,7 @@ func TestSnapshotAgeOverMaximumAsksStore(t *testing.T) {
 		}
 	}
 	if got := s.reads.Load(); got < 3 {
-		t.Errorf("three calls with an old view cost %d reads", got)
+		t.Errorf("three calls with an old snapshot cost %d reads", got)
 	}
 	if _, err := admin.SetState(t.Context(), cli(), record.ID, keys.Revoked); err != nil {
 		t.Fatal(err)
@@ -231,12 +231,12 @@ func TestSnapshotAgeOverMaximumAsksStore(t *testing.T) {
 	}
 	s.fail.Store(true)
 	if err := call(ring, good.ID); err != nil {
-		t.Errorf("with a young view nothing is read: %v", err)
+		t.Errorf("with a fresh snapshot nothing is read: %v", err)
 	}
 }
 
-// TestRevokeRacesLookups revokes a key while many requests read it for the first time. Whoever begins after the
-// revocation returned is refused, whatever was being read meanwhile.
+// A key is revoked while many requests read it for the first time. A request that begins after SetState has returned is
+// refused.
 func TestRevokeRacesLookups(t *testing.T) {
 	s := openStore(t)
 	admin := newRing(t, s)

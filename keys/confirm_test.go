@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// timeOnly is a context like that of a request: until somebody waits for its end it only knows when that is.
+// timeOnly is a context like that of a request: it has a deadline, but does not end by itself.
 type timeOnly struct {
 	context.Context
 
@@ -19,8 +19,7 @@ type timeOnly struct {
 
 func (c timeOnly) Deadline() (time.Time, bool) { return c.deadline, true }
 
-// TestConfirmEndsWithCaller asks about an instance that beats and has stopped hearing, for less than the 3 s that it
-// would be waited for.
+// The instance has a heartbeat and does not poll, and the caller has less than 3 s.
 func TestConfirmEndsWithCaller(t *testing.T) {
 	s := openStore(t)
 	deaf := &watched{Store: s.Store}
@@ -35,7 +34,7 @@ func TestConfirmEndsWithCaller(t *testing.T) {
 	record, _ := create(t, admin)
 	during(t, ring, func() {
 		defer close(release)
-		within(t, 20*time.Second, "the instance is there", func() bool {
+		within(t, 20*time.Second, "the instance is live", func() bool {
 			confirmed, _, err := admin.Confirm(t.Context(), record.Version)
 			return err == nil && len(confirmed) == 1
 		})
@@ -56,7 +55,7 @@ func TestConfirmEndsWithCaller(t *testing.T) {
 			if err != nil || len(confirmed) != 0 || !slices.Equal(late, []string{"this"}) {
 				t.Errorf("cut short: %v %v %v", confirmed, late, err)
 			}
-			// Who had no time to ask knows nothing. An empty answer would say that nobody has to hear of it.
+			// Without time to ask the store, the result is an error: an empty answer would say that there is no other instance.
 			if confirmed, late, err := admin.Confirm(limited(0), record.Version); err == nil {
 				t.Errorf("without any time: %v %v", confirmed, late)
 			}
@@ -64,8 +63,7 @@ func TestConfirmEndsWithCaller(t *testing.T) {
 	})
 }
 
-// TestConfirmBeforeFirstPoll: its first poll could come right after the question, and let it keep
-// what it has read before.
+// An instance that has not polled has version 0 and confirms nothing: what it has cached may be older than the change.
 func TestConfirmBeforeFirstPoll(t *testing.T) {
 	s := openStore(t)
 	slow := &watched{Store: s.Store}
@@ -75,7 +73,7 @@ func TestConfirmBeforeFirstPoll(t *testing.T) {
 	record, _ := create(t, admin)
 	during(t, ring, func() {
 		defer close(release)
-		within(t, 20*time.Second, "the instance is there", func() bool {
+		within(t, 20*time.Second, "the instance is live", func() bool {
 			live, err := s.Instances(t.Context(), time.Minute)
 			return err == nil && len(live) == 1
 		})
@@ -103,7 +101,7 @@ func TestConfirm(t *testing.T) {
 		t.Errorf("without any instance: %v %v %v", confirmed, late, err)
 	}
 	during(t, ring, func() {
-		within(t, 5*time.Second, "the instance is there", func() bool {
+		within(t, 5*time.Second, "the instance is live", func() bool {
 			live, err := s.Instances(t.Context(), 3*time.Second)
 			return err == nil && len(live) == 1
 		})
@@ -113,9 +111,9 @@ func TestConfirm(t *testing.T) {
 		}
 	})
 	if live, err := s.Instances(t.Context(), time.Hour); err != nil || len(live) != 0 {
-		t.Errorf("a stopped instance is still there: %v %v", live, err)
+		t.Errorf("a stopped instance is still live: %v %v", live, err)
 	}
-	// An instance that beats and does not follow is late.
+	// An instance with a heartbeat that does not poll is late.
 	if _, err := s.Heartbeat(t.Context(), "stuck", 0, time.Minute); err != nil {
 		t.Fatal(err)
 	}

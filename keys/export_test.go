@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// SetCapacity bounds how many keys are held, far below what is real.
+// SetCapacity sets how many keys are cached.
 func (k *Keyring) SetCapacity(n int) { k.capacity = n }
 
-// SetMonotonic puts another clock in the place of the one that nobody sets.
+// SetMonotonic replaces the monotonic clock.
 func (k *Keyring) SetMonotonic(clock func() time.Duration) { k.monotonic = clock }
 
-// Unknown is how many ids are remembered as unknown.
+// Unknown is how many unknown ids are cached.
 func (k *Keyring) Unknown() int {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return len(k.unknown)
 }
 
-// Part is the fraction of a key's rate that this instance lets through.
+// Share is the share of a key.
 func (k *Keyring) Share(id string) float64 {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.share(id)
 }
 
-// Press makes a key count as asked for as much as its whole rate, until it is measured again.
+// SetDemand makes the demand of a key as high as its rate, until the next measurement.
 func (k *Keyring) SetDemand(id string) {
 	k.limits.mu.Lock()
 	defer k.limits.mu.Unlock()
@@ -35,7 +35,7 @@ func (k *Keyring) SetDemand(id string) {
 	k.limits.measured[id] = &limit{id: id, rate: 1, demand: 1}
 }
 
-// Unpress makes a key count as asked for nothing.
+// ClearDemand makes the demand of a key 0.
 func (k *Keyring) ClearDemand(id string) {
 	k.limits.mu.Lock()
 	defer k.limits.mu.Unlock()
@@ -45,7 +45,7 @@ func (k *Keyring) ClearDemand(id string) {
 // WriteRefused writes the refusals that are due.
 func (k *Keyring) WriteRefused(ctx context.Context) error { return k.flushRefused(ctx, false) }
 
-// Refusals is how many rows of refusals are noted, and how many callers are known to have been refused.
+// Refusals is how many rows of refusals wait to be written, and how many callers have a span.
 func (k *Keyring) Refusals() (rows, callers int) {
 	k.usage.mu.Lock()
 	defer k.usage.mu.Unlock()

@@ -15,15 +15,15 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// breaking is a store that tells of changes, but whose connection for that is lost as soon as it is made.
+// breaking is a store whose connection for notifications is lost as soon as it is made.
 type breaking struct {
 	keys.Store
 
 	calls chan time.Time
 }
 
-func (b *breaking) Listen(_ context.Context, heard func()) error {
-	heard()
+func (b *breaking) Listen(_ context.Context, notified func()) error {
+	notified()
 	b.calls <- time.Now()
 	return fault.Wrap(fault.Unavailable, errors.New("lost"))
 }
@@ -36,14 +36,14 @@ func TestListenBacksOff(t *testing.T) {
 		for range 4 {
 			last = <-store.calls
 		}
-		// The shortest pauses, were each twice the one before; were they all like the first, it could be 0.2 s.
+		// The shortest pauses of an exponential backoff. Without it, the sum could be 0.2 s.
 		if least := 750 * time.Millisecond; last.Sub(first) < least {
 			t.Errorf("listened five times within %v, want at least %v", last.Sub(first), least)
 		}
 	})
 }
 
-// An instance that is far behind takes the new version over, and not each of the changes up to it.
+// An instance that is far behind takes over the version without reading the changes.
 func TestPollFarBehindEmptiesCache(t *testing.T) {
 	const many = 1001
 	s := openStore(t)
@@ -73,7 +73,7 @@ func TestPollFarBehindEmptiesCache(t *testing.T) {
 	}
 	poll(t, ring)
 	if !held.Stale() {
-		t.Error("what was held is not stale")
+		t.Error("the cached key is not stale")
 	}
 	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
 	for _, id := range []string{kept.ID, "E0123456789a"} {
@@ -84,7 +84,7 @@ func TestPollFarBehindEmptiesCache(t *testing.T) {
 	if most > 1000 {
 		t.Errorf("a poll read %d keys", most)
 	}
-	// From then on it has caught up: the next change is one.
+	// Then it has caught up, and the next poll reads one change.
 	most = 0
 	revoke(t, admin, kept.ID)
 	poll(t, ring)
@@ -94,12 +94,12 @@ func TestPollFarBehindEmptiesCache(t *testing.T) {
 	}
 }
 
-// counted is a store that tells what a poll was answered, and in which somebody else tells of changes.
+// counted is a store that shows the answers to polls, and whose notifications come from the test.
 type counted struct {
 	keys.Store
 
 	polled func(keys.Changes)
-	tell   func(ctx context.Context, heard func())
+	notify func(ctx context.Context, notified func())
 }
 
 func (c *counted) KeyChanges(ctx context.Context, since int64, most int) (keys.Changes, error) {
@@ -108,21 +108,21 @@ func (c *counted) KeyChanges(ctx context.Context, since int64, most int) (keys.C
 	return changes, err
 }
 
-func (c *counted) Listen(ctx context.Context, heard func()) error {
-	c.tell(ctx, heard)
+func (c *counted) Listen(ctx context.Context, notified func()) error {
+	c.notify(ctx, notified)
 	return nil
 }
 
-// Anybody in the database can tell of changes, and as often as he likes.
+// Everybody who has access to the database can notify, as often as they like.
 func TestPollIntervalUnderNotifications(t *testing.T) {
 	const enough = 40
 	var polls atomic.Int64
 	store := &counted{
 		Store:  openStore(t),
 		polled: func(keys.Changes) { polls.Add(1) },
-		tell: func(ctx context.Context, heard func()) {
+		notify: func(ctx context.Context, notified func()) {
 			for ctx.Err() == nil {
-				heard()
+				notified()
 			}
 		},
 	}
@@ -137,7 +137,7 @@ func TestPollIntervalUnderNotifications(t *testing.T) {
 	}
 }
 
-// replaced is a store whose server another one may take the place of.
+// replaced is a store whose server can be replaced.
 type replaced struct {
 	keys.Store
 
@@ -150,10 +150,10 @@ func (r *replaced) KeyChanges(ctx context.Context, since int64, most int) (keys.
 	return changes, err
 }
 
-// The store loses its last changes, as when it is restored, or when a server that was behind takes another one's place.
-// The versions that they had are given once more, to other changes, perhaps before this instance asks again.
+// The store loses its last changes, as after a restore or a failover to a server that was behind. Then it gives their versions
+// to other changes, in one case before this instance polls again.
 func TestPollAfterServerIsReplaced(t *testing.T) {
-	for name, asksBetween := range map[string]bool{"asked before it went on": true, "asked when it had gone on": false} {
+	for name, pollsBetween := range map[string]bool{"polled before new changes": true, "polled after new changes": false} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "latchkey.db")
 			s, err := store.Open(context.Background(), store.Options{URL: "sqlite:" + file, Environment: "development"})
@@ -182,7 +182,7 @@ func TestPollAfterServerIsReplaced(t *testing.T) {
 			if _, err := other.Exec("UPDATE keys SET version = 1; UPDATE key_version SET value = 1"); err != nil {
 				t.Fatal(err)
 			}
-			if asksBetween {
+			if pollsBetween {
 				poll(t, ring)
 			} else {
 				server.began = time.Unix(2, 0)
@@ -224,10 +224,10 @@ func TestPollAppliesChanges(t *testing.T) {
 	}
 	poll(t, ring)
 	if !held.Stale() {
-		t.Error("what was concluded from the old state can still be used")
+		t.Error("the old state is not stale")
 	}
 	if _, err := ring.Admit(held); fault.CodeOf(err) != fault.APITokenIncorrect || err == nil {
-		t.Errorf("whoever holds the old state: %v", err)
+		t.Errorf("a request with the old state: %v", err)
 	}
 	wantCall(t, ring, record.ID, fault.APITokenIncorrect)
 }
@@ -246,7 +246,7 @@ func TestPollOldChangeKeepsNewerOne(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The poll has read that the key is enabled when this process revokes it.
+	// This process revokes the key after the poll has read that it is enabled.
 	s.afterChanges = func() { revoke(t, ring, record.ID) }
 	poll(t, ring)
 	s.afterChanges = nil

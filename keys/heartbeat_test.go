@@ -9,14 +9,14 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// slowBeat is a store that takes a beat as slowly as one in which others are writing.
-type slowBeat struct {
+// slowHeartbeat is a store whose heartbeats hang, as while others write.
+type slowHeartbeat struct {
 	keys.Store
 
 	begun, release chan struct{}
 }
 
-func (s *slowBeat) Heartbeat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
+func (s *slowHeartbeat) Heartbeat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
 	select {
 	case s.begun <- struct{}{}:
 	default:
@@ -27,7 +27,7 @@ func (s *slowBeat) Heartbeat(ctx context.Context, instance string, version int64
 
 func TestHeartbeatThatHangsDelaysNoRevocation(t *testing.T) {
 	s := openStore(t)
-	slow := &slowBeat{s, make(chan struct{}, 1), make(chan struct{})}
+	slow := &slowHeartbeat{s, make(chan struct{}, 1), make(chan struct{})}
 	ring, admin := newRing(t, slow), newRing(t, s)
 	poll(t, ring)
 	record, _ := create(t, admin)
@@ -37,10 +37,10 @@ func TestHeartbeatThatHangsDelaysNoRevocation(t *testing.T) {
 	}
 	during(t, ring, func() {
 		defer close(slow.release)
-		within(t, 20*time.Second, "a beat", func() bool { return len(slow.begun) > 0 })
+		within(t, 20*time.Second, "a heartbeat begins", func() bool { return len(slow.begun) > 0 })
 		revoke(t, admin, record.ID)
-		// An old view refuses the key, too, but only because it asks the store at each request.
-		within(t, 20*time.Second, "the instance has heard of it", held.Stale)
+		// Stale, and not only refused: with an old snapshot, reading from the store would refuse the key, too.
+		within(t, 20*time.Second, "the cached key is stale", held.Stale)
 		wantCall(t, ring, record.ID, fault.APITokenIncorrect)
 	})
 }

@@ -87,7 +87,7 @@ func TestCreateChecksRequest(t *testing.T) {
 	}
 	_, _, err := ring.Create(t.Context(), cli(), keys.Request{Client: "c", Scopes: []string{"x"}})
 	if invalid, ok := errors.AsType[*keys.InvalidError](err); !ok || !strings.Contains(invalid.Problems[0].Message, strings.Join(keys.EveryScope().Names(), ", ")) {
-		t.Errorf("who names an unknown scope is not told which there are: %v", err)
+		t.Errorf("an unknown scope: the error does not list the known ones: %v", err)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// TestRotateWithoutGraceRevokes: an instance whose clock is behind would accept a key that has only just expired.
+// An instance whose clock is behind would still accept a key that only expires.
 func TestRotateWithoutGraceRevokes(t *testing.T) {
 	s, now, behind := openStore(t), newClock(), newClock()
 	behind.forward(-time.Hour)

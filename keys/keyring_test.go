@@ -16,13 +16,13 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// watched is the real store, of which queries for keys, and the keys asked for, are counted and can be made to fail.
+// watched is the real store. It counts queries for keys and the ids in them, and they can fail.
 type watched struct {
 	*store.Store
 
-	reads, asked atomic.Int64
-	fail         atomic.Bool
-	// afterRead and afterChanges, unless nil, run between reading and the answer.
+	reads, ids atomic.Int64
+	fail       atomic.Bool
+	// afterRead and afterChanges, unless nil, run after the query and before the answer.
 	afterRead    func()
 	afterChanges func()
 }
@@ -34,7 +34,7 @@ func (w *watched) Key(ctx context.Context, id string) (keys.Record, error) {
 
 func (w *watched) KeysByID(ctx context.Context, ids []string) ([]keys.Record, error) {
 	w.reads.Add(1)
-	w.asked.Add(int64(len(ids)))
+	w.ids.Add(int64(len(ids)))
 	if w.fail.Load() {
 		return nil, fault.Wrap(fault.Unavailable, errors.New("cut off"))
 	}
@@ -77,7 +77,7 @@ func newClock() *clock {
 	return c
 }
 
-// newRing is a keyring on a store, as a process of its own would have it.
+// newRing makes the keyring of another process.
 func newRing(t testing.TB, s keys.Store, change ...func(*keys.Options)) *keys.Keyring {
 	t.Helper()
 	sealer, err := keys.NewSealer([]byte(strings.Repeat("m", 32)), nil)
@@ -110,7 +110,7 @@ func create(t testing.TB, ring *keys.Keyring, change ...func(*keys.Request)) (ke
 	return record, text
 }
 
-// call does what a request with a verified token of the key does.
+// call is a request with a verified token of the key.
 func call(ring *keys.Keyring, id string) error {
 	key, err := ring.Find(id)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// newer puts a key into the store as a newer version would: a copy of one, of a level that is not known here. letter is
-// that of its kind.
+// newer writes a copy of a key as a newer version of the program would, with a level that is not supported here. letter is the
+// first letter of its id.
 func newer(t *testing.T, s keys.Store, of keys.Record, letter string, kind keystring.Kind) keys.Record {
 	t.Helper()
 	last := "z"
@@ -30,7 +30,7 @@ func newer(t *testing.T, s keys.Store, of keys.Record, letter string, kind keyst
 	return made
 }
 
-// isNewer demands that something failed because the key is a newer version's, and says so.
+// isNewer checks that the error is a NewerError of the key.
 func isNewer(t *testing.T, what string, err error, id string) {
 	t.Helper()
 	if cause, ok := errors.AsType[*keys.NewerError](err); !ok || cause.ID != id || !strings.Contains(err.Error(), id) {
@@ -59,7 +59,7 @@ func TestLevelOfNewerKeyAllowsOnlyRevoke(t *testing.T) {
 			_, err := ring.SetState(t.Context(), cli(), key.ID, state)
 			isNewer(t, string(state), err, key.ID)
 			if fault.CodeOf(err) != fault.Unavailable {
-				t.Errorf("%s: got %v, which sends nobody to a newer instance", state, err)
+				t.Errorf("%s: got %v, want Unavailable", state, err)
 			}
 		}
 		if got, err := s.Key(t.Context(), key.ID); err != nil || !reflect.DeepEqual(got, key) {
@@ -79,11 +79,11 @@ func TestLevelOfNewerKeyAllowsOnlyRevoke(t *testing.T) {
 		}
 	}
 	if err := call(ring, old.ID); err != nil {
-		t.Errorf("a key that is known: %v", err)
+		t.Errorf("a key of a supported level: %v", err)
 	}
 }
 
-// TestRewrapSkipsNewerKey: how a newer version seals is not known here.
+// How a newer version encrypts is not known here.
 func TestRewrapSkipsNewerKey(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
@@ -94,7 +94,7 @@ func TestRewrapSkipsNewerKey(t *testing.T) {
 	}
 	n, err := ring.Rewrap(t.Context(), cli())
 	if n != 2 {
-		t.Errorf("sealed anew: %d, %v", n, err)
+		t.Errorf("rewrapped: %d, %v", n, err)
 	}
 	isNewer(t, "rewrap", err, key.ID)
 	if got, err := s.Key(t.Context(), key.ID); err != nil || !reflect.DeepEqual(got, key) {
@@ -102,7 +102,7 @@ func TestRewrapSkipsNewerKey(t *testing.T) {
 	}
 }
 
-// TestLevelOfNewKey: a higher one would shut it out of older instances without a reason.
+// With a higher level than needed, older instances would refuse the key without a reason.
 func TestLevelOfNewKey(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)
@@ -113,7 +113,7 @@ func TestLevelOfNewKey(t *testing.T) {
 	}
 }
 
-// TestScopeUnknownIsKept: a newer version, or an operator's file, may know it.
+// A newer version of the program may know the scope.
 func TestScopeUnknownIsKept(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s)

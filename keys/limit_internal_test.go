@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestDemandIsMeasured has clients that call in even steps, and stop.
+// Clients call at regular intervals, and stop.
 func TestDemandIsMeasured(t *testing.T) {
 	for _, tt := range []struct {
 		rate, every   float64 // requests a second, and the seconds between two of them
@@ -26,12 +26,12 @@ func TestDemandIsMeasured(t *testing.T) {
 				caller.Take()
 			}
 			all.measure(now)
-			if asked := all.demand()["E1"]; now > tt.known-30*measureInterval/10 && now <= tt.known && asked < tt.least {
-				t.Errorf("a call every %v s of %v/s: measured %v after %v, want %v", tt.every, tt.rate, asked, now, tt.least)
+			if demand := all.demand()["E1"]; now > tt.known-30*measureInterval/10 && now <= tt.known && demand < tt.least {
+				t.Errorf("a call every %v s of %v/s: measured %v after %v, want %v", tt.every, tt.rate, demand, now, tt.least)
 			}
 		}
-		if asked, known := all.demand()["E1"]; known {
-			t.Errorf("a call every %v s of %v/s: still %v, %v after the last one", tt.every, tt.rate, asked, tt.forget)
+		if demand, known := all.demand()["E1"]; known {
+			t.Errorf("a call every %v s of %v/s: still %v, %v after the last one", tt.every, tt.rate, demand, tt.forget)
 		}
 	}
 }
@@ -45,6 +45,6 @@ func TestQuotaWaitCountsOnLargerShare(t *testing.T) {
 	caller.Take()
 	caller.Take()
 	if q := caller.Take(); q.Allowed || q.Wait > 3*time.Second || q.Reset > 12*time.Second || q.Burst != 10 || q.Window != 10*time.Second {
-		t.Errorf("refused with a part of a thousandth: %+v", q)
+		t.Errorf("refused with a share of a thousandth: %+v", q)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// One flight serves all who ask for an id. A request that must see the newest state joins it only before it has begun.
+// All requests for one id share a flight. A request that must see the newest state joins it only before its query begins.
 func TestLookupJoinsFlight(t *testing.T) {
 	l := lookups{flights: map[string]*flight{}}
 	join := func(fresh, wantFirst bool) *flight {
@@ -22,17 +22,17 @@ func TestLookupJoinsFlight(t *testing.T) {
 	}
 	one := join(false, true)
 	if join(false, false) != one || join(true, false) != one {
-		t.Error("what has not begun is not joined")
+		t.Error("a waiting flight is not joined")
 	}
 	if batch := l.take(); !slices.Equal(batch, []*flight{one}) {
 		t.Fatalf("the query has %v", batch)
 	}
 	if join(false, false) != one {
-		t.Error("what has begun is not joined by who may see an older state")
+		t.Error("a running flight is not joined")
 	}
 	two := join(true, true)
 	if two == one || join(true, false) != two || join(false, false) != two {
-		t.Error("who must see the newest state joins what has begun, or others do not join the newest")
+		t.Error("a fresh read joins a running flight, or a later read does not join the newest flight")
 	}
 	l.land([]*flight{one})
 	<-one.done
@@ -72,11 +72,11 @@ func TestLookupBatchTakesFlights(t *testing.T) {
 	all[5].until = time.Now().Add(time.Minute) // somebody came later
 	first := l.take()
 	if want := append([]*flight{all[5]}, all[20:20+lookupBatch-1]...); !slices.Equal(first, want) {
-		t.Errorf("the first query has %d keys, want the %d oldest that somebody waits for", len(first), lookupBatch)
+		t.Errorf("the first query has %d keys, want the %d oldest that a request waits for", len(first), lookupBatch)
 	}
 	<-all[0].done
 	if fault.CodeOf(all[0].err) != fault.Unavailable {
-		t.Errorf("what nobody waits for: %v", all[0].err)
+		t.Errorf("a flight that no request waits for: %v", all[0].err)
 	}
 	if rest := len(l.take()) + len(l.take()); len(first)+rest != len(all)-19 {
 		t.Errorf("%d keys are read of %d", len(first)+rest, len(all)-19)

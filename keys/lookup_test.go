@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// busy is the real store, of which a query for keys ends when it is told to.
+// busy is the real store. Its queries for keys hang until they are released.
 type busy struct {
 	*watched
 
@@ -37,7 +37,7 @@ func (b *busy) KeysByID(ctx context.Context, ids []string) ([]keys.Record, error
 	return b.watched.KeysByID(ctx, ids)
 }
 
-// fill makes eight queries that hang, each for an id of its own.
+// fill starts eight queries that hang.
 func (b *busy) fill(ring *keys.Keyring, callers *sync.WaitGroup) {
 	for i := range 8 {
 		callers.Go(func() { _, _ = ring.Find(fmt.Sprintf("E1%010d", i)) })
@@ -45,7 +45,7 @@ func (b *busy) fill(ring *keys.Keyring, callers *sync.WaitGroup) {
 	}
 }
 
-// strangers use made-up ids, and count those who were refused for another reason than that the id is unknown.
+// strangers sends n requests with made-up ids, and counts those that failed for another reason than an unknown id.
 func strangers(ring *keys.Keyring, n int, callers *sync.WaitGroup) *atomic.Int64 {
 	var failed atomic.Int64
 	for i := range n {
@@ -58,7 +58,7 @@ func strangers(ring *keys.Keyring, n int, callers *sync.WaitGroup) *atomic.Int64
 	return &failed
 }
 
-// A key that is used for the first time waits for a few queries at most, however many ask for ids that nobody has.
+// The first use of a key waits for a few queries at most, however many requests have made-up ids.
 func TestLookupOfMadeUpIDsDelaysNoFirstUse(t *testing.T) {
 	const many = 2500
 	s := newBusy(t)
@@ -75,14 +75,14 @@ func TestLookupOfMadeUpIDsDelaysNoFirstUse(t *testing.T) {
 	close(s.release)
 	callers.Wait()
 	if err != nil || failed.Load() != 0 {
-		t.Errorf("the key: %v; %d strangers were not told that nobody has their ids", err, failed.Load())
+		t.Errorf("the key: %v; %d strangers had another error than an unknown id", err, failed.Load())
 	}
-	// Some hundred ids a query, and a few queries that found nothing waiting any more but one.
+	// Some hundred ids a query, and a few queries of one id.
 	if got := s.reads.Load() - 8; got > many/100 {
 		t.Errorf("%d ids took %d queries", many+1, got)
 	}
-	if got := s.asked.Load(); got != many+9 {
-		t.Errorf("%d ids were asked for, want each once", got)
+	if got := s.ids.Load(); got != many+9 {
+		t.Errorf("%d ids were read, want each once", got)
 	}
 	if got := s.most.Load(); got != 8 {
 		t.Errorf("there were %d queries at once", got)
@@ -100,19 +100,19 @@ func TestLookupTimeout(t *testing.T) {
 	failed := strangers(ring, many, &callers)
 	callers.Wait() // each for a second
 	if got := failed.Load(); got != many {
-		t.Errorf("%d of %d had another answer than that the store does not answer", many-got, many)
+		t.Errorf("%d of %d had another error than a store that does not answer", many-got, many)
 	}
 	close(s.release)
 	if err := call(ring, record.ID); err != nil {
 		t.Errorf("when it answers again: %v", err)
 	}
 	within(t, 20*time.Second, "nobody waits", func() bool { return ring.Waiting() == 0 })
-	if got := s.asked.Load(); got > 9 {
-		t.Errorf("%d ids were asked for, also such that nobody waited for any more", got)
+	if got := s.ids.Load(); got > 9 {
+		t.Errorf("%d ids were read, also some that no request waited for", got)
 	}
 }
 
-// A fault of the store is one for all whose ids were in the query, and is not remembered.
+// When a query fails, all requests of its batch are Unavailable, and no id counts as unknown.
 func TestLookupFailureIsUnavailable(t *testing.T) {
 	const many = 50
 	s := newBusy(t)
@@ -133,13 +133,13 @@ func TestLookupFailureIsUnavailable(t *testing.T) {
 	close(s.release)
 	callers.Wait()
 	if got := unavailable.Load(); got != many || ring.Unknown() != 0 {
-		t.Errorf("%d of %d were told that the store cannot be used, %d ids count as unknown", got, many, ring.Unknown())
+		t.Errorf("%d of %d are Unavailable, %d ids count as unknown", got, many, ring.Unknown())
 	}
 	s.fail.Store(false)
 	wantCall(t, ring, fmt.Sprintf("E2%010d", 1), fault.KeyNotAcceptable)
 }
 
-// picky is the real store, of which queries for a certain key fail.
+// picky is the real store. Queries with one of the ids fail.
 type picky struct {
 	*busy
 
@@ -154,7 +154,7 @@ func (p *picky) KeysByID(ctx context.Context, ids []string) ([]keys.Record, erro
 	return records, err
 }
 
-// Keys that are read together are told apart: each caller has the answer for its own id.
+// Of the keys of one batch, each request gets its own.
 func TestLookupBatchAnswersEachRequest(t *testing.T) {
 	const each = 40
 	s := newBusy(t)
@@ -187,12 +187,12 @@ func TestLookupBatchAnswersEachRequest(t *testing.T) {
 	within(t, 20*time.Second, "all of them wait", func() bool { return ring.Waiting() == 3*each })
 	close(s.release)
 	callers.Wait()
-	if got := s.asked.Load(); got != 3*each+8 {
-		t.Errorf("%d ids were asked for, want each once", got)
+	if got := s.ids.Load(); got != 3*each+8 {
+		t.Errorf("%d ids were read, want each once", got)
 	}
 }
 
-// What one query cannot find out, those that wait for others are not told.
+// A query that fails does not fail the requests of other batches.
 func TestLookupFailureFailsOnlyItsBatch(t *testing.T) {
 	s := &picky{newBusy(t), "E10000000000"} // the first of those that hang
 	admin := newRing(t, s)
@@ -230,7 +230,7 @@ func TestLookupOfForgedIDsIsCheap(t *testing.T) {
 		wantCall(t, ring, id, fault.KeyNotAcceptable)
 	}
 	if got := s.reads.Load(); got != 0 {
-		t.Errorf("ids that are none cost %d reads", got)
+		t.Errorf("malformed ids cost %d reads", got)
 	}
 	for range 1000 {
 		wantCall(t, ring, "E0123456789a", fault.KeyNotAcceptable)

@@ -26,63 +26,63 @@ func during(t *testing.T, ring *keys.Keyring, f func()) {
 }
 
 // within fails unless done becomes true in time.
-func within(t *testing.T, limit time.Duration, what string, done func() bool) {
+func within(t *testing.T, timeout time.Duration, what string, done func() bool) {
 	t.Helper()
-	end := time.Now().Add(limit)
+	end := time.Now().Add(timeout)
 	for !done() {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", limit, what)
+			t.Fatalf("not within %v: %s", timeout, what)
 		}
 	}
 }
 
-// asked counts what a keyring asks its store for. What the store makes of it is tested there.
-type asked struct {
+// callCounter counts the calls of a store by name.
+type callCounter struct {
 	keys.Store
 
 	mu    sync.Mutex
 	times map[string]int
 }
 
-func (a *asked) count(what string) {
+func (a *callCounter) count(what string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.times[what]++
 }
 
-func (a *asked) KeyChanges(ctx context.Context, since int64, most int) (keys.Changes, error) {
+func (a *callCounter) KeyChanges(ctx context.Context, since int64, most int) (keys.Changes, error) {
 	a.count("changes")
 	return a.Store.KeyChanges(ctx, since, most)
 }
 
-func (a *asked) Heartbeat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
-	a.count("beat")
+func (a *callCounter) Heartbeat(ctx context.Context, instance string, version int64, within time.Duration) (keys.Fleet, error) {
+	a.count("heartbeat")
 	return a.Store.Heartbeat(ctx, instance, version, within)
 }
 
-func (a *asked) Instances(ctx context.Context, within time.Duration) (map[string]keys.Instance, error) {
+func (a *callCounter) Instances(ctx context.Context, within time.Duration) (map[string]keys.Instance, error) {
 	a.count("instances")
 	return a.Store.Instances(ctx, within)
 }
 
-func (a *asked) UpdateShares(ctx context.Context, instance string, within time.Duration,
-	divide func(map[string]keys.Instance) (string, bool),
+func (a *callCounter) UpdateShares(ctx context.Context, instance string, within time.Duration,
+	update func(map[string]keys.Instance) (string, bool),
 ) error {
-	a.count("divide")
-	return a.Store.UpdateShares(ctx, instance, within, divide)
+	a.count("shares")
+	return a.Store.UpdateShares(ctx, instance, within, update)
 }
 
-func (a *asked) TouchKeys(ctx context.Context, used map[string]time.Time) error {
+func (a *callCounter) TouchKeys(ctx context.Context, used map[string]time.Time) error {
 	a.count("touch")
 	return a.Store.TouchKeys(ctx, used)
 }
 
-func (a *asked) AppendEvents(ctx context.Context, events []keys.Event) error {
+func (a *callCounter) AppendEvents(ctx context.Context, events []keys.Event) error {
 	a.count("append")
 	return a.Store.AppendEvents(ctx, events)
 }
 
-func (a *asked) PruneEvents(ctx context.Context, before time.Time) error {
+func (a *callCounter) PruneEvents(ctx context.Context, before time.Time) error {
 	a.count("prune")
 	return a.Store.PruneEvents(ctx, before)
 }
@@ -90,7 +90,7 @@ func (a *asked) PruneEvents(ctx context.Context, before time.Time) error {
 func TestRunAtRestAsksFiveTimesASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openStore(t)
-		a := &asked{Store: s.Store, times: map[string]int{}}
+		a := &callCounter{Store: s.Store, times: map[string]int{}}
 		one, two := newRing(t, a), newRing(t, s.Store)
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -108,7 +108,7 @@ func TestRunAtRestAsksFiveTimesASecond(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		a.mu.Lock()
-		want := map[string]int{"changes": 4 * 60, "beat": 60}
+		want := map[string]int{"changes": 4 * 60, "heartbeat": 60}
 		if !maps.Equal(a.times, want) {
 			t.Errorf("in a minute at rest: %v, want %v", a.times, want)
 		}

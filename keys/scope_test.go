@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// contract are the scopes that callers know of. There may be more.
+// contract has the scopes of the documentation. There may be more.
 var contract = []string{"accounts:read", "accounts:write", "keys:admin", "storyspaces:read", "storyspaces:write"}
 
 func TestScopesNarrow(t *testing.T) {
@@ -70,12 +70,12 @@ func TestScopes(t *testing.T) {
 	}
 	for _, unknown := range []keys.Scope{"", "accounts:*", "accounts", "notes:read:all", "zzz:zzz", "storyspaces:writer"} {
 		if unknown.Known() || every.Has(unknown) || keys.ScopesOf(unknown) != (keys.Scopes{}) || every.Without(unknown) != every {
-			t.Errorf("%q, a scope outside of the closed set, means something", unknown)
+			t.Errorf("the unknown scope %q grants something", unknown)
 		}
 	}
 }
 
-// TestScopesAllocateNothing: every request narrows and asks.
+// Every request uses Narrow and Has.
 func TestScopesAllocateNothing(t *testing.T) {
 	set, granted := keys.EveryScope(), false
 	if n := testing.AllocsPerRun(100, func() {

@@ -101,7 +101,7 @@ func sealedWith(t *testing.T, current, previous string) func(*keys.Options) {
 
 func hs256(in *keys.Request) { in.Kind = "hs256" }
 
-// damage changes a byte of what a key is sealed in, and returns the key as it is then.
+// damage changes a byte of the ciphertext of a key, and returns the key.
 func damage(t *testing.T, s keys.Store, id string) keys.Record {
 	t.Helper()
 	event := keys.Event{At: time.Now(), Actor: cli(), Action: keys.ActionRewrap, Target: id, Count: 1}
@@ -116,7 +116,7 @@ func damage(t *testing.T, s keys.Store, id string) keys.Record {
 	return record
 }
 
-// TestSealUnderOneMasterKey: what is sealed under another one, no other process could open.
+// A key that is encrypted under another master key could not be decrypted by the other instances.
 func TestSealUnderOneMasterKey(t *testing.T) {
 	s := openStore(t)
 	ring := newRing(t, s, sealedWith(t, "m", ""))
@@ -141,9 +141,9 @@ func TestSealUnderOneMasterKey(t *testing.T) {
 		plain, _ = create(t, ring)
 	}
 	if read, err := s.Store.Key(t.Context(), sealed.ID); err != nil || read.RotatedTo != "" || read.Version != sealed.Version {
-		t.Errorf("a rotation that was refused left its trace: %q %v", read.RotatedTo, err)
+		t.Errorf("a refused rotation has changed the key: %q %v", read.RotatedTo, err)
 	}
-	// While the master key is being changed, the previous one is a right one, too.
+	// During a change of the master key, the previous one fits, too.
 	create(t, newRing(t, s, sealedWith(t, "n", "m")), hs256)
 }
 
@@ -186,12 +186,12 @@ func TestRewrapSkipsDamagedKey(t *testing.T) {
 	bad = damage(t, s, bad.ID)
 	sealed, err := newRing(t, s, sealedWith(t, "n", "m")).Rewrap(t.Context(), cli())
 	if sealed != 2 || err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.Contains(err.Error(), bad.ID) {
-		t.Errorf("%d sealed anew, and %v", sealed, err)
+		t.Errorf("%d rewrapped, and %v", sealed, err)
 	}
 	changed := newRing(t, s, sealedWith(t, "n", ""))
 	for _, record := range []keys.Record{before, after} {
 		if err := call(changed, record.ID); err != nil {
-			t.Errorf("a key that was sealed anew: %v", err)
+			t.Errorf("a rewrapped key: %v", err)
 		}
 	}
 	wantCall(t, changed, bad.ID, fault.Unavailable)
@@ -200,7 +200,7 @@ func TestRewrapSkipsDamagedKey(t *testing.T) {
 	}
 }
 
-// sealedKeys is the real store, of which the list of sealed keys can fail, and says how much was asked for.
+// sealedKeys is the real store. Its list of hs256 keys can fail, and records its size.
 type sealedKeys struct {
 	*watched
 
@@ -272,12 +272,12 @@ func TestUnusableKeysAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		if other.Unusable() != unusable || strings.Count(log.String(), "level=") > 1 || !strings.Contains(log.String(), line) {
-			t.Errorf("%d cannot be used, want %d, and the log says\n%s", other.Unusable(), unusable, &log)
+			t.Errorf("%d unusable keys, want %d, and the log says\n%s", other.Unusable(), unusable, &log)
 		}
 	}
 	start(0, "")
 	if log.Len() != 0 {
-		t.Errorf("an empty store is worth %s", &log)
+		t.Errorf("an empty store logs %s", &log)
 	}
 	create(t, ring)
 	sealed, _ := create(t, ring, hs256)
@@ -293,7 +293,7 @@ func TestUnusableKeysAreCounted(t *testing.T) {
 	}
 	start(3, "")
 	if log.Len() != 0 {
-		t.Errorf("what was said is said again: %s", &log)
+		t.Errorf("it logs again: %s", &log)
 	}
 	now.forward(time.Minute) // one expires
 	start(2, "keys=2 of=2")
@@ -312,7 +312,7 @@ func TestUnusableKeysAreCounted(t *testing.T) {
 	}
 }
 
-// TestUnusableCountIsBounded: a start opens some of the keys, however many there are.
+// The time of a start must not grow with the store.
 func TestUnusableCountIsBounded(t *testing.T) {
 	s := &sealedKeys{watched: openStore(t)}
 	create(t, newRing(t, s))

@@ -7,11 +7,11 @@ import (
 	"github.com/latchkey-api/latchkey/keys/shares"
 )
 
-// A key that finds no place among those that are divided is no reason to divide at once, again and again.
+// A key with a high demand that has no place in a full report must not cause an update every time.
 func TestShareOfTooManyKeysIsNotUpdated(t *testing.T) {
 	for _, tt := range []struct {
-		instances, said int
-		want            bool
+		instances, reported int
+		want                bool
 	}{
 		{2, 0, true},
 		{2, shares.MaxKeys - 1, true},
@@ -20,12 +20,12 @@ func TestShareOfTooManyKeysIsNotUpdated(t *testing.T) {
 	} {
 		k := NewKeyring(Options{})
 		k.fleetSize, k.shares = tt.instances, shares.Report{}
-		for i := range tt.said {
+		for i := range tt.reported {
 			k.shares[fmt.Sprint("E", i)] = shares.Entry{}
 		}
-		k.limits.measured = map[string]*limit{"pressed": {id: "pressed", rate: .001, demand: 1}}
+		k.limits.measured = map[string]*limit{"high": {id: "high", rate: .001, demand: 1}}
 		if got := k.measureDemand(); got != tt.want {
-			t.Errorf("%d instances, %d keys divided: news %v, want %v", tt.instances, tt.said, got, tt.want)
+			t.Errorf("%d instances, %d keys reported: update %v, want %v", tt.instances, tt.reported, got, tt.want)
 		}
 	}
 }

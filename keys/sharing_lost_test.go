@@ -11,11 +11,11 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// unreachable is a store that can be cut off as a whole.
+// unreachable is a store that can be cut off.
 type unreachable struct {
 	keys.Store
 	cut   atomic.Bool
-	blind atomic.Bool // only the other instances cannot be seen
+	blind atomic.Bool // only Instances fails
 }
 
 func (u *unreachable) Instances(ctx context.Context, within time.Duration) (map[string]keys.Instance, error) {
@@ -50,7 +50,7 @@ func TestShareStaysWithoutStore(t *testing.T) {
 		return take(t, one, key.ID).Remaining + 1
 	}
 	if got := remaining(); got != 10 {
-		t.Fatalf("one of three lets %d through", got)
+		t.Fatalf("one of three lets %d pass", got)
 	}
 	for _, name := range []string{"two", "three"} {
 		if err := s.Leave(t.Context(), name); err != nil {
@@ -59,12 +59,12 @@ func TestShareStaysWithoutStore(t *testing.T) {
 	}
 	u.cut.Store(true)
 	if err := one.UpdateShares(t.Context()); err == nil {
-		t.Error("a store that is cut off was asked with success")
+		t.Error("the store is cut off, and UpdateShares succeeds")
 	}
 	if got := remaining(); got != 10 {
-		t.Errorf("without a store it lets %d through", got)
+		t.Errorf("without a store it lets %d pass", got)
 	}
-	// It reaches the store, but is not seen there itself: its beat does not get through.
+	// The store answers, but has no heartbeat of this instance.
 	if err := s.Leave(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestShareStaysWithoutStore(t *testing.T) {
 		t.Error(err)
 	}
 	if got := remaining(); got != 10 {
-		t.Errorf("without a beat it lets %d through", got)
+		t.Errorf("without a heartbeat it lets %d pass", got)
 	}
 	if _, err := s.Heartbeat(t.Context(), "one", 0, time.Minute); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestShareStaysWithoutStore(t *testing.T) {
 		t.Error(err)
 	}
 	if got := remaining(); got != 30 {
-		t.Errorf("alone it lets %d through", got)
+		t.Errorf("alone it lets %d pass", got)
 	}
 }
 
@@ -98,9 +98,9 @@ func TestShareLeaseEnds(t *testing.T) {
 		return take(t, f.rings[0], key.ID).Remaining
 	}
 	if got := remaining(); got != 3 {
-		t.Errorf("of 9 at once, one of two lets %d more through", got)
+		t.Errorf("one of two, with a burst of 9: %d remain after the first request", got)
 	}
-	within(t, 20*time.Second, "the other one is not counted any more", func() bool { return remaining() == 8 })
+	within(t, 20*time.Second, "the lease of the other one ends", func() bool { return remaining() == 8 })
 }
 
 func TestShareLostByStoreEnds(t *testing.T) {
@@ -114,17 +114,17 @@ func TestShareLostByStoreEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// The other one takes nearly all of a limit.
+		// The other instance takes nearly all of the limit.
 		two.SetDemand("E1")
 		for _, ring := range []*keys.Keyring{two, one, two} {
 			if err := ring.UpdateShares(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if part := one.Share("E1"); part > .1 {
-			t.Fatalf("before, its part is %v", part)
+		if share := one.Share("E1"); share > .1 {
+			t.Fatalf("at first its share is %v", share)
 		}
-		// What was said is lost, and the look at the others that this calls for fails.
+		// The store loses the reports, and this instance cannot read the others for three seconds.
 		for _, name := range []string{"one", "two"} {
 			if err := s.Leave(t.Context(), name); err != nil {
 				t.Fatal(err)
@@ -141,8 +141,8 @@ func TestShareLostByStoreEnds(t *testing.T) {
 		u.blind.Store(false)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if part := one.Share("E1"); part != .5 {
-			t.Errorf("nobody takes more than half, and its part is %v", part)
+		if share := one.Share("E1"); share != .5 {
+			t.Errorf("without any demand its share is %v", share)
 		}
 		stop()
 		running.Wait()

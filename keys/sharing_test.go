@@ -13,13 +13,13 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// fleet is some instances that follow one store.
+// fleet is instances that run on one store.
 type fleet struct {
 	rings []*keys.Keyring
 	stops []func()
 }
 
-// startFleet starts n instances, which end with the test.
+// startFleet starts n instances that stop with the test.
 func startFleet(t *testing.T, s keys.Store, n int) *fleet {
 	t.Helper()
 	f := &fleet{}
@@ -65,8 +65,8 @@ func TestShareOfBurst(t *testing.T) {
 	f := startFleet(t, s, 3)
 	for burst, want := range map[int]int{30: 10, 31: 10, 3: 1, 1: 1} {
 		record, _ := create(t, f.rings[0], limited(.001, burst))
-		// All of them know of each other in a moment.
-		within(t, 10*time.Second, "each lets its part of the burst through", func() bool {
+		// It takes a moment until all know of each other.
+		within(t, 10*time.Second, "each has its part of the burst", func() bool {
 			key, _ := create(t, f.rings[0], limited(.001, burst))
 			for _, ring := range f.rings {
 				if q := take(t, ring, key.ID); q.Remaining != want-1 {
@@ -83,12 +83,12 @@ func TestShareOfBurst(t *testing.T) {
 					allowed++
 				}
 				if q.Burst != burst || q.Window != time.Duration(burst)*1000*time.Second {
-					t.Errorf("the policy of the key is told as %+v", q)
+					t.Errorf("the quota is %+v", q)
 				}
 			}
 		}
 		if allowed != 3*want {
-			t.Errorf("a burst of %d: %d were let through, want %d by each", burst, allowed, want)
+			t.Errorf("a burst of %d: %d were allowed, want %d on each instance", burst, allowed, want)
 		}
 	}
 }
@@ -97,13 +97,13 @@ func TestShareFollowsDemand(t *testing.T) {
 	s := openStore(t)
 	f := startFleet(t, s, 3)
 	record, _ := create(t, f.rings[0], limited(100, 3))
-	// An even part lets 33 of 80 a second through.
+	// An even share allows 33 of 80 a second.
 	for _, i := range []int{0, 2} {
 		tick := time.NewTicker(time.Second / 80)
 		defer tick.Stop()
 		refused := make([]bool, 80) // of the last second
-		began := time.Now()
-		within(t, 30*time.Second, "one instance lets nearly all of 80 a second through", func() bool {
+		start := time.Now()
+		within(t, 30*time.Second, "one instance allows nearly all of 80 a second", func() bool {
 			count := 0
 			for j := range refused {
 				<-tick.C
@@ -114,9 +114,9 @@ func TestShareFollowsDemand(t *testing.T) {
 			}
 			return count <= 4
 		})
-		t.Logf("instance %d: a second without refusals was over %.1f s after the first request", i, time.Since(began).Seconds())
+		t.Logf("instance %d: a second without refusals was over %.1f s after the first request", i, time.Since(start).Seconds())
 	}
-	// One alone has it all, also when nobody asks it for much.
+	// The last instance has the whole limit, also without demand.
 	f.stops[1]()
 	f.stops[2]()
 	within(t, 20*time.Second, "the last instance has the whole burst", func() bool {
@@ -130,9 +130,9 @@ func TestShareSumKeepsLimit(t *testing.T) {
 	f := startFleet(t, s, 3)
 	const rate, burst, phases = 50, 20, 12
 	record, _ := create(t, f.rings[0], limited(rate, burst))
-	var allowed, asked atomic.Int64
-	began := time.Now()
-	// The load jumps about: all at once, one alone, another one.
+	var allowed, sent atomic.Int64
+	start := time.Now()
+	// The load jumps: all instances, one alone, another one.
 	for phase := range phases {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		var load sync.WaitGroup
@@ -145,7 +145,7 @@ func TestShareSumKeepsLimit(t *testing.T) {
 				defer tick.Stop()
 				for ctx.Err() == nil {
 					<-tick.C
-					asked.Add(1)
+					sent.Add(1)
 					if take(t, ring, record.ID).Allowed {
 						allowed.Add(1)
 					}
@@ -155,35 +155,35 @@ func TestShareSumKeepsLimit(t *testing.T) {
 		load.Wait()
 		cancel()
 	}
-	took := time.Since(began).Seconds()
+	took := time.Since(start).Seconds()
 	bound := rate*(took+3) + burst + 3
 	if got := float64(allowed.Load()); got > bound {
-		t.Errorf("%v let through in %.1f s, at most %.0f may be", got, took, bound)
+		t.Errorf("%v allowed in %.1f s, want at most %.0f", got, took, bound)
 	}
-	t.Logf("%d of %d let through in %.1f s; rate x time is %.0f, the bound %.0f", allowed.Load(), asked.Load(), took, rate*took, bound)
+	t.Logf("%d of %d allowed in %.1f s; rate x time is %.0f, the bound %.0f", allowed.Load(), sent.Load(), took, rate*took, bound)
 }
 
 var errCut = fault.Wrap(fault.Unavailable, errors.New("cut off"))
 
-// dividing is a store that stops in the middle of a division.
-type dividing struct {
+// interruptible is a store whose UpdateShares a test can watch and fail.
+type interruptible struct {
 	keys.Store
 
-	// inside runs when an instance has decided and nobody else can read it yet; an error ends the division.
+	// inside runs after the instance has divided and before the transaction ends. With an error, it is rolled back.
 	inside func() error
 }
 
-func (d *dividing) UpdateShares(
-	ctx context.Context, instance string, within time.Duration, divide func(map[string]keys.Instance) (string, bool),
+func (d *interruptible) UpdateShares(
+	ctx context.Context, instance string, maxAge time.Duration, update func(map[string]keys.Instance) (string, bool),
 ) error {
 	var failed error
-	err := d.Store.UpdateShares(ctx, instance, within, func(live map[string]keys.Instance) (string, bool) {
-		shares, told := divide(live)
+	err := d.Store.UpdateShares(ctx, instance, maxAge, func(live map[string]keys.Instance) (string, bool) {
+		shares, urgent := update(live)
 		failed = d.inside()
 		if failed != nil {
-			return "\x00", false // which no store keeps
+			return "\x00", false // no store can write this text
 		}
-		return shares, told
+		return shares, urgent
 	})
 	if failed != nil {
 		return failed
@@ -193,7 +193,7 @@ func (d *dividing) UpdateShares(
 
 func TestShareFallsBeforeAndRisesAfterCommit(t *testing.T) {
 	s := openStore(t)
-	d := &dividing{Store: s.Store, inside: func() error { return nil }}
+	d := &interruptible{Store: s.Store, inside: func() error { return nil }}
 	ring := func(name string, s keys.Store) *keys.Keyring {
 		ring := newRing(t, s, func(o *keys.Options) { o.Instance = name })
 		if err := ring.Start(t.Context()); err != nil {
@@ -202,55 +202,55 @@ func TestShareFallsBeforeAndRisesAfterCommit(t *testing.T) {
 		return ring
 	}
 	one, two := ring("one", s.Store), ring("two", d)
-	divide := func(ring *keys.Keyring, want float64) {
+	update := func(ring *keys.Keyring, want float64) {
 		t.Helper()
 		if err := ring.UpdateShares(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if got := ring.Share("E1"); got < want-.05 || got > want+.05 {
-			t.Errorf("the part is %v, want about %v", got, want)
+			t.Errorf("the share is %v, want about %v", got, want)
 		}
 	}
 	one.SetDemand("E1")
-	divide(one, .5) // the other half is the other one's
+	update(one, .5) // the other half belongs to the other instance
 	d.inside = func() error {
 		if got := two.Share("E1"); got > .1 {
-			t.Errorf("while it says that it needs little, it lets %v through", got)
+			t.Errorf("before the lower share is committed, it is %v here", got)
 		}
 		return nil
 	}
-	divide(two, .03)
-	divide(one, .97)
+	update(two, .03)
+	update(one, .97)
 
 	two.SetDemand("E1")
-	divide(two, .03)
-	divide(one, .5)
+	update(two, .03)
+	update(one, .5)
 	d.inside = func() error {
 		if got := two.Share("E1"); got > .1 {
-			t.Errorf("before it has said that it takes more, it lets %v through", got)
+			t.Errorf("before the higher share is committed, it is %v here", got)
 		}
 		return errCut
 	}
 	if err := two.UpdateShares(t.Context()); !errors.Is(err, errCut) {
-		t.Errorf("a division that failed: %v", err)
+		t.Errorf("an update that is rolled back: %v", err)
 	}
 	if got := two.Share("E1"); got > .1 {
-		t.Errorf("after it could not say so, it lets %v through", got)
+		t.Errorf("after the rollback the share is %v", got)
 	}
 	d.inside = func() error { return nil }
-	divide(two, .5)
+	update(two, .5)
 
-	// The load moves to one of them, and what the other one gives up cannot be said once.
+	// The demand moves to the first instance, and the first update of the second one is rolled back.
 	two.ClearDemand("E1")
 	d.inside = func() error { return errCut }
 	if err := two.UpdateShares(t.Context()); !errors.Is(err, errCut) || two.Share("E1") > .1 {
-		t.Errorf("giving up a part: %v, it lets %v through", err, two.Share("E1"))
+		t.Errorf("a lower share that is rolled back: %v, it is %v here", err, two.Share("E1"))
 	}
 	d.inside = func() error { return nil }
-	divide(two, .03)
-	divide(one, .97)
+	update(two, .03)
+	update(one, .97)
 
-	// What was said is lost, as with a store that was restored.
+	// The store loses the reports, as when it is restored.
 	for _, name := range []string{"one", "two"} {
 		if err := s.Leave(t.Context(), name); err != nil {
 			t.Fatal(err)
@@ -259,9 +259,9 @@ func TestShareFallsBeforeAndRisesAfterCommit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	divide(one, .97)
-	divide(two, .03)
+	update(one, .97)
+	update(two, .03)
 	if sum := one.Share("E1") + two.Share("E1"); sum > 1+1e-9 {
-		t.Errorf("the parts add up to %v", sum)
+		t.Errorf("the shares add up to %v", sum)
 	}
 }

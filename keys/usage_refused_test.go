@@ -49,7 +49,7 @@ func TestUsageRefusalsThatGoOnAreFewRows(t *testing.T) {
 	for range hours * 3600 {
 		second()
 	}
-	// One caller's patience is not another one's.
+	// Each caller has a span of its own.
 	refused(other)
 	now.forward(time.Second)
 	write()
@@ -65,7 +65,7 @@ func TestUsageRefusalsThatGoOnAreFewRows(t *testing.T) {
 			t.Errorf("row %d is %v after a row of %d calls", i, gap, before)
 		}
 	}
-	// A stop writes what is counted.
+	// A stop writes what is left.
 	during(t, ring, func() {})
 	counted := 0
 	for _, row := range refusals(t, s.Store, dead) {
@@ -74,7 +74,7 @@ func TestUsageRefusalsThatGoOnAreFewRows(t *testing.T) {
 	if counted != calls {
 		t.Errorf("%d calls are counted, there were %d", counted, calls)
 	}
-	// Who was quiet for long is news again, and so is who comes after the clock was set back.
+	// After a long pause, and after the clock was set back, a caller starts again with a short span.
 	for name, pause := range map[string]time.Duration{"a pause": 21 * time.Minute, "a clock set back": -24 * time.Hour} {
 		now.forward(pause)
 		write()
@@ -85,11 +85,11 @@ func TestUsageRefusalsThatGoOnAreFewRows(t *testing.T) {
 		}
 	}
 	if rows, callers := ring.Refusals(); rows != 0 || callers > 2 {
-		t.Errorf("%d rows and %d callers are noted", rows, callers)
+		t.Errorf("%d rows and %d callers wait", rows, callers)
 	}
 }
 
-// TestUsageRefusalsOfManyCallers: what is noted has a bound, and who comes later is noted all the same.
+// The number of refusals that wait is bounded, and later callers are counted all the same.
 func TestUsageRefusalsOfManyCallers(t *testing.T) {
 	const most = 10_000
 	s, now := openStore(t), newClock()
@@ -107,13 +107,13 @@ func TestUsageRefusalsOfManyCallers(t *testing.T) {
 	}
 	refuse(ring, most+100)
 	if rows, callers := ring.Refusals(); rows != most || callers != most {
-		t.Errorf("%d rows and %d callers are noted, at most %d may be", rows, callers, most)
+		t.Errorf("%d rows and %d callers wait, want at most %d", rows, callers, most)
 	}
 	next(time.Second)
 	ring.Refused(keys.Actor{Key: "late"}, "POST /service/keys")
 	next(time.Second)
 	if rows := refusals(t, s.Store, "late"); len(rows) != 1 {
-		t.Errorf("who comes late: %v", rows)
+		t.Errorf("a late caller: %v", rows)
 	}
 	seconds := map[string]bool{}
 	for _, row := range refusals(t, s.Store, fmt.Sprintf("E%011d", 1)) {
@@ -125,7 +125,7 @@ func TestUsageRefusalsOfManyCallers(t *testing.T) {
 	}
 }
 
-// TestUsageRefusalsSurviveFailedWrite, while others of the same caller come.
+// A write fails while the same caller is refused again.
 func TestUsageRefusalsSurviveFailedWrite(t *testing.T) {
 	const caller = "E0123456789a"
 	s, now := &notebook{Store: openStore(t).Store}, newClock()
@@ -148,7 +148,7 @@ func TestUsageRefusalsSurviveFailedWrite(t *testing.T) {
 	}
 }
 
-// interrupted is a store that refuses a row of the audit, while which another call comes.
+// interrupted is a store that fails to write a row of the audit, and another refusal comes meanwhile.
 type interrupted struct {
 	keys.Store
 

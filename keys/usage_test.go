@@ -13,15 +13,15 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// notebook is the real store, of which the calls that write notes are watched.
+// notebook is the real store. It watches the calls that write usage.
 type notebook struct {
 	*store.Store
 
-	// touches and appends are how many calls it takes before it refuses.
+	// touches and appends are how many calls succeed before the others fail.
 	touches, appends atomic.Int64
-	// slow is how long a call takes that is not given up before.
+	// slow is how long a call takes.
 	slow time.Duration
-	// most is the highest number of notes in a call; unlimited counts calls that have too much time.
+	// most is the highest number of rows in a call; unlimited counts calls without a timeout of their own.
 	begun, most, unlimited atomic.Int64
 }
 
@@ -53,7 +53,7 @@ func (n *notebook) AppendEvents(ctx context.Context, events []keys.Event) error 
 	return n.write(ctx, &n.appends, len(events), func() error { return n.Store.AppendEvents(ctx, events) })
 }
 
-// refuse notes refusals of that many callers.
+// refuse refuses that many callers.
 func refuse(ring *keys.Keyring, callers int) {
 	for i := range callers {
 		ring.Refused(keys.Actor{Key: fmt.Sprintf("E%011d", i)}, "POST /service/keys")
@@ -112,12 +112,12 @@ func TestUsageIsWrittenInBatches(t *testing.T) {
 		}
 		return n
 	}
-	// What a failing store has taken is not written again, and the rest is not lost.
+	// What was written before a failure is not written again, and the rest is not lost.
 	s.touches.Store(1)
 	s.appends.Store(1)
 	during(t, ring, func() {})
 	if used, refused := touched(), audited(t, s.Store); used > step || len(refused) > step {
-		t.Errorf("%d keys and %d callers after one step of %d", used, len(refused), step)
+		t.Errorf("%d keys and %d callers after one batch of %d", used, len(refused), step)
 	}
 	s.touches.Store(many)
 	s.appends.Store(many)
@@ -131,11 +131,11 @@ func TestUsageIsWrittenInBatches(t *testing.T) {
 		}
 	}
 	if most, unlimited := s.most.Load(), s.unlimited.Load(); most != step || unlimited != 0 {
-		t.Errorf("up to %d notes in a call, %d calls without a limit of their own", most, unlimited)
+		t.Errorf("up to %d rows in a call, %d calls without a timeout of their own", most, unlimited)
 	}
 }
 
-// However much is noted, and however slow the store is, the process stops in time.
+// However much waits to be written and however slow the store is, the process stops in time.
 func TestUsageSlowStoreDelaysNoStop(t *testing.T) {
 	t.Parallel()
 	s, now := &notebook{Store: openStore(t).Store, slow: 400 * time.Millisecond}, newClock()

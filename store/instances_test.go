@@ -36,7 +36,7 @@ func TestHeartbeatAgeByStoreClock(t *testing.T) {
 		isLive(30*time.Second, "now")
 		isLive(5*time.Minute, "now", "late")
 		isLive(48*time.Hour, "now", "late", "lost")
-		// Who comes makes the store forget who stopped ten minutes ago without leaving.
+		// The first heartbeat of an instance removes those that were killed ten minutes ago.
 		if _, err := s.Heartbeat(t.Context(), "new", 1, time.Minute); err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestChangeAgeByStoreClock(t *testing.T) {
 				from = 5 * time.Second
 			case "E3":
 				if change.Age >= 0 {
-					t.Errorf("E3, which nobody timed, changed %v ago", change.Age)
+					t.Errorf("E3, without a time, changed %v ago", change.Age)
 				}
 				continue
 			}
@@ -86,12 +86,12 @@ func TestChangeAgeByStoreClock(t *testing.T) {
 
 func TestNotifySQLiteNever(t *testing.T) {
 	s := openAt(t, newFile(t))
-	if err := s.Listen(t.Context(), func() { t.Error("heard something") }); err != nil {
+	if err := s.Listen(t.Context(), func() { t.Error("SQLite has notified") }); err != nil {
 		t.Error(err)
 	}
 }
 
-// listening listens until the function that it gives is called. A word is received for each time something is heard.
+// listening listens until the function that it returns is called. The channel gets a value for each notification.
 func listening(t *testing.T, s *store.Store) (news chan struct{}, end func() error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -102,19 +102,19 @@ func listening(t *testing.T, s *store.Store) (news chan struct{}, end func() err
 	return news, func() error { stop(); return <-ended }
 }
 
-func hear(t *testing.T, news <-chan struct{}, what string) {
+func wantNotification(t *testing.T, news <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-news:
 	case <-time.After(20 * time.Second):
-		t.Fatalf("%s: nothing was heard", what)
+		t.Fatalf("%s: no notification", what)
 	}
 }
 
 func TestNotifyPostgresOnChanges(t *testing.T) {
 	s := openURL(t, newDatabase(t))
 	news, end := listening(t, s)
-	hear(t, news, "at the beginning")
+	wantNotification(t, news, "at the beginning")
 	must := func(what string, err error) {
 		t.Helper()
 		if err != nil {
@@ -123,24 +123,24 @@ func TestNotifyPostgresOnChanges(t *testing.T) {
 	}
 	_, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{Target: "E1"})
 	must("create", err)
-	hear(t, news, "a key was made")
+	wantNotification(t, news, "a key was made")
 	_, err = s.ChangeKey(t.Context(), "E1", keys.Event{Target: "E1"}, revoke)
 	must("revoke", err)
-	hear(t, news, "it was revoked")
+	wantNotification(t, news, "it was revoked")
 	_, err = s.Heartbeat(t.Context(), "one", 1, time.Minute)
-	must("beat", err)
-	hear(t, news, "an instance came")
+	must("heartbeat", err)
+	wantNotification(t, news, "an instance came")
 	_, err = s.Heartbeat(t.Context(), "one", 2, time.Minute)
-	must("beat", err)
+	must("heartbeat", err)
 	must("touch", s.TouchKeys(t.Context(), map[string]time.Time{"E1": time.Unix(1, 0)}))
 	must("divide", s.UpdateShares(t.Context(), "one", time.Hour, func(map[string]keys.Instance) (string, bool) { return "x", false }))
 	must("leave", s.Leave(t.Context(), "one"))
-	hear(t, news, "it left")
+	wantNotification(t, news, "it left")
 	if n := len(news); n > 0 {
-		t.Errorf("told %d times more: of a beat, of a key being used, or of what need not be told", n)
+		t.Errorf("%d notifications more: of a heartbeat, of the use of a key, or of shares that are not urgent", n)
 	}
 	if err := end(); err != nil {
-		t.Errorf("told to end: %v", err)
+		t.Errorf("after the end of the context: %v", err)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestNotifyEndsWithConnection(t *testing.T) {
 	for name, lose := range map[string]func(*proxy){
 		"reset": func(p *proxy) { p.reset() },
 		"cut":   func(p *proxy) { p.cut() },
-		// Nothing arrives any more: it must ask.
+		// Nothing arrives any more: only a ping can find that out.
 		"hangs": func(p *proxy) { p.pause() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestNotifyEndsWithConnection(t *testing.T) {
 			ended := make(chan error, 1)
 			began := make(chan struct{}, 1)
 			go func() { ended <- s.Listen(context.Background(), func() { began <- struct{}{} }) }()
-			hear(t, began, "at the beginning")
+			wantNotification(t, began, "at the beginning")
 			lose(p)
 			if name == "hangs" {
 				defer p.resume()

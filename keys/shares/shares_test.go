@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// fleetOf plays instances that divide one limit, each at its own times. What an instance lets through changes when it
-// says so, as in Keyring.Divide: less before the others can read it, more after.
+// fleetOf simulates instances that share one limit and update their reports in any order.
 type fleetOf struct {
 	demand   []float64
 	reported []Report
@@ -18,8 +17,8 @@ func (f *fleetOf) start(demand float64) {
 	f.demand, f.reported = append(f.demand, demand), append(f.reported, nil)
 }
 
-// turn lets instance i divide, and says whether the others are urgent.
-func (f *fleetOf) turn(i int) bool {
+// update updates the report of instance i, and returns whether it is urgent.
+func (f *fleetOf) update(i int) bool {
 	var others []Report
 	for j, reported := range f.reported {
 		if j != i {
@@ -33,25 +32,25 @@ func (f *fleetOf) turn(i int) bool {
 
 func (f *fleetOf) shares() (shares []float64, sum float64) {
 	for _, reported := range f.reported {
-		part := reported.Share("E1", len(f.reported))
-		shares, sum = append(shares, part), sum+part
+		share := reported.Share("E1", len(f.reported))
+		shares, sum = append(shares, share), sum+share
 	}
 	return shares, sum
 }
 
-// settle lets all divide until nobody has anything to tell, and says how many rounds it took.
+// settle updates all reports until none is urgent.
 func (f *fleetOf) settle(t *testing.T) {
 	t.Helper()
 	for range 5 {
 		urgent := false
 		for i := range f.reported {
-			urgent = f.turn(i) || urgent
+			urgent = f.update(i) || urgent
 		}
 		if !urgent {
 			return
 		}
 	}
-	t.Errorf("after five rounds the instances still tell each other news: demand %v, %v", f.demand, f.reported)
+	t.Errorf("after five rounds there are still urgent reports: demand %v, %v", f.demand, f.reported)
 }
 
 func TestShareByDemand(t *testing.T) {
@@ -94,12 +93,12 @@ func TestShareEndsWithDemand(t *testing.T) {
 	f.settle(t)
 	for i, reported := range f.reported {
 		if len(reported) != 0 {
-			t.Errorf("instance %d still says %v", i, reported)
+			t.Errorf("instance %d still reports %v", i, reported)
 		}
 	}
 }
 
-// TestShareSumNeverExceedsLimit lets the demand jump about while instances divide in any order.
+// The demand of each instance jumps while they update in any order.
 func TestShareSumNeverExceedsLimit(t *testing.T) {
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 0))
@@ -112,40 +111,40 @@ func TestShareSumNeverExceedsLimit(t *testing.T) {
 			if random.IntN(3) == 0 {
 				f.demand[i] = min(1, max(0, 3*random.Float64()-1))
 			}
-			f.turn(i)
+			f.update(i)
 			if shares, sum := f.shares(); sum > 1+1e-9 || math.IsNaN(sum) {
 				t.Fatalf("seed %d, step %d: the shares %v add up to %v", seed, step, shares, sum)
 			}
 			for j, reported := range f.reported {
-				if part := reported.Share("E1", len(f.reported)); part <= 0 {
-					t.Fatalf("seed %d, step %d: instance %d lets nothing through", seed, step, j)
+				if share := reported.Share("E1", len(f.reported)); share <= 0 {
+					t.Fatalf("seed %d, step %d: instance %d has no share", seed, step, j)
 				}
 			}
 		}
 	}
 }
 
-// One that comes while others have divided has the even part only until it knows.
+// An instance that starts has an even share only until its first update.
 func TestShareOfNewInstance(t *testing.T) {
 	var f fleetOf
 	f.start(1)
 	f.start(.1)
 	f.settle(t)
 	f.start(0)
-	f.turn(2)
+	f.update(2)
 	if _, sum := f.shares(); sum > 1+.05 {
-		t.Errorf("the shares add up to %v at once after one has come", sum)
+		t.Errorf("right after its start the shares add up to %v", sum)
 	}
 	f.settle(t)
 	if shares, sum := f.shares(); sum > 1+1e-9 || shares[0] < .8 {
-		t.Errorf("then they are %v", shares)
+		t.Errorf("after a while the shares are %v", shares)
 	}
 }
 
 func TestShareReportMalformedIsEmpty(t *testing.T) {
 	for _, text := range []string{"", "{", "[]", "null", `{"E1":3}`, `{"E1":{"a":1,"p":"x"}}`} {
 		if reported := Parse(text); reported != nil {
-			t.Errorf("%q says %v", text, reported)
+			t.Errorf("%q is read as %v", text, reported)
 		}
 	}
 }
@@ -155,7 +154,7 @@ func TestShareReportIsBounded(t *testing.T) {
 	demand := make([]map[string]float64, instances)
 	for i := range demand {
 		demand[i] = map[string]float64{}
-		for j := range 3 * MaxKeys { // some keys that others are demand for, and some of its own
+		for j := range 3 * MaxKeys { // some keys are in demand on the other instances, too
 			demand[i][fmt.Sprintf("E%04d", j+100*i)] = .9
 		}
 	}
@@ -170,7 +169,7 @@ func TestShareReportIsBounded(t *testing.T) {
 			}
 			reported[i], _ = Divide(demand[i], reported[i], others)
 			if len(reported[i]) > MaxKeys {
-				t.Fatalf("instance %d speaks of %d keys", i, len(reported[i]))
+				t.Fatalf("instance %d reports %d keys", i, len(reported[i]))
 			}
 		}
 	}
@@ -184,9 +183,9 @@ func TestShareReportIsBounded(t *testing.T) {
 		}
 	}
 	if len(reported[0]) < MaxKeys {
-		t.Errorf("of the first %d keys %d are divided", MaxKeys, len(reported[0]))
+		t.Errorf("of %d keys, %d are divided", MaxKeys, len(reported[0]))
 	}
 	if text := reported[0].Text(); len(text) > 40*MaxKeys {
-		t.Errorf("an instance says %d bytes of %d keys", len(text), MaxKeys)
+		t.Errorf("a report of %d bytes for %d keys", len(text), MaxKeys)
 	}
 }

@@ -12,50 +12,50 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// within is longer than any of these tests takes.
-const within = time.Hour
+// anyAge is longer than any of these tests takes.
+const anyAge = time.Hour
 
-// beat is the heartbeat of an instance.
-func beat(t *testing.T, s *store.Store, instance string, version int64) keys.Fleet {
+// heartbeat writes a heartbeat of an instance.
+func heartbeat(t *testing.T, s *store.Store, instance string, version int64) keys.Fleet {
 	t.Helper()
-	fleet, err := s.Heartbeat(t.Context(), instance, version, within)
+	fleet, err := s.Heartbeat(t.Context(), instance, version, anyAge)
 	must(t, err)
 	return fleet
 }
 
 func instances(t *testing.T, s *store.Store) {
-	isInstances(t, s, within, map[string]keys.Instance{})
+	isInstances(t, s, anyAge, map[string]keys.Instance{})
 	must(t, s.Leave(t.Context(), "nobody"))
-	turns := follow(t, s)
-	turns("an instance that nobody knew left", false)
-	beat(t, s, "one", 0)
-	turns("one came", true)
-	beat(t, s, "two", 7)
-	turns("two came", true)
-	isInstances(t, s, within, map[string]keys.Instance{"one": {}, "two": {Version: 7}})
-	beat(t, s, "one", 9)
-	turns("one beat again", false)
-	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 9}, "two": {Version: 7}})
-	// Nobody has beaten in the future.
-	isInstances(t, s, -within, map[string]keys.Instance{})
-	isFleet(t, "two see one another", beat(t, s, "one", 9), keys.Fleet{Others: 1})
-	must(t, s.UpdateShares(t.Context(), "two", within, func(map[string]keys.Instance) (string, bool) { return "{}", false }))
-	isFleet(t, "another divides", beat(t, s, "one", 9), keys.Fleet{Others: 1, Sharing: true})
-	isFleet(t, "it divides itself", beat(t, s, "two", 7), keys.Fleet{Others: 1, Sharing: true})
-	must(t, s.UpdateShares(t.Context(), "two", within, func(map[string]keys.Instance) (string, bool) { return "", false }))
-	turns("they beat and divided", false)
-	fleet, err := s.Heartbeat(t.Context(), "one", 9, -within)
+	epochGrew := followEpoch(t, s)
+	epochGrew("an instance that nobody knew left", false)
+	heartbeat(t, s, "one", 0)
+	epochGrew("one came", true)
+	heartbeat(t, s, "two", 7)
+	epochGrew("two came", true)
+	isInstances(t, s, anyAge, map[string]keys.Instance{"one": {}, "two": {Version: 7}})
+	heartbeat(t, s, "one", 9)
+	epochGrew("a second heartbeat", false)
+	isInstances(t, s, anyAge, map[string]keys.Instance{"one": {Version: 9}, "two": {Version: 7}})
+	// No heartbeat is from the future.
+	isInstances(t, s, -anyAge, map[string]keys.Instance{})
+	isFleet(t, "two see one another", heartbeat(t, s, "one", 9), keys.Fleet{Others: 1})
+	must(t, s.UpdateShares(t.Context(), "two", anyAge, func(map[string]keys.Instance) (string, bool) { return "{}", false }))
+	isFleet(t, "another one has shares", heartbeat(t, s, "one", 9), keys.Fleet{Others: 1, Sharing: true})
+	isFleet(t, "it has shares itself", heartbeat(t, s, "two", 7), keys.Fleet{Others: 1, Sharing: true})
+	must(t, s.UpdateShares(t.Context(), "two", anyAge, func(map[string]keys.Instance) (string, bool) { return "", false }))
+	epochGrew("heartbeats and shares that are not urgent", false)
+	fleet, err := s.Heartbeat(t.Context(), "one", 9, -anyAge)
 	must(t, err)
-	isFleet(t, "nobody has beaten in the future", fleet, keys.Fleet{})
+	isFleet(t, "no heartbeat is from the future", fleet, keys.Fleet{})
 	must(t, s.Leave(t.Context(), "one"))
-	turns("one left", true)
-	isFleet(t, "one is alone", beat(t, s, "two", 7), keys.Fleet{})
+	epochGrew("one left", true)
+	isFleet(t, "one is alone", heartbeat(t, s, "two", 7), keys.Fleet{})
 	must(t, s.Leave(t.Context(), "one"))
-	turns("one left again", false)
-	isInstances(t, s, within, map[string]keys.Instance{"two": {Version: 7}})
-	isFleet(t, "one came back to another", beat(t, s, "one", 10), keys.Fleet{Others: 1})
-	turns("one came back", true)
-	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 10}, "two": {Version: 7}})
+	epochGrew("one left again", false)
+	isInstances(t, s, anyAge, map[string]keys.Instance{"two": {Version: 7}})
+	isFleet(t, "one came back to another", heartbeat(t, s, "one", 10), keys.Fleet{Others: 1})
+	epochGrew("one came back", true)
+	isInstances(t, s, anyAge, map[string]keys.Instance{"one": {Version: 10}, "two": {Version: 7}})
 	isVersion(t, s, 0)
 }
 
@@ -66,23 +66,23 @@ func isFleet(t *testing.T, when string, got, want keys.Fleet) {
 	}
 }
 
-// follow gives a function that says whether the turn of the fleet has moved on since it was called before.
-func follow(t *testing.T, s *store.Store) func(when string, want bool) {
+// followEpoch gives a function that checks whether the epoch of the fleet has grown since its last call.
+func followEpoch(t *testing.T, s *store.Store) func(when string, want bool) {
 	t.Helper()
 	var before int64
-	turns := func(when string, want bool) {
+	epochGrew := func(when string, want bool) {
 		t.Helper()
 		changes, err := s.KeyChanges(t.Context(), 0, 1000)
 		must(t, err)
 		if moved := changes.Epoch > before; moved != want {
-			t.Errorf("when %s: the turn went from %d to %d", when, before, changes.Epoch)
+			t.Errorf("when %s: the epoch went from %d to %d", when, before, changes.Epoch)
 		}
 		before = changes.Epoch
 	}
 	changes, err := s.KeyChanges(t.Context(), 0, 1000)
 	must(t, err)
 	before = changes.Epoch
-	return turns
+	return epochGrew
 }
 
 func instancesTogether(t *testing.T, s *store.Store) {
@@ -97,7 +97,7 @@ func instancesTogether(t *testing.T, s *store.Store) {
 			}
 		}
 	})
-	got, err := s.Instances(t.Context(), within)
+	got, err := s.Instances(t.Context(), anyAge)
 	must(t, err)
 	if len(got) != len(want) {
 		t.Errorf("got %v, want %d instances", got, len(want))
@@ -107,45 +107,45 @@ func instancesTogether(t *testing.T, s *store.Store) {
 			t.Error(err)
 		}
 	})
-	isInstances(t, s, within, want)
+	isInstances(t, s, anyAge, want)
 }
 
-func limitsDivided(t *testing.T, s *store.Store) {
-	keep := func(shares string, told bool) func(map[string]keys.Instance) (string, bool) {
-		return func(map[string]keys.Instance) (string, bool) { return shares, told }
+func sharesUpdated(t *testing.T, s *store.Store) {
+	keep := func(shares string, urgent bool) func(map[string]keys.Instance) (string, bool) {
+		return func(map[string]keys.Instance) (string, bool) { return shares, urgent }
 	}
-	isFault(t, "an instance that has not beaten", s.UpdateShares(t.Context(), "one", within, keep("x", true)), fault.NotFound)
-	beat(t, s, "one", 1)
-	beat(t, s, "two", 2)
-	turns := follow(t, s)
-	must(t, s.UpdateShares(t.Context(), "one", within, keep(`{"E1":{}}`, false)))
-	turns("nothing was told", false)
-	must(t, s.UpdateShares(t.Context(), "two", within, func(live map[string]keys.Instance) (string, bool) {
-		same(t, "what divide is given", live, map[string]keys.Instance{"one": {Version: 1, Shares: `{"E1":{}}`}, "two": {Version: 2}})
+	isFault(t, "an instance without a heartbeat", s.UpdateShares(t.Context(), "one", anyAge, keep("x", true)), fault.NotFound)
+	heartbeat(t, s, "one", 1)
+	heartbeat(t, s, "two", 2)
+	epochGrew := followEpoch(t, s)
+	must(t, s.UpdateShares(t.Context(), "one", anyAge, keep(`{"E1":{}}`, false)))
+	epochGrew("the shares are not urgent", false)
+	must(t, s.UpdateShares(t.Context(), "two", anyAge, func(live map[string]keys.Instance) (string, bool) {
+		same(t, "what update is given", live, map[string]keys.Instance{"one": {Version: 1, Shares: `{"E1":{}}`}, "two": {Version: 2}})
 		return "second", true
 	}))
-	turns("something was told", true)
-	beat(t, s, "two", 3)
-	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 1, Shares: `{"E1":{}}`}, "two": {Version: 3, Shares: "second"}})
-	isFault(t, "one that is no longer live", s.UpdateShares(t.Context(), "one", -within, keep("x", true)), fault.NotFound)
-	isFault(t, "a text that cannot be kept", s.UpdateShares(t.Context(), "one", within, keep("\x00", true)), fault.Invalid)
-	turns("it was refused", false)
-	// Who comes back has said nothing yet.
+	epochGrew("the shares are urgent", true)
+	heartbeat(t, s, "two", 3)
+	isInstances(t, s, anyAge, map[string]keys.Instance{"one": {Version: 1, Shares: `{"E1":{}}`}, "two": {Version: 3, Shares: "second"}})
+	isFault(t, "one that is no longer live", s.UpdateShares(t.Context(), "one", -anyAge, keep("x", true)), fault.NotFound)
+	isFault(t, "a text that cannot be kept", s.UpdateShares(t.Context(), "one", anyAge, keep("\x00", true)), fault.Invalid)
+	epochGrew("it was refused", false)
+	// An instance that comes back has no shares.
 	must(t, s.Leave(t.Context(), "one"))
-	beat(t, s, "one", 1)
-	isInstances(t, s, within, map[string]keys.Instance{"one": {Version: 1}, "two": {Version: 3, Shares: "second"}})
+	heartbeat(t, s, "one", 1)
+	isInstances(t, s, anyAge, map[string]keys.Instance{"one": {Version: 1}, "two": {Version: 3, Shares: "second"}})
 	isVersion(t, s, 0)
 }
 
-// limitsDividedTogether has many instances count each other's words: each must see what all before it have kept.
-func limitsDividedTogether(t *testing.T, s *store.Store) {
+// sharesUpdatedTogether has many instances write one number more than the highest: each must read what all before it wrote.
+func sharesUpdatedTogether(t *testing.T, s *store.Store) {
 	const instances, rounds = 6, 15
 	for i := range instances {
-		beat(t, s, fmt.Sprint(i), 0)
+		heartbeat(t, s, fmt.Sprint(i), 0)
 	}
 	together(instances, func(i int) {
 		for range rounds {
-			err := s.UpdateShares(t.Context(), fmt.Sprint(i), within, func(live map[string]keys.Instance) (string, bool) {
+			err := s.UpdateShares(t.Context(), fmt.Sprint(i), anyAge, func(live map[string]keys.Instance) (string, bool) {
 				most := 0
 				for _, other := range live {
 					most = max(most, len(other.Shares))
@@ -157,20 +157,20 @@ func limitsDividedTogether(t *testing.T, s *store.Store) {
 			}
 		}
 	})
-	live, err := s.Instances(t.Context(), within)
+	live, err := s.Instances(t.Context(), anyAge)
 	must(t, err)
 	var counted []int
 	for _, instance := range live {
 		counted = append(counted, len(instance.Shares))
 	}
 	if most := slices.Max(counted); most != instances*rounds {
-		t.Errorf("counted to %d, want %d: some did not see what others kept", most, instances*rounds)
+		t.Errorf("counted to %d, want %d: some did not read what others wrote", most, instances*rounds)
 	}
 }
 
-func isInstances(t *testing.T, s *store.Store, within time.Duration, want map[string]keys.Instance) {
+func isInstances(t *testing.T, s *store.Store, maxAge time.Duration, want map[string]keys.Instance) {
 	t.Helper()
-	got, err := s.Instances(t.Context(), within)
+	got, err := s.Instances(t.Context(), maxAge)
 	must(t, err)
 	if got == nil || !maps.Equal(got, want) {
 		t.Errorf("the instances are %v, want %v", got, want)

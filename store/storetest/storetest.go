@@ -68,10 +68,10 @@ func Exercise(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"the audit is listed by key and time, without loss", auditFiltered},
 		{"the audit can be followed while rows are added", auditFollowed},
 		{"the audit forgets what is older, and no more", auditPruned},
-		{"instances beat, are seen and leave", instances},
-		{"many instances beat at once", instancesTogether},
-		{"what an instance says of limits is kept while it lives", limitsDivided},
-		{"of many who divide limits each sees the one before", limitsDividedTogether},
+		{"instances have heartbeats, are live and leave", instances},
+		{"many heartbeats at once", instancesTogether},
+		{"the shares of an instance are kept while it is live", sharesUpdated},
+		{"of many who update shares each reads what the one before wrote", sharesUpdatedTogether},
 		{"a store answers that it is ready", func(t *testing.T, s *store.Store) { must(t, s.Ready(t.Context())) }},
 	}
 	for _, part := range parts {
