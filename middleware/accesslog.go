@@ -11,21 +11,18 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// refusalLines is how many requests that failed, whosever fault it was, are logged in a second; the rest are counted in
-// one line.
-const refusalLines = 100
+// linesPerSecond is how many refused requests are logged one by one in a second, and how many failed ones. One line
+// counts the rest.
+const linesPerSecond = 100
 
-// unrouted is the route of a request that no route answers. The path itself would be a label that callers choose.
-const unrouted = "unmatched"
-
-// access writes the access line and counts. It answers errors itself, because the framework would do so only after
-// this has read the status.
+// access writes the access line and updates the metrics. It also answers errors, because the framework would answer them
+// too late: the status must be known here.
 func access(o Options) fiber.Handler {
-	// Two budgets: a flood of refusals must not hide what is wrong with the service itself.
-	refusals := newLineBudget(refusalLines, func(suppressed int) {
+	// Two budgets: a flood of refusals must not hide failures of the service itself.
+	refusals := newLineBudget(linesPerSecond, func(suppressed int) {
 		o.Logger.Warn("refusals not logged one by one", "count", suppressed)
 	})
-	failures := newLineBudget(refusalLines, func(suppressed int) {
+	failures := newLineBudget(linesPerSecond, func(suppressed int) {
 		o.Logger.Warn("failed requests not logged one by one", "count", suppressed)
 	})
 	return func(c *fiber.Ctx) error {
@@ -38,7 +35,7 @@ func access(o Options) fiber.Handler {
 		}
 		took := time.Since(begin)
 
-		// The method is the route's: the request's own would let callers choose a label.
+		// A label is the method of the route: callers could choose any other.
 		r := requestOf(c.Context())
 		route, method, status := r.routeName(), c.Route().Method, c.Response().StatusCode()
 		if route == unrouted {
@@ -86,7 +83,7 @@ func access(o Options) fiber.Handler {
 	}
 }
 
-// withKey adds the caller's key, where there is one.
+// withKey adds the id of the caller's key, if it is known.
 func withKey(key string, attrs ...slog.Attr) []slog.Attr {
 	if key == "" {
 		return attrs
@@ -94,7 +91,7 @@ func withKey(key string, attrs ...slog.Attr) []slog.Attr {
 	return append(attrs, slog.String("key", key))
 }
 
-// bodySize is the size of an answer's body. One that is written later, from where it is, is not read for it.
+// bodySize is the size of an answer's body. A stream has not been read yet: its Content-Length counts.
 func bodySize(answer *fasthttp.Response) int {
 	if answer.IsBodyStream() {
 		return answer.Header.ContentLength()
@@ -102,11 +99,11 @@ func bodySize(answer *fasthttp.Response) int {
 	return len(answer.Body())
 }
 
-// probe says whether a route is asked by machines all day. While they are told that all is well, nobody wants to read it.
+// probe reports whether a route is a health check. Its good answers are not logged: machines ask every few seconds.
 func probe(route string) bool { return route == "/livez" || route == "/readyz" }
 
-// levelOf is how bad a failure of the service itself is: a store that cannot be used is seen by readiness, too, and is
-// normal while the service stops.
+// levelOf is the level of a failure of the service itself. An unavailable store is only a warning: readiness reports it,
+// too, and it is normal while the service stops.
 func levelOf(code fault.Code) slog.Level {
 	if code == fault.Unavailable {
 		return slog.LevelWarn
@@ -114,7 +111,7 @@ func levelOf(code fault.Code) slog.Level {
 	return slog.LevelError
 }
 
-// methodOf is the request's method, "other" for one that the framework does not know.
+// methodOf is the method of the request, "other" for a method that the framework does not know.
 func methodOf(c *fiber.Ctx, r *request) string {
 	if r.unknownMethod {
 		return "other"

@@ -70,7 +70,7 @@ func TestAFloodOfOneSortDoesNotHideTheOther(t *testing.T) {
 				return log.count("request") > before
 			}
 			cut := false
-			for range 100 * refusalLines {
+			for range 100 * linesPerSecond {
 				if cut = !isLogged(tt.flood); cut {
 					break
 				}

@@ -10,9 +10,9 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// Audited stands before the guard of every route that serves the administration of keys. It tells the handler where the
-// request came from, and notes for the audit when a caller whose signature verified is refused. Anonymous refusals are a
-// metric and a log line only: who floods the service must not fill the store.
+// Audited stands before the guard of every route that administrates keys. It gives the handler the Actor: where the
+// request came from. It records in the audit that a caller was refused, if a key of ours verified the signature. Other
+// refusals are only a metric and a log line: a flood of them must not fill the store.
 func (g *Guard) Audited(trusted []netip.Prefix) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		actor := keys.Actor{RequestID: strings.Clone(RequestID(c)), Address: clientAddress(c, trusted)}
@@ -29,7 +29,7 @@ func (g *Guard) Audited(trusted []netip.Prefix) fiber.Handler {
 	}
 }
 
-// barred is whether a refusal was about who the caller is, and not about what it asked for.
+// barred reports whether a refusal was about the caller, not about the content of the request.
 func barred(code fault.Code) bool {
 	switch StatusOf(code) {
 	case fiber.StatusUnauthorized, fiber.StatusForbidden, fiber.StatusTooManyRequests:

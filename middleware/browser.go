@@ -7,8 +7,8 @@ import (
 	"github.com/gofiber/fiber/v2/middleware/cors"
 )
 
-// browserProtection sets what keeps a browser from guessing a content type, and from telling other sites the address of a
-// page. With HTTPS of our own, it also remembers for a year to come back over HTTPS only.
+// browserProtection sets the headers that protect browsers: no guessed content type, and no address of a page sent to
+// other sites. With TLS of our own also: HTTPS only, for a year.
 func browserProtection(ownTLS bool) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
@@ -20,7 +20,7 @@ func browserProtection(ownTLS bool) fiber.Handler {
 	}
 }
 
-// crossOrigin lets pages of the origins call the service and read its answers, refusals of any kind included.
+// crossOrigin lets pages of the origins call the service and read its answers, refusals included.
 func crossOrigin(origins []string) fiber.Handler {
 	handle := cors.New(cors.Config{
 		AllowOrigins:  strings.Join(origins, ","),
@@ -31,11 +31,11 @@ func crossOrigin(origins []string) fiber.Handler {
 	})
 	return func(c *fiber.Ctx) error {
 		if c.Method() != fiber.MethodOptions {
-			// Only a preflight has this header, and the library repeats it in the answer to anything else.
+			// This header belongs to preflights only, but the library copies it into the answer to any request.
 			c.Request().Header.Del(fiber.HeaderAccessControlRequestHeaders)
 		} else if unreadable(c) != nil {
 			c.Vary(fiber.HeaderOrigin)
-			return c.Next() // what cannot be read is no preflight
+			return c.Next() // framing refuses it
 		}
 		return handle(c)
 	}

@@ -10,8 +10,9 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 )
 
-// clientAddress is the peer's address, or, where the peer is a trusted proxy, the last address in X-Forwarded-For that
-// no trusted proxy added: everything left of it is the caller's own claim. A member that is no address ends the walk.
+// clientAddress is the address of the client. Without a trusted proxy, it is the peer's. Otherwise X-Forwarded-For is read
+// from its end: the first address that is no trusted proxy is the client's, and what is left of it may be invented. A
+// member that is no address ends the search: the last address that was read counts.
 func clientAddress(c *fiber.Ctx, trusted []netip.Prefix) string {
 	peer, ok := netip.AddrFromSlice(c.Context().RemoteIP())
 	if !ok {
@@ -22,12 +23,12 @@ func clientAddress(c *fiber.Ctx, trusted []netip.Prefix) string {
 		return peer.String()
 	}
 	for _, line := range slices.Backward(c.Request().Header.PeekAll(fiber.HeaderXForwardedFor)) {
-		// Only as long as the request is there, and so is this walk.
+		// The string is not kept, so it may point into the request.
 		rest, more := utils.UnsafeString(line), true
 		for more {
 			var member string
 			rest, member, more = cutLast(rest)
-			if member == "" { // RFC 9110 5.6.1: an empty member of a list does not count
+			if member == "" { // empty members of a list do not count (RFC 9110, section 5.6.1)
 				continue
 			}
 			hop, ok := parseHop(member)
@@ -49,8 +50,8 @@ func cutLast(list string) (rest, member string, more bool) {
 	return list[:max(comma, 0)], strings.Trim(list[comma+1:], " \t"), comma >= 0
 }
 
-// parseHop reads an address, with or without brackets where it is IPv6, and with a port or without. Zones are refused:
-// any text may stand in one.
+// parseHop reads an address with or without a port. An IPv6 address may stand in brackets. Zones are refused, because a
+// zone can be any text.
 func parseHop(text string) (netip.Addr, bool) {
 	host, port, hasPort := text, "", false
 	switch {

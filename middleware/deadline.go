@@ -8,9 +8,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// deadline gives every request a context that ends after timeout. Most requests never wait for anything, so the timer
-// behind it is made only when somebody asks for its Done channel: a timer a request costs a microsecond and four
-// allocations.
+// deadline gives every request a context that ends after timeout. Most requests wait for nothing, so the timer is made
+// only when Done is called: a timer costs a microsecond and four allocations.
 func deadline(timeout time.Duration) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ctx := &requestOf(c.Context()).deadline
@@ -26,7 +25,7 @@ type lazyContext struct {
 	at time.Time
 
 	mu      sync.Mutex
-	real    context.Context //nolint:containedctx // this type is a context; the real one is what it stands for
+	real    context.Context //nolint:containedctx // this type is itself a context, and makes the real one late
 	cancel  context.CancelFunc
 	stopped bool
 }
@@ -62,8 +61,8 @@ func (l *lazyContext) Err() error {
 	}
 }
 
-// Value asks the real context, if there is one, so that a context derived from this one finds its parent and needs no
-// goroutine to watch it.
+// Value passes the question on to the real context. That is how package context finds the parent of a derived context;
+// otherwise each derived context would need a goroutine.
 func (l *lazyContext) Value(key any) any {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +72,7 @@ func (l *lazyContext) Value(key any) any {
 	return l.real.Value(key)
 }
 
-// stop releases the timer and ends what still runs on behalf of a request that was answered.
+// stop releases the timer, and cancels what still runs for the request, which has been answered.
 func (l *lazyContext) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

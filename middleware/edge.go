@@ -16,9 +16,12 @@ import (
 // handler runs.
 const ReadBufferSize = 16 << 10
 
-// Edge puts the service's own rules around the engine of app: its errors go through the same chain as every request, so
-// that they have a request id, an access line and the error JSON; methods that the framework does not know are refused
-// like the ones it knows; and while draining says so, every answer asks the client to close the connection.
+// Edge puts the service's own rules around fasthttp, the engine of app:
+//
+//   - errors of the engine go through the chain, so that they get a request id, an access line and the error JSON
+//   - methods that the framework does not know are refused like those it knows
+//   - while draining reports true, every answer asks the client to close the connection
+//   - the memory of a large request is released when it is answered
 func Edge(app *fiber.App, draining func() bool) {
 	server := app.Server()
 	inner := server.Handler
@@ -27,7 +30,7 @@ func Edge(app *fiber.App, draining func() bool) {
 			ctx.SetConnectionClose()
 		}
 		if !knownMethod(ctx.Request.Header.Method()) {
-			// No route takes TRACE either, and the framework answers an unknown method without the chain.
+			// The framework would answer an unknown method without the chain. TRACE is refused by every route, too.
 			requestOf(ctx).unknownMethod = true
 			ctx.Request.Header.SetMethod(fiber.MethodTrace)
 		}
@@ -35,12 +38,12 @@ func Edge(app *fiber.App, draining func() bool) {
 	}
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
 		handle(ctx)
-		giveBack(ctx)
+		releaseLarge(ctx)
 	}
 	server.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) {
-		conn := patient(ctx.Conn())
+		conn := lingererOf(ctx.Conn())
 		if conn != nil && !conn.Heard() {
-			_ = ctx.Conn().Close() // whoever asked nothing, a port scanner or an early connection, is answered nothing
+			_ = ctx.Conn().Close() // nothing came: a port scanner, or a connection opened in advance
 			return
 		}
 		failed := engineFault(err)
@@ -48,23 +51,22 @@ func Edge(app *fiber.App, draining func() bool) {
 			conn.Linger(lingerFor(failed.Code))
 		}
 		if noter, ok := ctx.Conn().(originNoter); ok && noter.Origin() != "" {
-			ctx.Request.Header.Set(fiber.HeaderOrigin, noter.Origin()) // the engine drops a header that it cannot read
+			ctx.Request.Header.Set(fiber.HeaderOrigin, noter.Origin()) // the engine drops headers that it cannot read
 		}
 		requestOf(ctx).engineFault = failed
 		handle(ctx)
-		giveAllBack(ctx)
+		releaseAll(ctx)
 	}
 }
 
-// lingerer is a connection that knows whether anything came, and whose Close can wait for what still comes.
+// lingerer is a connection that knows whether any byte came, and whose Close can wait for the client to finish sending.
 type lingerer interface {
 	Heard() bool
 	Linger(most time.Duration)
 }
 
-// lingerFor is how long a refused client may go on sending before its connection is closed under it, and with that the
-// answer lost that it has not read yet. A body that is too large may be a long way from its end; a client that is slow
-// with anything else is not waited for again.
+// lingerFor is how long a refused client may go on sending before its connection is closed. Closing earlier would lose the
+// answer that it has not read yet. The rest of a body that is too large may take long; nothing else is worth a wait.
 func lingerFor(code fault.Code) time.Duration {
 	if code == fault.BodyTooLarge {
 		return 30 * time.Second
@@ -72,11 +74,11 @@ func lingerFor(code fault.Code) time.Duration {
 	return 500 * time.Millisecond
 }
 
-// originNoter is a connection that knows which Origin the header of the latest request named, "" for none.
+// originNoter is a connection that knows the Origin in the header of the latest request, "" without one.
 type originNoter interface{ Origin() string }
 
-// patient is the lingerer that conn is, or that lies below its TLS; nil for none.
-func patient(conn net.Conn) lingerer {
+// lingererOf is the lingerer that conn is, or that lies below its TLS; nil without one.
+func lingererOf(conn net.Conn) lingerer {
 	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = wrapped.NetConn()
 	}
@@ -88,7 +90,7 @@ func knownMethod(method []byte) bool {
 	return slices.Contains(fiber.DefaultMethods, string(method))
 }
 
-// engineFault gives the engine's errors their codes.
+// engineFault gives an error of the engine its code.
 func engineFault(err error) *fault.Error {
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
 		return fault.Wrap(fault.HeaderTooLarge, err)

@@ -14,10 +14,10 @@ import (
 // challenge is how every WWW-Authenticate header begins (RFC 6750, section 3).
 const challenge = `Bearer realm="latchkey"`
 
-// RetryAfter is what a caller is asked to wait, in seconds, when the store cannot be used.
+// RetryAfter is the Retry-After header of a 503, in seconds.
 const RetryAfter = "1"
 
-// StatusOf is the HTTP status of a code: the only place where the two meet.
+// StatusOf is the HTTP status of a code. No other place maps the two.
 func StatusOf(code fault.Code) int {
 	switch code {
 	case fault.BadRequest, fault.AuthorizationRepeated:
@@ -55,8 +55,11 @@ func StatusOf(code fault.Code) int {
 	}
 }
 
-// Challenge is the WWW-Authenticate header of a refusal, "" where the code asks for none. A request without any
-// credentials is told no error (RFC 6750, section 3.1).
+// refusal reports whether a failure is the caller's.
+func refusal(code fault.Code) bool { return StatusOf(code) < fiber.StatusInternalServerError }
+
+// Challenge is the WWW-Authenticate header of a refusal, "" for a code without one. It has no error
+// for a request without credentials (RFC 6750, section 3.1).
 func Challenge(f *fault.Error) string {
 	switch status := StatusOf(f.Code); {
 	case f.Code == fault.AuthorizationMissing:
@@ -72,8 +75,8 @@ func Challenge(f *fault.Error) string {
 	}
 }
 
-// asFault gives every error a code: its own, that of the framework's routing errors, Timeout for a deadline that ended
-// the request, and Internal for what nobody classified.
+// asFault gives every error a code: its own if it is a fault, Timeout for a deadline, NotFound and MethodNotAllowed for
+// errors of routing, and Internal for the rest.
 func asFault(err error) *fault.Error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
@@ -92,7 +95,7 @@ func asFault(err error) *fault.Error {
 	return fault.Wrap(fault.Internal, err)
 }
 
-// respond writes a failure as the service's one error form. Nothing of the cause is in it.
+// respond answers with a failure, in the one form that errors have. Nothing of the cause is in it.
 func respond(ctx *fasthttp.RequestCtx, f *fault.Error) {
 	header := &ctx.Response.Header
 	if value := Challenge(f); value != "" {
@@ -107,11 +110,11 @@ func respond(ctx *fasthttp.RequestCtx, f *fault.Error) {
 	ctx.Response.SetBodyRaw(Body(f))
 }
 
-// Body is the JSON that a failure is answered with.
+// Body is the JSON of a failure.
 func Body(f *fault.Error) []byte {
 	var detail any = f.Code.Text()
 	if f.Code == fault.Invalid {
-		detail = append([]fault.Field{}, f.Fields...) // a list, also where nothing says which part is wrong
+		detail = append([]fault.Field{}, f.Fields...) // a list, even an empty one
 	}
 	body, err := json.Marshal(map[string]any{"detail": detail})
 	if err != nil { // strings and slices of strings always marshal

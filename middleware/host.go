@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// SoundHost says whether the value of a Host header is a host with or without a port, as RFC 9112, section 3.2, demands
-// it of every request. None at all is refused as well, because a URL of http or https names a host (RFC 9110, section
-// 4.2.1), and so are escapes, which the engine does not take.
+// SoundHost reports whether the value of a Host header is a host with or without a port (RFC 9112, section 3.2). It is
+// false for an empty value, because a URL of http or https names a host (RFC 9110, section 4.2.1), and for escapes, which
+// the engine cannot read.
 func SoundHost(value string) bool {
 	if strings.HasPrefix(value, "[") {
 		inner, after, closed := strings.Cut(value[1:], "]")
@@ -27,10 +27,10 @@ func SoundHost(value string) bool {
 	return host != "" && isDigits(port)
 }
 
-// isDigits says whether text has nothing but digits; a port may be left out behind its colon.
+// isDigits reports whether text has only digits. It may be empty, like a port behind its colon.
 func isDigits(text string) bool { return strings.Trim(text, "0123456789") == "" }
 
-// isRegName says whether c may stand in a name (RFC 3986, section 3.2.2, without escapes).
+// isRegName reports whether c may be part of a name (RFC 3986, section 3.2.2, without escapes).
 func isRegName(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=", c) >= 0
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// lineBudget lets a number of lines through in any second, and reports how many it held back.
+// lineBudget allows a number of log lines in any second, and reports how many it suppressed.
 type lineBudget struct {
 	report func(suppressed int)
 
@@ -20,8 +20,8 @@ func newLineBudget(most int, report func(suppressed int)) *lineBudget {
 	return &lineBudget{report: report, times: make([]time.Time, most)}
 }
 
-// allow says whether a line may be written now: the time of the line, not that of its request. A time earlier than the last
-// one counts as that, so that no order opens the budget.
+// allow reports whether a line may be written now. A time before the last line counts as the time of the last line, so that
+// lines out of order do not get around the budget.
 func (b *lineBudget) allow(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,8 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// Metrics are the figures that the chain counts. Their labels take values from closed sets only: nothing that a caller
-// sends can add a time series.
+// Metrics are the metrics of the chain. The values of their labels are closed sets: callers cannot add a time series.
 type Metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec

@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// rateLimit counts a request against the limit of the caller's key, and refuses it when there is nothing left. Keys with
-// a limit are told on every answer where they stand, in the fields of draft-ietf-httpapi-ratelimit-headers-10.
+// rateLimit counts a request against the limit of the caller's key, and refuses it when nothing is left. With a limit,
+// every answer says what is left, in the fields of draft-ietf-httpapi-ratelimit-headers-10.
 func rateLimit(c *fiber.Ctx) error {
 	q := requestOf(c.Context()).principal.Take()
 	if !q.Limited {

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// recovery turns a panic into an Internal fault. The stack goes to the log; the caller reads that something failed.
+// recovery turns a panic into an Internal fault. The stack goes to the log only.
 func recovery(logger *slog.Logger) fiber.Handler {
 	return func(c *fiber.Ctx) (err error) {
 		defer func() {

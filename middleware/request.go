@@ -41,6 +41,9 @@ func requestOf(ctx *fasthttp.RequestCtx) *request {
 	return r
 }
 
+// unrouted is the route of a request that no route answers. The path itself would be a label that callers choose.
+const unrouted = "unmatched"
+
 // routeName is the pattern of the route that answered, for the access line and the metrics.
 func (r *request) routeName() string {
 	if r.route == "" {

@@ -7,11 +7,11 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// maxRequestID is the longest request id that is taken over from the caller.
+// maxRequestID is the length of the longest request id that is accepted from a caller.
 const maxRequestID = 64
 
-// requestID names the request in the answer and in the log: with the caller's own name for it where that is 1..64 of
-// [A-Za-z0-9._-], and with a fresh one otherwise.
+// requestID gives the request the id that stands in the answer and in the log: the caller's own, if it is 1..64 of
+// [A-Za-z0-9._-], otherwise a random one.
 func requestID(c *fiber.Ctx) error {
 	id := c.Get(fiber.HeaderXRequestID)
 	if !plainID(id) {
@@ -21,7 +21,7 @@ func requestID(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// RequestID is the request's id. It points into the response, so it must be cloned by who keeps it.
+// RequestID is the id of the request. It points into the response: clone it to keep it longer.
 func RequestID(c *fiber.Ctx) string { return c.GetRespHeader(fiber.HeaderXRequestID) }
 
 func plainID(id string) bool {

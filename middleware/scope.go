@@ -7,7 +7,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// requireScope lets a request pass whose caller may do what scope names. It stands behind the guard.
+// requireScope refuses a caller without scope. It stands after the guard.
 func requireScope(scope keys.Scope) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		if !requestOf(c.Context()).principal.Scopes.Has(scope) {

@@ -12,22 +12,24 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-// tokenCache remembers tokens that were fully verified and accepted, by their SHA-256, so that they need not be parsed and
-// verified again. It decides nothing that can change: the times, the key's state, the scopes and the limit are looked at
-// on every hit. An entry points at the key object that verified it, which becomes stale when the key changes, and a hit on
-// a stale one is a miss. So it does not matter when an entry is filled: one that is filled with an old key while the key
-// is being revoked is of no use. A nil cache remembers nothing.
+// tokenCache keeps tokens that were verified and accepted, by their SHA-256, so that they are not parsed and verified
+// again. It decides nothing that can change: every hit checks the times, the state of the key, the scopes and the limit.
+//
+// An entry points to the keys.Key that verified the token. When the key changes, that object becomes stale, and a hit on
+// a stale key is a miss. So an entry that is written while its key is being revoked does no harm.
+//
+// A nil cache keeps nothing.
 type tokenCache struct {
 	tokens *otter.Cache[[sha256.Size]byte, *verified]
 }
 
-// verified is what a request needs of a token whose signature and claims were proven. The cache counts entries, so nothing
-// of it may have a size that the caller chooses.
+// verified is what a request needs of a verified token. The cache counts entries, not bytes, so an entry must have no part
+// whose size a caller can choose.
 type verified struct {
 	key    *keys.Key
 	times  token.Times
-	scopes keys.Scopes // those that the token names, where it narrows
-	narrow bool
+	scopes keys.Scopes // the scope claim
+	narrow bool        // there is a scope claim
 }
 
 func newTokenCache(size int) *tokenCache {
@@ -48,8 +50,8 @@ func (t *tokenCache) close() {
 	}
 }
 
-// remember is the last step before a route's own handler: only a token of a request that passed everything is kept, so
-// that what is refused fills nothing. A token past its exp, which the leeway still lets through, is not kept.
+// remember is the last handler before the handler of a route: only an accepted request gets there, so refused tokens take
+// no room. A token that has expired, within the leeway, is not kept.
 func (t *tokenCache) remember(c *fiber.Ctx) error {
 	r := requestOf(c.Context())
 	if t != nil && r.token != nil && !r.cached && time.Now().Before(r.token.times.ExpiresAt()) {
@@ -58,18 +60,19 @@ func (t *tokenCache) remember(c *fiber.Ctx) error {
 	return c.Next()
 }
 
+// find is the entry of the request's token, nil without one.
 func (t *tokenCache) find(c *fiber.Ctx) *verified {
 	if t == nil {
 		return nil
 	}
 	if len(c.Get(fiber.HeaderAuthorization)) > 2*token.MaxLength {
-		return nil // not worth a digest
+		return nil // refusing it costs less than its SHA-256
 	}
-	held, _ := t.tokens.GetIfPresent(digest(c))
-	return held
+	found, _ := t.tokens.GetIfPresent(digest(c))
+	return found
 }
 
-// digest is the SHA-256 of the request's token. The bytes are the header's own: they are only read.
+// digest is the SHA-256 of the request's token. The bytes belong to the header, and are only read.
 func digest(c *fiber.Ctx) [sha256.Size]byte {
 	return sha256.Sum256(utils.UnsafeBytes(bare(c.Get(fiber.HeaderAuthorization))))
 }
