@@ -16,7 +16,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-func TestTheLevelOfAFailure(t *testing.T) {
+func TestAccessLogLevelOfAFailure(t *testing.T) {
 	for path, level := range map[string]string{"/fails": "ERROR", "/panics": "ERROR", "/waits": "ERROR", "/down": "WARN", "/nope": ""} {
 		var log bytes.Buffer
 		app := service(t, &log, func(o *Options) { o.AccessLog, o.RequestTimeout = false, 10*time.Millisecond })
@@ -34,7 +34,7 @@ func TestTheLevelOfAFailure(t *testing.T) {
 	}
 }
 
-// sharedLog is a log that can be read while something is written.
+// sharedLog is a log that can be read while it is written.
 type sharedLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -52,9 +52,9 @@ func (l *sharedLog) count(msg string) int {
 	return bytes.Count(l.text.Bytes(), []byte(`"msg":"`+msg+`"`))
 }
 
-// TestAFloodOfOneSortDoesNotHideTheOther: bad tokens, which anybody can send, must not hide what is wrong with the
+// TestLineBudgetIsSeparateForRefusalsAndFailures: a flood of bad tokens, which anybody can send, must not hide failures of the
 // service itself.
-func TestAFloodOfOneSortDoesNotHideTheOther(t *testing.T) {
+func TestLineBudgetIsSeparateForRefusalsAndFailures(t *testing.T) {
 	for _, tt := range []struct{ flood, other, later string }{
 		{"/nope", "/fails", "refusals not logged one by one"},
 		{"/fails", "/nope", "failed requests not logged one by one"},
@@ -81,22 +81,22 @@ func TestAFloodOfOneSortDoesNotHideTheOther(t *testing.T) {
 			if !isLogged(tt.other) {
 				t.Errorf("%s is not logged in a flood of %s", tt.other, tt.flood)
 			}
-			limit := time.After(20 * time.Second)
+			timeout := time.After(20 * time.Second)
 			tick := time.NewTicker(10 * time.Millisecond)
 			defer tick.Stop()
 			for log.count(tt.later) == 0 {
 				select {
 				case <-tick.C:
-				case <-limit:
-					t.Fatal("what was not logged is not counted")
+				case <-timeout:
+					t.Fatal("no line counts what was suppressed")
 				}
 			}
 		})
 	}
 }
 
-// TestTheKeyIsOnEveryLineOnceItIsProven: who still has a key that leaked is found by its id in the log.
-func TestTheKeyIsOnEveryLineOnceItIsProven(t *testing.T) {
+// TestAccessLogNamesTheProvenKey: who still uses a leaked key is found by its id in the log.
+func TestAccessLogNamesTheProvenKey(t *testing.T) {
 	for _, size := range []int{0, 100} {
 		var log strings.Builder
 		r := registered(t, &log, size)
@@ -159,7 +159,7 @@ func TestTheKeyIsOnEveryLineOnceItIsProven(t *testing.T) {
 	}
 }
 
-func TestAFailureNamesTheKey(t *testing.T) {
+func TestAccessLogNamesTheKeyOfAFailure(t *testing.T) {
 	var log bytes.Buffer
 	r := registered(t, &log, 100)
 	r.Get("/broken", append(r.guard.Protect(""), func(*fiber.Ctx) error { return errors.New("broken") })...)

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func TestAFailureIsAnsweredOnceAndExplainedInTheLogOnly(t *testing.T) {
+func TestChainAnswersAFailureOnceAndLogsItsCause(t *testing.T) {
 	for _, path := range []string{"/fails", "/panics"} {
 		t.Run(path, func(t *testing.T) {
 			var log bytes.Buffer
@@ -33,7 +33,7 @@ func TestAFailureIsAnsweredOnceAndExplainedInTheLogOnly(t *testing.T) {
 	}
 }
 
-func TestRefusalsBeforeRouting(t *testing.T) {
+func TestChainRefusesBeforeRouting(t *testing.T) {
 	app := service(t, io.Discard, nil)
 	tests := []struct {
 		name, method, target string
@@ -72,7 +72,7 @@ func TestRefusalsBeforeRouting(t *testing.T) {
 	}
 }
 
-func TestMetricsAndAccessLinesKnowOnlyRoutes(t *testing.T) {
+func TestMetricsAndAccessLogNameOnlyRoutes(t *testing.T) {
 	var log bytes.Buffer
 	registry := prometheus.NewRegistry()
 	app := service(t, &log, func(o *Options) { o.Metrics = NewMetrics(registry) })

@@ -22,7 +22,7 @@ func TestClientAddress(t *testing.T) {
 		{"nobody is trusted", nil, []string{"1.2.3.4"}, "0.0.0.0"},
 		{"no header", trusted, nil, "0.0.0.0"},
 		{"the proxy's client", trusted, []string{"1.2.3.4"}, "1.2.3.4"},
-		{"what the client itself wrote does not count", trusted, []string{"6.6.6.6, 1.2.3.4"}, "1.2.3.4"},
+		{"what the client wrote does not count", trusted, []string{"6.6.6.6, 1.2.3.4"}, "1.2.3.4"},
 		{"behind two proxies", trusted, []string{"6.6.6.6, 1.2.3.4, 10.1.1.1"}, "1.2.3.4"},
 		{"in two lines", trusted, []string{"6.6.6.6", "1.2.3.4, 10.1.1.1"}, "1.2.3.4"},
 		{"one line each", trusted, []string{"6.6.6.6", "1.2.3.4", "10.1.1.1"}, "1.2.3.4"},
@@ -39,13 +39,13 @@ func TestClientAddress(t *testing.T) {
 
 		{"with a port", trusted, []string{"1.2.3.4:5678"}, "1.2.3.4"},
 		{"proxies with ports", trusted, []string{"6.6.6.6:1, 1.2.3.4:2, 10.1.1.1:3"}, "1.2.3.4"},
-		{"a port that is none", trusted, []string{"1.2.3.4, 10.1.1.1:99999"}, "0.0.0.0"},
+		{"an impossible port", trusted, []string{"1.2.3.4, 10.1.1.1:99999"}, "0.0.0.0"},
 		{"IPv6", trusted, []string{"2001:db8::1"}, "2001:db8::1"},
 		{"IPv6 in brackets", trusted, []string{"[2001:db8::1]"}, "2001:db8::1"},
 		{"IPv6 with a port", trusted, []string{"[2001:db8::1]:5678"}, "2001:db8::1"},
 		{"proxies in brackets", trusted, []string{"6.6.6.6, [2001:db8::1], [2001:db8:f::2], [2001:db8:f::3]:443"}, "2001:db8::1"},
 		{"IPv4 in IPv6, in brackets", trusted, []string{"1.2.3.4, [::ffff:10.1.1.1]"}, "1.2.3.4"},
-		{"a bracket that is open", trusted, []string{"1.2.3.4, [2001:db8:f::2"}, "0.0.0.0"},
+		{"an open bracket", trusted, []string{"1.2.3.4, [2001:db8:f::2"}, "0.0.0.0"},
 		{"a bracket too many", trusted, []string{"1.2.3.4, [[2001:db8:f::2]]"}, "0.0.0.0"},
 		{"IPv4 in brackets", trusted, []string{"1.2.3.4, [10.1.1.1]"}, "0.0.0.0"},
 		{"empty brackets", trusted, []string{"1.2.3.4, []"}, "0.0.0.0"},
@@ -69,8 +69,8 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
-// TestALongChainCostsWhatAShortOneDoes: the header may hold thousands of members, and every one is the caller's choice.
-func TestALongChainCostsWhatAShortOneDoes(t *testing.T) {
+// TestClientAddressOfALongHeaderCostsNoMore: the header may hold thousands of members, and every one is the caller's choice.
+func TestClientAddressOfALongHeaderCostsNoMore(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	app := fiber.New()
 	allocations := func(forwarded string) float64 {

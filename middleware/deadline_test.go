@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestTheDeadlineWithoutATimer(t *testing.T) {
+func TestDeadlineWithoutATimer(t *testing.T) {
 	early := &lazyContext{at: time.Now().Add(time.Hour)}
 	if err := early.Err(); err != nil || early.real != nil {
 		t.Errorf("before the deadline: %v, timer made: %v", err, early.real != nil)
@@ -22,7 +22,7 @@ func TestTheDeadlineWithoutATimer(t *testing.T) {
 	}
 }
 
-func TestTheDeadlineWithATimer(t *testing.T) {
+func TestDeadlineWithATimer(t *testing.T) {
 	ctx := &lazyContext{at: time.Now().Add(time.Millisecond)}
 	<-ctx.Done()
 	if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
@@ -31,29 +31,29 @@ func TestTheDeadlineWithATimer(t *testing.T) {
 	ctx.stop()
 }
 
-func TestTheEndOfARequestEndsItsContext(t *testing.T) {
-	asked := &lazyContext{at: time.Now().Add(time.Hour)}
-	child, cancel := context.WithCancel(asked)
+func TestDeadlineContextEndsWithItsRequest(t *testing.T) {
+	waited := &lazyContext{at: time.Now().Add(time.Hour)}
+	child, cancel := context.WithCancel(waited)
 	defer cancel()
-	asked.stop()
+	waited.stop()
 	<-child.Done()
 	if err := child.Err(); !errors.Is(err, context.Canceled) {
 		t.Errorf("work for an answered request goes on: %v", err)
 	}
 
-	unasked := &lazyContext{at: time.Now().Add(time.Hour)}
-	unasked.stop()
-	if err := unasked.Err(); !errors.Is(err, context.Canceled) {
-		t.Errorf("nobody had asked: %v", err)
+	idle := &lazyContext{at: time.Now().Add(time.Hour)}
+	idle.stop()
+	if err := idle.Err(); !errors.Is(err, context.Canceled) {
+		t.Errorf("Done was never called: %v", err)
 	}
-	<-unasked.Done() // asked too late, it is closed all the same
+	<-idle.Done() // called after the end, it is closed as well
 }
 
-func TestAChildNeedsNoGoroutine(t *testing.T) {
+func TestDeadlineChildNeedsNoGoroutine(t *testing.T) {
 	ctx := &lazyContext{at: time.Now().Add(time.Hour)}
 	defer ctx.stop()
 	if ctx.Value(struct{}{}) != nil {
-		t.Error("a value out of nowhere")
+		t.Error("a value that nobody set")
 	}
 	started := false
 	_ = context.AfterFunc(ctx, func() { started = true })
@@ -65,7 +65,7 @@ func TestAChildNeedsNoGoroutine(t *testing.T) {
 	}
 }
 
-func TestTheDeadlineEndsARequest(t *testing.T) {
+func TestDeadlineEndsARequest(t *testing.T) {
 	app := service(t, io.Discard, func(o *Options) { o.RequestTimeout = 10 * time.Millisecond })
 	if answer, body := send(t, app, "GET", "/waits"); answer.StatusCode != 504 || body != `{"detail":"Gateway Timeout"}` {
 		t.Errorf("%d %s", answer.StatusCode, body)

@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// statuses is the contract: a code that is added without a row here fails the test.
+// statuses is the contract. A new code without a row fails the test.
 func statuses() map[fault.Code]int {
 	return map[fault.Code]int{
 		fault.Internal: 500, fault.BadRequest: 400, fault.NotFound: 404, fault.MethodNotAllowed: 405,
@@ -26,7 +26,7 @@ func statuses() map[fault.Code]int {
 	}
 }
 
-func TestEveryCodeHasAStatus(t *testing.T) {
+func TestStatusOfEveryCode(t *testing.T) {
 	want := statuses()
 	for _, code := range fault.Codes() {
 		status, ok := want[code]
@@ -37,7 +37,7 @@ func TestEveryCodeHasAStatus(t *testing.T) {
 		if got := StatusOf(code); got != status {
 			t.Errorf("%v is answered with %d, want %d", code, got, status)
 		}
-		// Outside the guard a refusal says what the status says, whatever happened.
+		// Outside the guard, the text of a refusal is that of its status.
 		own := status == 401 || status == 403 || code == fault.AuthorizationRepeated
 		if text := http.StatusText(status); !own && code.Text() != text {
 			t.Errorf("%v says %q, want %q", code, code.Text(), text)
@@ -95,7 +95,7 @@ func TestAsFault(t *testing.T) {
 	}
 }
 
-func TestInvalidNamesTheFields(t *testing.T) {
+func TestBodyNamesInvalidFields(t *testing.T) {
 	body := Body(fault.InvalidFields(fault.Field{Loc: []string{"query", "limit"}, Msg: "no", Type: "int_range"}))
 	var got any
 	if err := json.Unmarshal(body, &got); err != nil {
@@ -106,7 +106,7 @@ func TestInvalidNamesTheFields(t *testing.T) {
 	}
 }
 
-func TestServicesOwnFailuresAreNoRefusals(t *testing.T) {
+func TestRefusalIsNoFailureOfTheService(t *testing.T) {
 	for _, code := range fault.Codes() {
 		if got, want := refusal(code), StatusOf(code) < 500; got != want {
 			t.Errorf("%v: %v", code, got)

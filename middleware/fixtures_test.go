@@ -28,7 +28,7 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-// service is the chain around a few routes that fail in every way.
+// service is the chain around one good route and routes that fail in different ways.
 func service(t testing.TB, log io.Writer, change func(*Options)) *fiber.App {
 	t.Helper()
 	o := Options{
@@ -121,8 +121,8 @@ func sharedToken(t testing.TB, at time.Time, scope *string) string {
 	return raw
 }
 
-// registry is a service whose callers have registered keys.
-type registry struct {
+// keyedService is a service whose callers have registered keys.
+type keyedService struct {
 	*fiber.App
 
 	guard *Guard
@@ -130,8 +130,8 @@ type registry struct {
 	now   time.Time // of the policy
 }
 
-// registered is a service with two guarded routes, /whoami for any key and /admin for those that administrate.
-func registered(t *testing.T, log io.Writer, cacheSize int) *registry {
+// registered is a service with two guarded routes: /whoami for any key, /admin for keys with keys:admin.
+func registered(t *testing.T, log io.Writer, cacheSize int) *keyedService {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{
 		URL: "sqlite:" + filepath.ToSlash(filepath.Join(t.TempDir(), "latchkey.db")), Environment: "development",
@@ -140,7 +140,7 @@ func registered(t *testing.T, log io.Writer, cacheSize int) *registry {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	r := &registry{now: time.Now()}
+	r := &keyedService{now: time.Now()}
 	r.ring = keys.NewKeyring(keys.Options{
 		Store: s, Environment: keystring.Test, Instance: "this", Logger: slog.New(slog.DiscardHandler),
 	})
@@ -160,8 +160,8 @@ func registered(t *testing.T, log io.Writer, cacheSize int) *registry {
 	return r
 }
 
-// request is the status of a request that costs the test little memory of its own.
-func (r *registry) request(handler fasthttp.RequestHandler, path, token string) int {
+// request is the status of a request. It takes little memory, for tests that measure memory.
+func (r *keyedService) request(handler fasthttp.RequestHandler, path, token string) int {
 	var request fasthttp.RequestCtx
 	request.Request.SetRequestURI(path)
 	request.Request.Header.Set("Authorization", token)
@@ -169,7 +169,7 @@ func (r *registry) request(handler fasthttp.RequestHandler, path, token string) 
 	return request.Response.StatusCode()
 }
 
-func (r *registry) key(t *testing.T, change ...func(*keys.Request)) keystring.Key {
+func (r *keyedService) key(t *testing.T, change ...func(*keys.Request)) keystring.Key {
 	t.Helper()
 	in := keys.Request{Client: "acme", Scopes: []string{"accounts:read", "storyspaces:read"}}
 	for _, each := range change {
@@ -182,8 +182,8 @@ func (r *registry) key(t *testing.T, change ...func(*keys.Request)) keystring.Ke
 	return text
 }
 
-// tokenOf is a token of a key, with these claims in the place of the usual ones; nil leaves one out.
-func (r *registry) tokenOf(t *testing.T, key keystring.Key, changed map[string]any) string {
+// tokenOf is a token of a key. changed replaces claims; nil removes one.
+func (r *keyedService) tokenOf(t *testing.T, key keystring.Key, changed map[string]any) string {
 	t.Helper()
 	private, ok := key.PrivateKey()
 	if !ok {
@@ -208,7 +208,7 @@ func (r *registry) tokenOf(t *testing.T, key keystring.Key, changed map[string]a
 	return signed + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(private, []byte(signed)))
 }
 
-// manyAudiences fill a token up to what it may be long.
+// manyAudiences make a token nearly as long as it may be.
 func manyAudiences(i int) map[string]any {
 	audiences := []string{"latchkey-api"}
 	for range 500 {

@@ -22,7 +22,7 @@ func TestSoundHost(t *testing.T) {
 	}
 }
 
-// FuzzSoundHost: what is sound means one thing to whoever builds a URL of it.
+// FuzzSoundHost: a sound host means the same to everybody who builds a URL with it.
 func FuzzSoundHost(f *testing.F) {
 	for _, seed := range []string{"h", "h:80", "[::1]:80", "u@h", "", "[", "a%41"} {
 		f.Add(seed)

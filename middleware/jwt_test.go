@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-// goodToken has the form of a token; its signature is nobody's.
+// goodToken has the form of a token. No key made its signature.
 const goodToken = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
 
 func TestProcessToken(t *testing.T) {
@@ -44,8 +44,8 @@ func TestProcessToken(t *testing.T) {
 	}
 }
 
-// TestTheTokenIsCopied fails when the token still lies in the header's buffer, which the next request overwrites.
-func TestTheTokenIsCopied(t *testing.T) {
+// TestProcessTokenCopiesTheToken: the next request overwrites the buffer of the header.
+func TestProcessTokenCopiesTheToken(t *testing.T) {
 	buffer := []byte("Bearer " + goodToken)
 	got, err := processToken(unsafe.String(&buffer[0], len(buffer)))
 	if err != nil {

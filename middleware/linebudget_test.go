@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestNoMoreLinesThanTheBudgetInAnySecond(t *testing.T) {
+func TestLineBudgetInAnySecond(t *testing.T) {
 	flushed := make(chan int, 1)
 	budget := newLineBudget(100, func(n int) { flushed <- n })
 	begin := time.Now()

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-func TestAHitIsHeldAgainstTheClock(t *testing.T) {
+func TestTokenCacheHitChecksTheClock(t *testing.T) {
 	for _, size := range []int{0, 100} {
 		begin := time.Now()
 		now := begin
@@ -45,7 +45,7 @@ func TestAHitIsHeldAgainstTheClock(t *testing.T) {
 	}
 }
 
-func TestOnlyAcceptedTokensAreRemembered(t *testing.T) {
+func TestTokenCacheKeepsOnlyAcceptedTokens(t *testing.T) {
 	now := time.Now()
 	app, guard := guarded(t, 100, &now)
 	raw := sharedToken(t, now, nil)
@@ -79,8 +79,8 @@ func TestOnlyAcceptedTokensAreRemembered(t *testing.T) {
 	}
 }
 
-func TestWhatIsRememberedHasOneSize(t *testing.T) {
-	// Nothing but the key is behind a pointer, and that is there once for all its tokens.
+func TestTokenCacheEntriesHaveOneSize(t *testing.T) {
+	// Only the key is behind a pointer: all its tokens share it.
 	pointers := []reflect.Type{reflect.TypeFor[*keys.Key](), reflect.TypeFor[*time.Location]()}
 	var sized func(at string, of reflect.Type)
 	sized = func(at string, of reflect.Type) {
@@ -129,7 +129,7 @@ func TestWhatIsRememberedHasOneSize(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
-func TestWhatIsRefusedIsNotRemembered(t *testing.T) {
+func TestTokenCacheKeepsNoRefusedToken(t *testing.T) {
 	r := registered(t, io.Discard, 100)
 	rate, burst := 0.001, 1
 	limited := r.key(t, func(in *keys.Request) { in.Rate, in.Burst = &rate, &burst })
@@ -162,7 +162,7 @@ func TestWhatIsRefusedIsNotRemembered(t *testing.T) {
 	}
 }
 
-func TestARememberedTokenIsAnsweredTheSame(t *testing.T) {
+func TestTokenCacheHitIsAnsweredTheSame(t *testing.T) {
 	for _, size := range []int{0, 100} {
 		r := registered(t, io.Discard, size)
 		key := r.key(t)
