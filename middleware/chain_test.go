@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
 )
 
 func TestChainAnswersAFailureOnceAndLogsItsCause(t *testing.T) {
@@ -30,6 +31,17 @@ func TestChainAnswersAFailureOnceAndLogsItsCause(t *testing.T) {
 				t.Error("the log does not say why")
 			}
 		})
+	}
+}
+
+func TestChainAnswersAPanicOfItsOwn(t *testing.T) {
+	var log bytes.Buffer
+	handler := service(t, &log, func(o *Options) { o.Metrics = nil }).Handler()
+	var request fasthttp.RequestCtx
+	request.Request.SetRequestURI("/good")
+	handler(&request)
+	if status := request.Response.StatusCode(); status != http.StatusInternalServerError || len(lines(t, &log, "panic")) != 1 {
+		t.Errorf("%d, %s", status, log.String())
 	}
 }
 

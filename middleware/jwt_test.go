@@ -1,8 +1,15 @@
 package middleware
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"hash"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/latchkey-api/latchkey/fault"
@@ -56,6 +63,34 @@ func TestProcessTokenCopiesTheToken(t *testing.T) {
 	}
 	if got != goodToken {
 		t.Errorf("the next request turned the token into %q", got)
+	}
+}
+
+// TestKeyForRefusesHeaders: the signatures are good, so only the header of the token is at fault.
+func TestKeyForRefusesHeaders(t *testing.T) {
+	now := time.Now()
+	app, _ := guarded(t, 0, &now)
+	_, rest, _ := strings.Cut(sharedToken(t, now, nil), ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	signed := func(sum func() hash.Hash, header string) string {
+		text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + payload
+		mac := hmac.New(sum, []byte("secret"))
+		mac.Write([]byte(text))
+		return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	}
+	if answer, body := send(t, app, "GET", "/guarded", "Authorization", signed(sha256.New, `{"alg":"HS256"}`)); answer.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", answer.StatusCode, body)
+	}
+	for _, raw := range []string{
+		signed(sha256.New, `{"alg":"HS256","crit":["exp"]}`), signed(sha256.New, `{"alg":"HS256","crit":[]}`),
+		signed(sha256.New, `{"alg":"HS256","b64":true}`), signed(sha256.New, `{"alg":"HS256","b64":false}`),
+		signed(sha256.New, `{"alg":"HS256","kid":7}`), signed(sha256.New, `{"alg":"HS256","kid":null}`), signed(sha256.New, `{"alg":"HS256","kid":""}`),
+		signed(sha512.New384, `{"alg":"HS384"}`),
+	} {
+		answer, body := send(t, app, "GET", "/guarded", "Authorization", raw)
+		if answer.StatusCode != http.StatusUnauthorized || body != `{"detail":"Error decoding token: key or algorithm not acceptable"}` {
+			t.Errorf("%s: %d %s", raw, answer.StatusCode, body)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -178,5 +179,31 @@ func TestTokenCacheHitIsAnsweredTheSame(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestTokenCacheHitOnAStaleKeyIsAMiss: the signature is verified again when the key has changed, with the key as it is now.
+func TestTokenCacheHitOnAStaleKeyIsAMiss(t *testing.T) {
+	r := registered(t, io.Discard, 100)
+	key := r.key(t)
+	raw := r.tokenOf(t, key, nil)
+	use := func() *verified {
+		if answer, body := send(t, r.App, "GET", "/whoami", "Authorization", raw); answer.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", answer.StatusCode, body)
+		}
+		found, _ := r.guard.cache.tokens.GetIfPresent(sha256.Sum256([]byte(raw)))
+		return found
+	}
+	first := use()
+	if first == nil || use() != first {
+		t.Fatal("an unchanged key is no hit")
+	}
+	for _, state := range []keys.State{keys.Disabled, keys.Enabled} {
+		if _, err := r.ring.SetState(t.Context(), keys.Actor{Key: "cli"}, key.ID(), state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if second := use(); second == first || second.key.Stale() {
+		t.Error("a token is not verified again though its key has changed")
 	}
 }
