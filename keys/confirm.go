@@ -17,8 +17,8 @@ type Confirmation struct {
 const (
 	confirmTimeout  = 3 * time.Second
 	confirmInterval = 25 * time.Millisecond
-	// maxHeartbeatAge is how old the last heartbeat of a live instance may be. Where it is older, the instance has stopped,
-	// or its snapshot is too old: then it reads every key from the store, and nobody has to wait for it.
+	// maxHeartbeatAge is how old the last heartbeat of a live instance may be. An instance with an older one has stopped, or was
+	// paused or cut off for so long that its snapshot is too old: then it reads every key from the store. Nobody waits for it.
 	maxHeartbeatAge = maxSnapshotAge + heartbeatInterval
 )
 
@@ -67,6 +67,6 @@ func (k *Keyring) Confirm(ctx context.Context, version int64) (confirmed []Confi
 // deadlinePassed reports whether ctx has ended or its deadline has passed. The store compares clocks itself, and may notice
 // before the context does.
 func deadlinePassed(ctx context.Context) bool {
-	deadline, limited := ctx.Deadline()
-	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }

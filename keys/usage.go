@@ -159,8 +159,8 @@ func inBatches[N any](ctx context.Context, left []N, write func(context.Context,
 			return left, err
 		}
 		batch := left[:min(len(left), flushBatch)]
-		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-		err := write(limited, batch)
+		batchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+		err := write(batchCtx, batch)
 		cancel()
 		if err != nil {
 			return left, err
