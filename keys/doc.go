@@ -52,7 +52,7 @@
 //
 // Every heartbeatInterval (1 s), and after each poll that found changes, an instance writes its heartbeat: its version, and the time
 // by the store's clock. Revoking with wait (Confirm) reads the heartbeats every confirmInterval (25 ms). It waits for each instance
-// that is live, until its version is that of the revocation or it has left; after confirmTimeout (3 s) the rest is late. For
+// that is live, until it has that version or a later one, or has left; after confirmTimeout (3 s) the rest is late. For
 // itself it need not wait.
 //
 // Here an instance is live whose last heartbeat was not older than maxHeartbeatAge (6 s) when the wait began. That is the maximum
@@ -70,14 +70,14 @@
 //	process paused             The monotonic clock goes on. The first request after a pause finds the snapshot too old and asks
 //	                           the store. (*) Where the whole machine sleeps, this clock stops: the key is served until
 //	                           the next poll, 250 ms.
-//	instance killed            Confirm waits for it, and calls it late, until its last heartbeat is 6 s old.
+//	instance killed            A Confirm that begins within 6 s of its last heartbeat waits for it, and calls it late.
 //	server replaced            A server that started at another time, or whose version is lower, may have lost changes and given
 //	                           their versions to others. The instance empties its cache and believes the new server.
 //	                           (*) A revocation that the new server does not have must be repeated.
 //	instance far behind        More than maxChanges (1000) changed keys are not read: it empties its cache.
 //	first poll                 What was cached before was read at an unknown version: it empties its cache.
-//	clock of an instance wrong Keys expire by the clock of the instance. Nothing else depends on it: whether an instance is live
-//	                           is judged by the store's clock, the age of a snapshot by the monotonic clock.
+//	clock of an instance wrong Keys expire by the clock of the instance. Nothing else here depends on it: whether an instance is
+//	                           live is judged by the store's clock, the age of a snapshot by the monotonic clock.
 //
 // # How a limit is shared
 //
