@@ -67,7 +67,7 @@ func get(t *testing.T, a *App, method, path string) (*http.Response, string) {
 	return answer, string(body)
 }
 
-// openRoutes are the routes that need no token. A route that is missing here must refuse who has none.
+// openRoutes are the routes that need no token. Every other route must refuse a request without one.
 func openRoutes() []string {
 	return []string{"GET /", "GET /livez", "GET /readyz", "GET /openapi.json", "GET /docs", "GET /docs/*"}
 }
@@ -145,7 +145,7 @@ func TestDocsCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-// running starts a and returns its address, a function that stops it, and what Run returned.
+// running starts a. It returns the address, a function that stops it, and the result of Run.
 func running(t *testing.T, a *App) (address string, stop func(), done <-chan error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -169,12 +169,12 @@ func TestStopFinishesRequestsUnderWay(t *testing.T) {
 	a := newApp(t, config, io.Discard)
 	address, stop, done := running(t, a)
 
-	// Half of a request is on its way when the stop comes, the rest follows after.
+	// Half of a request is sent before the stop, the rest after it.
 	slow := listenertest.Dial(t, address)
 	if _, err := io.WriteString(slow, "GET / HTTP/1.1\r\nHost: x\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	// A connection that was used before and is idle now must not hold the stop up.
+	// An idle connection must not delay the stop.
 	idle := listenertest.Dial(t, address)
 	answer := ask(t, idle, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
 	if answer.StatusCode != http.StatusOK || answer.Close {
@@ -183,7 +183,7 @@ func TestStopFinishesRequestsUnderWay(t *testing.T) {
 
 	stop()
 	for ask(t, listenertest.Dial(t, address), "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").StatusCode == http.StatusOK {
-		// until the stop is seen; dial fails where the port closes before
+		// until the stop is seen; dial fails if the port is closed before that
 	}
 	for path, status := range map[string]int{"/livez": 200, "/readyz": 503} {
 		answer := ask(t, listenertest.Dial(t, address), "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
-// TestBodyTooLargeIsAnsweredWhileSentSlowly: a client that needs a while to send a body that is too large reads why it is refused.
+// TestBodyTooLargeIsAnsweredWhileSentSlowly: a slow client with a body that is too large can still read the refusal.
 func TestBodyTooLargeIsAnsweredWhileSentSlowly(t *testing.T) {
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
 		for _, origins := range [][]string{nil, {"https://a.example"}} {
@@ -43,7 +43,7 @@ func TestBodyTooLargeIsAnsweredWhileSentSlowly(t *testing.T) {
 				if body, err := io.ReadAll(answer.Body); answer.StatusCode != http.StatusRequestEntityTooLarge || err != nil || len(body) == 0 {
 					t.Errorf("%d %s, %v", answer.StatusCode, body, err)
 				}
-				// Nobody waits for the client to end when the service stops: it has been answered.
+				// The stop does not wait for the client: it has its answer.
 				stop()
 				if err := <-done; err != nil {
 					t.Error(err)
@@ -53,7 +53,7 @@ func TestBodyTooLargeIsAnsweredWhileSentSlowly(t *testing.T) {
 	}
 }
 
-// sendSlowly sends the beginning of a request with a large body for longer than other refused clients are waited for.
+// sendSlowly sends the beginning of a large body, for longer than the service waits for other refused clients.
 func sendSlowly(t *testing.T, conn net.Conn) {
 	t.Helper()
 	if _, err := io.WriteString(conn, "POST /service/keys HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// TestOpenAPIHasEveryNameOfAClosedSet: tags of structs repeat some of the sets that other packages define.
+// TestOpenAPIHasEveryNameOfAClosedSet: tags of structs repeat sets that other packages define.
 func TestOpenAPIHasEveryNameOfAClosedSet(t *testing.T) {
 	document, err := openAPI(table(nil, nil, handlers.Live), "test")
 	if err != nil {

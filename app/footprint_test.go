@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
-// What a connection holds while nothing happens on it does not depend on what was asked on it before, whoever asked.
+// The memory of an idle connection does not depend on its earlier requests.
 func TestConnectionHoldsLittleWhileIdle(t *testing.T) {
 	const connections, most = 100, 12 << 10
 	guarded := func(header string) string { return "GET /service/whoami HTTP/1.1\r\nHost: x\r\n" + header + "\r\n" }
@@ -61,14 +61,14 @@ func TestConnectionHoldsLittleWhileIdle(t *testing.T) {
 
 func heldHeap() int64 {
 	var m runtime.MemStats
-	for range 3 { // pools are emptied by the second, finalizers run by the third
+	for range 3 { // the second empties pools, the third runs finalizers
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// A request is forgotten before its answer is written, but not that it was HEAD.
+// The request is released before the answer is written, but its method must still be known.
 func TestHEADWithALargeBodyIsAnsweredWithoutOne(t *testing.T) {
 	address, _, _ := running(t, newApp(t, testConfig(t), io.Discard))
 	conn := listenertest.Dial(t, address)

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/configs"
 )
 
-// olderStore puts the store of the first release, which is one of production, into a folder.
+// olderStore copies the store of the first release, made in production, into a folder.
 func olderStore(t *testing.T, dir string) (url string) {
 	t.Helper()
 	content, err := os.ReadFile("../store/testdata/release-1.db")
@@ -26,7 +26,7 @@ func olderStore(t *testing.T, dir string) (url string) {
 	return "sqlite:" + file
 }
 
-// logged is the messages of a log, and the migrations that it names.
+// logged are the messages of a log and the migrations in it.
 func logged(t *testing.T, log []byte) (messages, migrations []string) {
 	t.Helper()
 	for line := range bytes.Lines(log) {

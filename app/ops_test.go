@@ -74,7 +74,7 @@ func TestOpsAnswers(t *testing.T) {
 	}
 }
 
-// opsRunning starts the operations address of an App and gives where it listens.
+// opsRunning starts the operations address of an App and returns it.
 func opsRunning(t *testing.T) string {
 	t.Helper()
 	a := newApp(t, testConfig(t), io.Discard)
@@ -86,7 +86,7 @@ func opsRunning(t *testing.T) string {
 	return strings.TrimPrefix(ops.url, "http://")
 }
 
-// TestOpsReadsNoBody sends bodies that never end: the answer comes, and the connection is closed.
+// TestOpsReadsNoBody sends bodies that never end: they are answered, and the connection is closed.
 func TestOpsReadsNoBody(t *testing.T) {
 	address := opsRunning(t)
 	for _, head := range []string{
@@ -114,7 +114,7 @@ func TestOpsReadsNoBody(t *testing.T) {
 	}
 }
 
-// unread is the answer to a client that does not read.
+// unread is the response writer of a client that does not read.
 type unread struct {
 	*httptest.ResponseRecorder
 
@@ -127,7 +127,7 @@ func (u unread) Write(p []byte) (int, error) {
 	return u.ResponseRecorder.Write(p)
 }
 
-// TestOpsMakesOnePageAtATime: one at a time, whoever waits or does not read.
+// TestOpsMakesOnePageAtATime: also while a client waits or does not read.
 func TestOpsMakesOnePageAtATime(t *testing.T) {
 	var made, most atomic.Int32
 	pages := oneAtATime(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -169,8 +169,8 @@ func TestOpsMakesOnePageAtATime(t *testing.T) {
 	}
 }
 
-// TestOpsAnswerArrivesBeforeTheBodyIsSent: the server ends what it sends before it closes, so that who is still sending a body reads
-// the answer, and is not reset.
+// TestOpsAnswerArrivesBeforeTheBodyIsSent: the server closes the sending direction first, so a client that is still sending a
+// body can read the answer and is not reset.
 func TestOpsAnswerArrivesBeforeTheBodyIsSent(t *testing.T) {
 	inner, err := listener.Listen(t.Context(), "OPS_ADDR", "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -192,7 +192,7 @@ func TestOpsAnswerArrivesBeforeTheBodyIsSent(t *testing.T) {
 	}
 }
 
-// TestOpsAcceptsAProbeWhateverOthersHold: more connections than there are places, all in the middle of something.
+// TestOpsAcceptsAProbeWhateverOthersHold: more connections than the maximum, all in the middle of a request.
 func TestOpsAcceptsAProbeWhateverOthersHold(t *testing.T) {
 	address := opsRunning(t)
 	for name, begun := range map[string]string{
@@ -229,7 +229,7 @@ func TestOpsAcceptsAProbeWhateverOthersHold(t *testing.T) {
 	}
 }
 
-// TestOpsEndsRequestsThatTakeTooLong: nobody finishes a request in the time that one may take to be read.
+// TestOpsEndsRequestsThatTakeTooLong: no client finishes its request within the read timeout.
 func TestOpsEndsRequestsThatTakeTooLong(t *testing.T) {
 	conn := listenertest.Dial(t, opsRunning(t))
 	if _, err := io.WriteString(conn, "GET /readyz HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/configs"
 )
 
-// TestStartThatIsRefusedMakesNoStore: it would be marked for an environment that nobody may have meant.
+// TestStartThatIsRefusedMakesNoStore: it would belong to an environment that was perhaps set by mistake.
 func TestStartThatIsRefusedMakesNoStore(t *testing.T) {
 	for want, spoil := range map[string]func(*configs.Config){
 		"nobody could authenticate": func(c *configs.Config) { c.APIKey, c.JWTSecretKey = configs.Secret{}, configs.Secret{} },

@@ -52,7 +52,7 @@ func serve(t *testing.T, log io.Writer, cache int) *served {
 	return &served{App: a, url: "http://" + address, admin: text.Reveal()}
 }
 
-// token makes one for a key string.
+// mintFor makes a token for a key string.
 func mintFor(t *testing.T, key string, scopes ...string) string {
 	t.Helper()
 	text, err := client.Mint(key, client.Options{Scopes: scopes})
@@ -62,7 +62,7 @@ func mintFor(t *testing.T, key string, scopes ...string) string {
 	return text
 }
 
-// sharedToken makes one for the shared key.
+// sharedToken makes a token for the shared key.
 func sharedToken(c configs.Config) (string, error) {
 	signing, err := token.HMAC(c.JWTAlgorithm, "", []byte(c.JWTSecretKey.Reveal()))
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *served) issue(t *testing.T, body string) handlers.NewKey {
 	return made
 }
 
-// change calls a verb of the life cycle.
+// change disables, enables or revokes a key by HTTP.
 func (s *served) change(t *testing.T, id, verb string) {
 	t.Helper()
 	if answer := s.call(t, mintFor(t, s.admin), "POST", "/service/keys/"+id+"/"+verb, "", nil); answer.StatusCode != http.StatusOK {
@@ -155,8 +155,8 @@ func TestRevocationAgainstAWarmCache(t *testing.T) {
 	}
 }
 
-// TestRevocationRacesRequests revokes while other connections fill the cache. Whoever asks after the answer to the
-// revocation is refused, and so is everybody from then on.
+// TestRevocationRacesRequests revokes while other connections fill the cache. After the answer to the revocation,
+// every request is refused.
 func TestRevocationRacesRequests(t *testing.T) {
 	s := serve(t, io.Discard, 1000)
 	for round := range 1000 {
@@ -237,8 +237,7 @@ func TestAdministrationNeedsItsScope(t *testing.T) {
 	}
 }
 
-// TestAdministrationRefusedIsAudited: whoever holds a key and is refused leaves a row, whatever the refusal; whoever holds
-// none leaves nothing.
+// TestAdministrationRefusedIsAudited: every refusal of a key makes a row in the audit. A request without a key makes none.
 func TestAdministrationRefusedIsAudited(t *testing.T) {
 	s := serve(t, io.Discard, 1000)
 	made := s.issue(t, reader)
@@ -272,7 +271,7 @@ func TestAdministrationRefusedIsAudited(t *testing.T) {
 			t.Errorf("%s was let in", raw)
 		}
 	}
-	// The rows of a second are written when it is over.
+	// The rows of a second are written at its end.
 	rows, end := 0, time.Now().Add(20*time.Second)
 	for rows < len(verified) && time.Now().Before(end) {
 		var events []handlers.Event
@@ -292,7 +291,7 @@ func TestAdministrationRefusedIsAudited(t *testing.T) {
 	}
 }
 
-// TestSecretsAreNotKept reads the bytes of everything that a thief could take: the database with its log, the log of the
+// TestSecretsAreNotKept searches everything that a thief could take: the database with its log, the log of the
 // service, and what administrators see.
 func TestSecretsAreNotKept(t *testing.T) {
 	var log bytes.Buffer

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// hangsAtTheEnd is a store that never forgets an instance that leaves, whatever the deadline is.
+// hangsAtTheEnd is a store whose Leave hangs and ignores the deadline.
 type hangsAtTheEnd struct {
 	keys.Store
 

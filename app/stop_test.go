@@ -19,12 +19,12 @@ import (
 	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
-// clientsOf counts what became of the connections of clients who open one for each request, for as long as they can.
+// clientsOf are clients that open a connection for each request, until the port is closed. They count the results.
 type clientsOf struct {
 	address string
 	tls     *tls.Config // nil for plain HTTP
 
-	busy           chan struct{} // closed when a few hundred were answered
+	busy           chan struct{} // closed after a few hundred answers
 	answered, lost atomic.Int64
 	first          atomic.Pointer[error] // of those that were lost
 }
@@ -51,7 +51,7 @@ func (c *clientsOf) run(ctx context.Context) {
 
 // ask is one request on a connection, and its end.
 func (c *clientsOf) ask(conn net.Conn) error {
-	_ = conn.(*net.TCPConn).SetLinger(0) // thousands of ports would wait for a minute each
+	_ = conn.(*net.TCPConn).SetLinger(0) // without it, thousands of ports stay in TIME_WAIT
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	if c.tls != nil {
 		conn = tls.Client(conn, c.tls)
@@ -72,8 +72,8 @@ func (c *clientsOf) ask(conn net.Conn) error {
 	return err
 }
 
-// TestStopAnswersConnectedClients stops the service while clients go on connecting to it: whoever got a connection gets
-// an answer, and the others are refused.
+// TestStopAnswersConnectedClients stops the service while clients connect. Each of them is answered, or its connection is
+// refused.
 func TestStopAnswersConnectedClients(t *testing.T) {
 	listenertest.NeedsIgnoreNew(t)
 	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
@@ -104,7 +104,7 @@ func TestStopAnswersConnectedClients(t *testing.T) {
 	}
 }
 
-// stopUnderLoad stops a while clients connect, and gives what became of them.
+// stopUnderLoad stops a while clients connect, and returns their results.
 func stopUnderLoad(t *testing.T, a *App, settings *tls.Config) *clientsOf {
 	t.Helper()
 	url, stop, done := running(t, a)
@@ -120,10 +120,10 @@ func stopUnderLoad(t *testing.T, a *App, settings *tls.Config) *clientsOf {
 	case <-ctx.Done():
 		t.Error("the service did not come to answer clients")
 	}
-	silent := listenertest.Dial(t, clients.address) // says nothing until the port is closed
+	silent := listenertest.Dial(t, clients.address) // sends nothing until the port is closed
 	stop()
 	for refused := false; !refused && ctx.Err() == nil; {
-		brief := net.Dialer{Timeout: 50 * time.Millisecond} // who is ignored would try again only in a second
+		brief := net.Dialer{Timeout: 50 * time.Millisecond} // an ignored client would try again only after a second
 		conn, err := brief.DialContext(ctx, "tcp", clients.address)
 		if err == nil {
 			_ = conn.Close()

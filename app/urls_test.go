@@ -18,7 +18,7 @@ import (
 	"github.com/latchkey-api/latchkey/internal/listener/listenertest"
 )
 
-// TestURLsInTheLogCanBeCalled calls what the first line of the log says, just as it stands there.
+// TestURLsInTheLogCanBeCalled calls the URLs in the first line of the log.
 func TestURLsInTheLogCanBeCalled(t *testing.T) {
 	hasIPv6 := false
 	if l, err := net.Listen("tcp", "[::1]:0"); err == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/configs"
 )
 
-// run calls the command line in the working directory.
+// run runs the command line in the working directory.
 func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer

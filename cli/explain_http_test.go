@@ -29,12 +29,12 @@ import (
 // object is a JSON object.
 type object = map[string]any
 
-// signer makes tokens of any content with one key, as no library would.
+// signer makes tokens with any content, which no library would make.
 type signer struct {
 	id   string // "" for the shared key
 	alg  string
 	sign func(text string) []byte
-	// claim is what apiKey must be, and other the algorithm of another kind of key.
+	// claim is the right apiKey claim, and other the algorithm of the other kind of key.
 	claim, other string
 }
 
@@ -58,7 +58,7 @@ func keySigner(text keystring.Key) signer {
 	return signer{text.ID(), "HS256", withHMAC(sha256.New, text.Reveal()), text.ID(), "EdDSA"}
 }
 
-// token is a good token but for what header and claims change; nil leaves a member out.
+// token is a good token with the changes in header and claims; nil removes a member.
 func (s signer) token(t *testing.T, header, claims object) string {
 	t.Helper()
 	now := time.Now().Unix()
@@ -87,7 +87,7 @@ func (s signer) token(t *testing.T, header, claims object) string {
 // in is a moment so many seconds from now, as a claim.
 func in(seconds int64) int64 { return time.Now().Unix() + seconds }
 
-// sent is a header and what is said about it: the service's code, and parts of the finding and of the remedy.
+// sent is a header with the expected code, and parts of the expected finding and remedy.
 type sent struct {
 	name, header string
 	code         fault.Code
@@ -97,7 +97,7 @@ type sent struct {
 
 const accepted = fault.Code(255)
 
-// everyKind is what can be wrong with a token of any key.
+// everyKind are the faults that a token of any key can have.
 func everyKind(t *testing.T, s signer) []sent {
 	t.Helper()
 	good := s.token(t, nil, nil)
@@ -131,7 +131,7 @@ func everyKind(t *testing.T, s signer) []sent {
 	}
 }
 
-// anyForm is what can be wrong before a key is looked for.
+// anyForm are the faults that are found before a key is read.
 func anyForm(t *testing.T, s signer) []sent {
 	t.Helper()
 	good := s.token(t, nil, nil)
@@ -168,7 +168,7 @@ func anyForm(t *testing.T, s signer) []sent {
 	}
 }
 
-// states is what can be wrong with a registered key. Every token is signed well.
+// states are the faults of a registered key. Every token has a good signature.
 func states(t *testing.T, a *served, kind keystring.Kind) []sent {
 	t.Helper()
 	ctx, now := t.Context(), time.Now().UTC().Truncate(time.Microsecond)
@@ -188,7 +188,7 @@ func states(t *testing.T, a *served, kind keystring.Kind) []sent {
 			t.Fatal(err)
 		}
 	}
-	// rotate is a rotation of 3 days ago, of a key that is accepted until ends.
+	// rotate writes a rotation of 3 days ago. The old key is accepted until ends.
 	rotate := func(id, successor string, ends time.Time) {
 		_, _, err := a.store.RotateKey(ctx, id, keys.Event{At: now, Actor: cliActor(), Action: "test", Count: 1}, func(old *keys.Record) (keys.Record, error) {
 			next := *old
@@ -247,7 +247,7 @@ func states(t *testing.T, a *served, kind keystring.Kind) []sent {
 	}
 }
 
-// answered is what a service says to a header.
+// answered is the answer of the service.
 type answered struct {
 	Detail string
 	handlers.Caller
@@ -264,7 +264,7 @@ func call(t *testing.T, address, header string) (status int, answer answered) {
 		request.Header["Authorization"] = []string{header}
 	}
 	response, err := http.DefaultClient.Do(request)
-	if strings.ContainsFunc(header, unicode.IsControl) && err != nil { // which no HTTP library sends
+	if strings.ContainsFunc(header, unicode.IsControl) && err != nil { // no HTTP library sends that
 		conn := listenertest.Dial(t, address)
 		if _, err := io.WriteString(conn, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: "+header+"\r\n\r\n"); err != nil {
 			t.Fatal(err)

@@ -71,7 +71,7 @@ func TestExplainReadsArgumentsAndStandardInput(t *testing.T) {
 	if code, stdout, _ := run(t, "explain"); code != 1 || !strings.Contains(stdout, "431: Request Header Fields Too Large") {
 		t.Errorf("a megabyte piped in: exit code %d\n%s", code, stdout)
 	}
-	terminal, err := os.Open(os.DevNull) // like a terminal, a device that is no pipe
+	terminal, err := os.Open(os.DevNull) // a device and not a pipe, like a terminal
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestExplainOfAKey(t *testing.T) {
 	}
 }
 
-// TestExplainPrintsNoSecret sends secrets, and what a terminal would obey, in every part of a token.
+// TestExplainPrintsNoSecret puts secrets and terminal control sequences into every part of a token.
 func TestExplainPrintsNoSecret(t *testing.T) {
 	config := testConfig(t)
 	config.JWTSecretKeyPrevious = configs.NewSecret("the-secret-before")

@@ -37,7 +37,7 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// TestHealthUsesSettingsAndFlags: it has no other way to know where a server is.
+// TestHealthUsesSettingsAndFlags: it cannot know in another way where the server is.
 func TestHealthUsesSettingsAndFlags(t *testing.T) {
 	inEmptyFolder(t)
 	served, stop := startServer(t)

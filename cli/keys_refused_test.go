@@ -163,7 +163,7 @@ func TestKeysNeedMasterKeyForHS256Only(t *testing.T) {
 	t.Setenv("MASTER_KEY", first)
 	key, _ := makeKey(t, append(create, "--kind=hs256")...)
 
-	// Without a master key, and with one that is none, only what needs it fails.
+	// With no master key, or an invalid one, only commands that need it fail.
 	for master, sentence := range map[string]string{"": "hs256 keys need MASTER_KEY, which is not set", "c2hvcnQ=": "MASTER_KEY must be"} {
 		t.Setenv("MASTER_KEY", master)
 		fails(sentence, append(create, "--kind=hs256")...)

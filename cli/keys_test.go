@@ -19,7 +19,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// makeKey calls a verb that makes a key, and fails unless all that it prints is one key string.
+// makeKey runs a command that makes a key. It fails unless stdout is one key string and nothing else.
 func makeKey(t *testing.T, args ...string) (key keystring.Key, stderr string) {
 	t.Helper()
 	code, stdout, stderr := run(t, args...)
@@ -37,7 +37,7 @@ func makeKey(t *testing.T, args ...string) (key keystring.Key, stderr string) {
 	return key, stderr
 }
 
-// decodeJSON calls a verb with --json and reads what it prints, which has no member that out lacks.
+// decodeJSON runs a command with --json and decodes stdout into out, without unknown members.
 func decodeJSON(t *testing.T, out any, args ...string) {
 	t.Helper()
 	code, stdout, stderr := run(t, append(args, "--json")...)
@@ -93,7 +93,7 @@ func TestKeysCreateAndRevokeBesideAServer(t *testing.T) {
 	}
 }
 
-// TestKeysJSONEqualsHTTP compares what both say of the same things.
+// TestKeysJSONEqualsHTTP compares the output of --json with the answers of the HTTP API.
 func TestKeysJSONEqualsHTTP(t *testing.T) {
 	s := serve(t)
 	s.inItsFolder(t)
@@ -281,7 +281,7 @@ func TestKeysTables(t *testing.T) {
 	if said != "" {
 		t.Errorf("disable printed %q", said)
 	}
-	// No listing has a secret, nor more of it than the hint.
+	// No output has more of a secret than the hint.
 	for _, verb := range [][]string{{"list"}, {"show", old.ID()}, {"show", next.ID()}, {"audit"}, {"enable", old.ID()}, {"revoke", old.ID(), "--wait"}} {
 		for _, form := range []string{"", "--json"} {
 			_, stdout, stderr := run(t, slices.DeleteFunc(append([]string{"keys"}, append(verb, form)...), func(s string) bool { return s == "" })...)
@@ -297,7 +297,7 @@ func TestKeysTables(t *testing.T) {
 func TestKeysRevokeNamesLateInstances(t *testing.T) {
 	config := testConfig(t)
 	a := beside(t, config)
-	// An instance that is alive for the next seconds, and sees nothing.
+	// An instance that is alive for the next seconds, but does not follow the changes of keys.
 	if _, err := a.store.Heartbeat(t.Context(), "sleeper", 0, time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestKeysRevokeNamesLateInstances(t *testing.T) {
 	}
 }
 
-// brokenPipe is a standard output that nobody reads.
+// brokenPipe is a standard output that cannot be written.
 type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// olderStore puts the store of the first release, which is one of production, into a folder.
+// olderStore copies the store of the first release, made in production, into a folder.
 func olderStore(t *testing.T, dir string) (url string) {
 	t.Helper()
 	content, err := os.ReadFile("../store/testdata/release-1.db")
@@ -21,7 +21,7 @@ func olderStore(t *testing.T, dir string) (url string) {
 	return "sqlite:" + file
 }
 
-// TestMigrationIsPrintedByCommands: it may be a newer version beside a server. One that only reads migrates nothing.
+// TestMigrationIsPrintedByCommands: a server of an older version may be running. Commands that only read do not migrate.
 func TestMigrationIsPrintedByCommands(t *testing.T) {
 	const says = "00008_key_level.sql"
 	url := olderStore(t, t.TempDir())

@@ -7,7 +7,7 @@ import (
 	"github.com/latchkey-api/latchkey/configs"
 )
 
-// TestKeysSayWhatTheStoreKeeps: of an hs256 key the store has the whole string, if sealed.
+// TestKeysSayWhatTheStoreKeeps: of an hs256 key it keeps the whole string, sealed.
 func TestKeysSayWhatTheStoreKeeps(t *testing.T) {
 	inEmptyFolder(t)
 	t.Setenv("MASTER_KEY", configs.FreshSecrets().MasterKey.Reveal())

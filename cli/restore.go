@@ -63,11 +63,11 @@ func (c restoreCmd) Run(r *command) error {
 	return nil
 }
 
-// interruptible reads from from until ctx ends, also while a person has not typed anything yet.
-func interruptible(ctx context.Context, from io.Reader) io.Reader {
+// interruptible is input until ctx ends: a person who was to type something may interrupt instead.
+func interruptible(ctx context.Context, input io.Reader) io.Reader {
 	reader, writer := io.Pipe()
 	go func() {
-		_, err := io.Copy(writer, from)
+		_, err := io.Copy(writer, input)
 		_ = writer.CloseWithError(err)
 	}()
 	context.AfterFunc(ctx, func() { _ = writer.CloseWithError(errors.New("interrupted")) })

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-api/latchkey/configs"
 )
 
-// shared is a .env as compose has one, with a setting of ours.
+// shared is a .env for compose that also has a setting of ours.
 const shared = "POSTGRES_PASSWORD=hush\nTZ=Europe/Berlin # here\nCOMPOSE_PROJECT_NAME=x\nJWT_LEEWAY=10s\nMIIhush=\n"
 
 func TestDotenvSharedWithCompose(t *testing.T) {
@@ -86,7 +86,7 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("config: exit code %d, says %q", code, stderr)
 	}
 
-	// The first line stays the one with the address.
+	// The first line is still the one with the address.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var stderr2 bytes.Buffer
@@ -100,7 +100,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// stopAt is a log that stops the server once it has a text.
+// stopAt is a log that stops the server when it contains text.
 type stopAt struct {
 	text string
 	stop func()
