@@ -63,36 +63,6 @@ func checkBodyOrder(t *testing.T, tg *harness.Target, op harness.Operation, brok
 	a.FitsDocumentation(t, op)
 }
 
-// checkResourceOrder: what a request says is judged before what the store holds.
-func checkResourceOrder(t *testing.T, tg *harness.Target) {
-	t.Helper()
-	tests := []struct {
-		name   string
-		c      harness.Call
-		status int
-	}{
-		{"a taken name, and a field nobody knows", harness.Post("/service/account/register", `{"username":"stevenm","x":1}`), 422},
-		{"a taken name", harness.Post("/service/account/register", `{"username":"stevenm"}`), 409},
-		{"no such user, and no name", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here"}`), 422},
-		{"no such user, and an empty name", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here","name":""}`), 422},
-		{"no such user", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here","name":"x"}`), 404},
-		{"no such id, and none given", harness.Call{Path: "/service/account/?account_id="}, 422},
-		{"no such id", harness.Call{Path: "/service/account/?account_id=nobody-here"}, 404},
-	}
-	for _, tt := range tests {
-		anonymous := tg.Do(t, tt.c)
-		anonymous.IsRefused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
-		tt.c.Token = tg.Secrets.Scoped("keys:admin")
-		if a := tg.Do(t, tt.c); a.Status != http.StatusForbidden {
-			t.Errorf("%s, without scope: %d %s, want 403", tt.name, a.Status, a.Body)
-		}
-		tt.c.Token = tg.Secrets.Token()
-		if a := tg.Do(t, tt.c); a.Status != tt.status {
-			t.Errorf("%s: %d %s, want %d", tt.name, a.Status, a.Body, tt.status)
-		}
-	}
-}
-
 // checkGuardOrder: a token that fails several checks is told the first of them. Each row is wrong in the way its text
 // says and in the way of the row after it, so that the rows together fix the whole order.
 func checkGuardOrder(t *testing.T, tg *harness.Target) {
@@ -136,6 +106,36 @@ func checkGuardOrderOf(t *testing.T, tg *harness.Target, s harness.Credential) {
 		a := tg.Do(t, harness.Call{Path: "/service/account/stevenm", Token: row.token})
 		if a.Status != http.StatusUnauthorized || a.Body != `{"detail":"`+row.detail+`"}` {
 			t.Errorf("%s: %d %s, want 401 %s", row.name, a.Status, a.Body, row.detail)
+		}
+	}
+}
+
+// checkResourceOrder: what a request says is judged before what the store holds.
+func checkResourceOrder(t *testing.T, tg *harness.Target) {
+	t.Helper()
+	tests := []struct {
+		name   string
+		c      harness.Call
+		status int
+	}{
+		{"a taken name, and a field nobody knows", harness.Post("/service/account/register", `{"username":"stevenm","x":1}`), 422},
+		{"a taken name", harness.Post("/service/account/register", `{"username":"stevenm"}`), 409},
+		{"no such user, and no name", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here"}`), 422},
+		{"no such user, and an empty name", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here","name":""}`), 422},
+		{"no such user", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here","name":"x"}`), 404},
+		{"no such id, and none given", harness.Call{Path: "/service/account/?account_id="}, 422},
+		{"no such id", harness.Call{Path: "/service/account/?account_id=nobody-here"}, 404},
+	}
+	for _, tt := range tests {
+		anonymous := tg.Do(t, tt.c)
+		anonymous.IsRefused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
+		tt.c.Token = tg.Secrets.Scoped("keys:admin")
+		if a := tg.Do(t, tt.c); a.Status != http.StatusForbidden {
+			t.Errorf("%s, without scope: %d %s, want 403", tt.name, a.Status, a.Body)
+		}
+		tt.c.Token = tg.Secrets.Token()
+		if a := tg.Do(t, tt.c); a.Status != tt.status {
+			t.Errorf("%s: %d %s, want %d", tt.name, a.Status, a.Body, tt.status)
 		}
 	}
 }

@@ -202,3 +202,15 @@ func checkPaths(t *testing.T, tg *harness.Target) {
 		}
 	}
 }
+
+// checkOpenRoutes: what needs no token answers without one, and with a bad one.
+func checkOpenRoutes(t *testing.T, tg *harness.Target) {
+	for _, token := range []string{"", garbage} {
+		a := tg.Do(t, harness.Call{Path: "/", Token: token})
+		a.Is(t, http.StatusOK, `{"msg":"Hello from our latchkey app."}`)
+		a.IsJSON(t)
+		for _, path := range []string{"/livez", "/readyz", "/docs", "/openapi.json"} {
+			tg.Do(t, harness.Call{Path: path, Token: token}).Is(t, http.StatusOK, "")
+		}
+	}
+}
