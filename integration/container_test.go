@@ -128,11 +128,11 @@ func TestContainer(t *testing.T) {
 
 	main := harness.StartContainer(t, image, nil)
 	t.Run("contract", func(t *testing.T) { checkContract(t, &main.Target) })
-	t.Run("becomes healthy", func(t *testing.T) { checkHealthy(t, main) })
-	t.Run("stops with exit code 0", func(t *testing.T) { checkStops(t, main) })
+	t.Run("health check", func(t *testing.T) { checkHealthy(t, main) })
+	t.Run("stop", func(t *testing.T) { checkStops(t, main) })
 	t.Run("image", func(t *testing.T) { checkImage(t, engine, image) })
 	t.Run("contract on PostgreSQL", func(t *testing.T) { checkContainerOnPostgres(t, image) })
-	t.Run("a restart keeps accounts", func(t *testing.T) { checkVolume(t, image) })
+	t.Run("restart", func(t *testing.T) { checkVolume(t, image) })
 	t.Run("backup and restore", func(t *testing.T) { checkRestoreInContainer(t, image) })
-	t.Run("a volume of another user", func(t *testing.T) { checkForeignVolume(t, image) })
+	t.Run("volume of another user", func(t *testing.T) { checkForeignVolume(t, image) })
 }

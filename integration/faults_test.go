@@ -89,7 +89,7 @@ func checkFaults(t *testing.T, bin string) {
 		}
 	}
 	load.Stop()
-	t.Run("stopped while the server is paused", func(t *testing.T) {
+	t.Run("stop while paused", func(t *testing.T) {
 		server.Control(t, "pause")
 		server.Control(t, "pause")
 		stopWaiting(t, instances)

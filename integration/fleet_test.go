@@ -24,7 +24,7 @@ func checkFleetRevocation(t *testing.T, bin string) {
 	before := harness.SumMetric(two.OpsPage(t, "/metrics"), "latchkey_revocation_propagation_seconds_count")
 
 	var told, untold []time.Duration
-	t.Run("told", func(t *testing.T) {
+	t.Run("with NOTIFY", func(t *testing.T) {
 		told = revocations(t, fleet, 100)
 		if most := told[len(told)-1]; most > time.Second {
 			t.Errorf("the other instance refused after %v", most)
@@ -36,7 +36,7 @@ func checkFleetRevocation(t *testing.T, bin string) {
 			t.Errorf("latchkey_revocation_propagation_seconds has %v revocations and %v s, want 100 and less", count, seconds)
 		}
 	})
-	t.Run("not told", func(t *testing.T) {
+	t.Run("without NOTIFY", func(t *testing.T) {
 		line.DropNotices.Store(true)
 		defer line.DropNotices.Store(false)
 		untold = revocations(t, fleet, 20)
@@ -47,7 +47,7 @@ func checkFleetRevocation(t *testing.T, bin string) {
 	if len(told) > 0 && len(untold) > 0 && told[len(told)/2] > untold[len(untold)/2]/2 {
 		t.Errorf("being told saves little: %v, and %v without", told[len(told)/2], untold[len(untold)/2])
 	}
-	t.Run("cut off", func(t *testing.T) { checkCutOff(t, fleet, line) })
+	t.Run("store unreachable", func(t *testing.T) { checkCutOff(t, fleet, line) })
 	t.Run("paused", func(t *testing.T) { checkPaused(t, fleet) })
 	t.Run("wait", func(t *testing.T) {
 		key, token := harness.WarmKey(t, fleet)
@@ -165,7 +165,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 	databaseURL, _ := harness.NewDatabase(t)
 	fleet := harness.StartFleet(t, bin, databaseURL, databaseURL, databaseURL)
 	const rate, burst = 50, 50
-	t.Run("all are asked", func(t *testing.T) {
+	t.Run("demand at all instances", func(t *testing.T) {
 		key, _ := fleet[0].IssueKey(t, harness.Body{"rate": rate, "burst": burst})
 		const seconds, offered = 10, 300
 		began := time.Now()
@@ -193,7 +193,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 			t.Errorf("%d requests were let through, want at least %.0f", through, least)
 		}
 	})
-	t.Run("one is asked", func(t *testing.T) {
+	t.Run("demand at one instance", func(t *testing.T) {
 		key, _ := fleet[0].IssueKey(t, harness.Body{"rate": rate, "burst": burst})
 		const seconds, offered = 10, 40
 		counts := offer(t, fleet[1], key.Token(), offered, seconds)

@@ -19,8 +19,8 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// TestProxy proves deploy/haproxy.cfg as it is shipped, with a real HAProxy and two instances on one database.
-func TestProxy(t *testing.T) {
+// TestHAProxy proves deploy/haproxy.cfg as it is shipped, with a real HAProxy and two instances on one database.
+func TestHAProxy(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		harness.Unavailable(t, "the proxy is tried on Linux only, where all of 127.0.0.0/8 is this machine")
 	}
@@ -32,13 +32,13 @@ func TestProxy(t *testing.T) {
 		name  string
 		check func(*testing.T, *fleet)
 	}{
-		{"requests are spread", checkSpread},
-		{"answers pass unchanged", checkPassing},
-		{"a forged address does not reach the log", checkForgedAddress},
-		{"a request is never sent twice", checkSentOnce},
-		{"an instance that stops is left in time", checkLeftInTime},
+		{"spread", checkSpread},
+		{"answers unchanged", checkPassing},
+		{"forged address", checkForgedAddress},
+		{"POST sent once", checkSentOnce},
+		{"instance that stops", checkLeftInTime},
 		{"rolling restart", checkRollingRestart},
-		{"no instance left", checkNoInstance},
+		{"no instance", checkNoInstance},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.check(t, f) })
 	}

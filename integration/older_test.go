@@ -55,7 +55,7 @@ func checkOlderInstance(t *testing.T, bin string) {
 		s, settings := harness.FreshSecrets(), map[string]string{"DATABASE_URL": databaseURL}
 		checkOlderBeside(t, harness.StartProcessIn(t, bin, t.TempDir(), s, settings), harness.StartProcessIn(t, older, t.TempDir(), s, settings))
 	})
-	t.Run("while it is in use", func(t *testing.T) { checkLevelRises(t, bin) })
+	t.Run("in use", func(t *testing.T) { checkLevelRises(t, bin) })
 }
 
 func checkOlderBeside(t *testing.T, newer, older *harness.Process) {

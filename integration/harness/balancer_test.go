@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestSentOnceSeesWhatATransportHides(t *testing.T) {
+func TestSentOnceSeesRepeats(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestReadKeyChecksWhatItReads(t *testing.T) {
+func TestParseKey(t *testing.T) {
 	// A value of 32 bytes that ends in 1, so that base62, padding and the order of the digits all matter.
 	n := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(35), 240), big.NewInt(1))
 	body := "lk_live_E0123456789a_" + base62(n, 43)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestSignedMatchesTheExampleOfRFC7515(t *testing.T) {
+func TestSignHS256MatchesRFC7515(t *testing.T) {
 	// Appendix A.1: header, payload and key of the RFC give the token of the RFC.
 	key, err := base64.RawURLEncoding.DecodeString(
 		"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
