@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// AccessLine is the part of a log line that tells of a request.
+// AccessLine is a line of the access log.
 type AccessLine map[string]any
 
-// AccessLines are the lines of the log that have the request id.
+// AccessLines are the lines with this request id.
 func AccessLines(log, id string) []AccessLine {
 	found := []AccessLine{}
 	for line := range strings.Lines(log) {
@@ -21,7 +21,7 @@ func AccessLines(log, id string) []AccessLine {
 	return found
 }
 
-// Has says whether one of the line's values, at any depth, prints as want.
+// Has reports whether a value of the line, at any depth, prints as want.
 func (l AccessLine) Has(want string) bool { return holds(map[string]any(l), want) }
 
 func holds(value any, want string) bool {

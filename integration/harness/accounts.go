@@ -26,7 +26,7 @@ type Account struct {
 	AvatarURL string `json:"avatar_url,omitempty"`
 }
 
-// Register registers an account and follows its Location to the same account.
+// Register registers an account, and checks that it is found by Location, id and name.
 func (tg *Target) Register(t *testing.T, want Account) Account {
 	t.Helper()
 	members := map[string]string{}
@@ -48,7 +48,7 @@ func (tg *Target) Register(t *testing.T, want Account) Account {
 	return got
 }
 
-// Create posts body, expects 201, and that Location leads to the same thing.
+// Create posts body. It expects 201, and the same object at Location.
 func (tg *Target) Create(t *testing.T, path, body string) Answer {
 	t.Helper()
 	c := Post(path, body)
@@ -66,5 +66,5 @@ func (tg *Target) Create(t *testing.T, path, body string) Answer {
 	return created
 }
 
-// FreshName is a username that no account has.
+// FreshName is a random name: no account and no client has it yet.
 func FreshName() string { return "it-" + strings.ToLower(rand.Text()) }

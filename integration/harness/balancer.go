@@ -13,27 +13,27 @@ import (
 	"time"
 )
 
-// Balancer is a reverse proxy as operators run one: it asks each instance for /readyz, and shares the requests between
-// those that are ready. It tries nothing a second time: an instance that fails is a client that fails.
+// Balancer is a reverse proxy with health checks: it polls /readyz of each instance, and sends requests to the ready ones in
+// turn. It never retries, so a client sees every failure of an instance.
 type Balancer struct {
 	URL       string
 	Instances []*Instance
 	next      atomic.Int64
 }
 
-// Instance is where one process of the service is found, whichever it is at the time.
+// Instance is one address behind the balancer. The process there changes with each restart.
 type Instance struct {
 	address string // host and port
 	Ready   atomic.Bool
 	Served  atomic.Int64
-	// reused sends on connections that are kept, fresh opens one for each request.
+	// reused keeps connections, fresh opens one for each request.
 	reused, fresh *httputil.ReverseProxy
 }
 
-// pollEvery is how often a balancer asks for /readyz.
+// pollEvery is the interval of the health checks.
 const pollEvery = 100 * time.Millisecond
 
-// StartBalancer shares requests between the addresses until the test ends.
+// StartBalancer starts a balancer for these addresses until the test ends.
 func StartBalancer(t *testing.T, addresses ...string) *Balancer {
 	t.Helper()
 	b := &Balancer{}
@@ -49,7 +49,7 @@ func StartBalancer(t *testing.T, addresses ...string) *Balancer {
 	return b
 }
 
-// forwarder passes requests on to target, and answers 502 with the reason where that fails.
+// forwarder sends requests to target. When that fails it answers 502 with the reason.
 func forwarder(t *testing.T, target *url.URL, fresh bool) *httputil.ReverseProxy {
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	proxy.Transport = SentOnce{NewTransport(t, fresh)}
@@ -59,14 +59,14 @@ func forwarder(t *testing.T, target *url.URL, fresh bool) *httputil.ReverseProxy
 	return proxy
 }
 
-// NewTransport opens a connection for each request, or keeps those that it has.
+// NewTransport opens a connection for each request (fresh), or reuses connections.
 func NewTransport(t *testing.T, fresh bool) *http.Transport {
 	made := &http.Transport{DisableCompression: true, DisableKeepAlives: fresh, MaxIdleConnsPerHost: 100}
 	t.Cleanup(made.CloseIdleConnections)
 	return made
 }
 
-// watch keeps ready as /readyz says it is.
+// watch sets Ready from /readyz.
 func (in *Instance) watch(ctx context.Context) {
 	client := &http.Client{Timeout: StartTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(pollEvery)
@@ -99,8 +99,8 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "balancer: no instance is ready", http.StatusBadGateway)
 }
 
-// SentOnce makes an error of what a http.Transport hides: that a request on a connection that broke was sent again on
-// another.
+// SentOnce is a transport that fails when net/http has sent a request again on a new connection, which it does silently when
+// the old connection broke.
 type SentOnce struct{ http.RoundTripper }
 
 // RoundTrip fails when the transport sent the request more than once.

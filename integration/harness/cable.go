@@ -12,12 +12,12 @@ import (
 	"testing"
 )
 
-// Cable leads to a database, and can be cut.
+// Cable is a TCP proxy before a database. A test can cut it.
 type Cable struct {
 	server, network, address string
-	// deaf swallows what the server says to connections that listen.
+	// DropNotices drops what the server sends to connections that use LISTEN.
 	DropNotices atomic.Bool
-	// listening counts the connections that have asked to listen.
+	// Listeners counts the connections that have sent LISTEN.
 	Listeners atomic.Int64
 
 	mu       sync.Mutex
@@ -25,12 +25,12 @@ type Cable struct {
 	conns    map[net.Conn]bool
 }
 
-// NewCable gives a cable, and the URL of the database at its other end.
+// NewCable gives a cable, and the URL of the database through it.
 func NewCable(t *testing.T, databaseURL string) (*Cable, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	if err != nil {
-		t.Fatal("the database's URL is none") // the error repeats it
+		t.Fatal("the database's URL is not a URL") // the error repeats it
 	}
 	c := &Cable{server: u.Host, network: "tcp", address: "127.0.0.1:0", conns: map[net.Conn]bool{}}
 	c.Join(t)
@@ -39,20 +39,20 @@ func NewCable(t *testing.T, databaseURL string) (*Cable, string) {
 	return c, u.String()
 }
 
-// NewSocket gives a folder that leads to a database, for a container in which it is mounted at the given path: no port
-// has to be opened to it. And it gives the URL of the database there.
+// NewSocket proxies a database to a Unix socket in a folder. A container that mounts the folder reaches the database without
+// an open port, at socketURL.
 func NewSocket(t *testing.T, databaseURL, mounted string) (folder, socketURL string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	if err != nil {
-		t.Fatal("the database's URL is none") // the error repeats it
+		t.Fatal("the database's URL is not a URL") // the error repeats it
 	}
 	folder = t.TempDir()
 	socket := filepath.Join(folder, ".s.PGSQL.5432")
 	c := &Cable{server: u.Host, network: "unix", address: socket, conns: map[net.Conn]bool{}}
 	c.Join(t)
 	t.Cleanup(c.Cut)
-	for path, mode := range map[string]os.FileMode{filepath.Dir(folder): 0o755, folder: 0o755, socket: 0o777} { // another user comes
+	for path, mode := range map[string]os.FileMode{filepath.Dir(folder): 0o755, folder: 0o755, socket: 0o777} { // the container runs as another user
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func NewSocket(t *testing.T, databaseURL, mounted string) (folder, socketURL str
 	return folder, u.String()
 }
 
-// Join lets connections through again, at the same address.
+// Join accepts connections again, at the same address.
 func (c *Cable) Join(t *testing.T) {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), c.network, c.address)
@@ -84,7 +84,7 @@ func (c *Cable) Join(t *testing.T) {
 	}()
 }
 
-// Cut ends all connections and refuses new ones.
+// Cut closes all connections and refuses new ones.
 func (c *Cable) Cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,7 +118,7 @@ func (c *Cable) lead(near net.Conn) {
 	move(near, far, func([]byte) bool { return !(listens.Load() && c.DropNotices.Load()) })
 }
 
-// move copies what pass lets through, until one end is closed.
+// move copies the blocks for which pass is true, until one end is closed.
 func move(to, from net.Conn, pass func([]byte) bool) {
 	buffer := make([]byte, 32<<10)
 	for {

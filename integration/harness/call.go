@@ -23,7 +23,7 @@ type Call struct {
 	Header map[string]string
 	Body   string
 
-	Unready bool // 503 is an answer that the test expects
+	Unready bool // the test expects that 503 is possible
 }
 
 // Answer is what came back, read to the end.
@@ -35,7 +35,7 @@ type Answer struct {
 	Closes bool // the service said that it closes the connection
 }
 
-// HTTPClient follows no redirect and asks for no compression: the tests want what the service said.
+// HTTPClient follows no redirects and does not decompress: tests see the answers as they were sent.
 var HTTPClient = &http.Client{
 	Timeout:       15 * time.Second,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -45,7 +45,7 @@ var HTTPClient = &http.Client{
 // ValidRequestID is the form of a request id.
 var ValidRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// Do sends c and checks what holds for every answer of the service, see answer.check.
+// Do sends c and checks what every answer of the service must have: see Answer.check.
 func (tg *Target) Do(t *testing.T, c Call) Answer {
 	t.Helper()
 	a, err := tg.Try(t, c)
@@ -55,7 +55,7 @@ func (tg *Target) Do(t *testing.T, c Call) Answer {
 	return a
 }
 
-// Try is do for callers that expect the connection to fail sometimes.
+// Try is Do for calls whose connection may fail.
 func (tg *Target) Try(t *testing.T, c Call) (Answer, error) {
 	t.Helper()
 	if c.Method == "" {
@@ -107,7 +107,7 @@ func (tg *Target) Try(t *testing.T, c Call) (Answer, error) {
 	return a, nil
 }
 
-// rememberToken remembers an Authorization line and its parts. Short parts are left out: "x" stands in every log.
+// rememberToken remembers the token of an Authorization line, and its parts. Short parts stand in every log by chance.
 func (tg *Target) rememberToken(line string) {
 	_, token, found := strings.Cut(line, " ")
 	if !found {
@@ -120,7 +120,7 @@ func (tg *Target) rememberToken(line string) {
 	}
 }
 
-// check holds for every answer to every request.
+// check is what every answer must have.
 func (a Answer) check(t *testing.T, tg *Target, c Call) {
 	t.Helper()
 	if a.Status >= 500 && !(c.Unready && a.Status == http.StatusServiceUnavailable) {
@@ -155,7 +155,7 @@ func (a Answer) check(t *testing.T, tg *Target, c Call) {
 	}
 	for _, text := range secret {
 		if len(text) >= 20 && strings.Contains(printed, text) {
-			t.Errorf("%s: the answer has %q, which is secret:\n%s", a.Call, text, printed)
+			t.Errorf("%s: the answer has the secret %q:\n%s", a.Call, text, printed)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func (a Answer) Is(t *testing.T, status int, want string) {
 	}
 }
 
-// IsRefused demands a status with {"detail": detail} and exactly this WWW-Authenticate, "" for none.
+// IsRefused demands a status, {"detail": detail}, and exactly this WWW-Authenticate ("" for none).
 func (a Answer) IsRefused(t *testing.T, status int, detail, challenge string) {
 	t.Helper()
 	a.Is(t, status, `{"detail":"`+detail+`"}`)
@@ -208,13 +208,13 @@ func (a Answer) IsRefused(t *testing.T, status int, detail, challenge string) {
 	}
 }
 
-// IsError is refused with the standard text of the status.
+// IsError demands a status with its standard text as detail.
 func (a Answer) IsError(t *testing.T, status int) {
 	t.Helper()
 	a.IsRefused(t, status, http.StatusText(status), "")
 }
 
-// field is one entry of a 422.
+// field is one problem of a 422.
 type field struct {
 	Loc  []string `json:"loc"`
 	Msg  string   `json:"msg"`
@@ -244,7 +244,7 @@ func (a Answer) Fields(t *testing.T) []field {
 	return body.Detail
 }
 
-// IsInvalid demands a 422 about exactly one field, at loc ("query limit").
+// IsInvalid demands a 422 with exactly one problem, at loc ("query limit").
 func (a Answer) IsInvalid(t *testing.T, loc string) {
 	t.Helper()
 	if a.Status != http.StatusUnprocessableEntity {
@@ -260,7 +260,7 @@ func (a Answer) IsInvalid(t *testing.T, loc string) {
 func (a Answer) Decode(t *testing.T, v any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.Body), v); err != nil {
-		t.Fatalf("%s: %d, the body is not the JSON expected: %v: %s", a.Call, a.Status, err, a.Body)
+		t.Fatalf("%s: %d, the body is not the expected JSON: %v: %s", a.Call, a.Status, err, a.Body)
 	}
 }
 
@@ -272,7 +272,7 @@ func Post(path, body string) Call {
 	}
 }
 
-// IsNotStored demands the header that keeps answers of guarded routes out of caches.
+// IsNotStored demands Cache-Control: no-store.
 func (a Answer) IsNotStored(t *testing.T) {
 	t.Helper()
 	if got := a.Header.Get("Cache-Control"); got != "no-store" {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// MustRun runs the program as an operator would, beside the service and with its settings, and demands that it succeeds.
+// MustRun runs a command of the program beside the service, as an operator does. It must succeed.
 func (tg *Target) MustRun(t *testing.T, args ...string) string {
 	t.Helper()
 	stdout, stderr, code := tg.Run(t, args...)
@@ -16,7 +16,7 @@ func (tg *Target) MustRun(t *testing.T, args ...string) string {
 	return stdout
 }
 
-// Run is latchkey for callers that expect it to fail. What it prints of secrets is remembered.
+// Run is MustRun for commands that may fail. Secrets in the output are remembered.
 func (tg *Target) Run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	stdout, stderr, code = tg.CLI(t, args...)
@@ -29,11 +29,11 @@ func (tg *Target) Run(t *testing.T, args ...string) (stdout, stderr string, code
 	return stdout, stderr, code
 }
 
-// MustRunJSON runs the program and reads what it prints as JSON.
+// MustRunJSON is MustRun for commands that print JSON.
 func (tg *Target) MustRunJSON(t *testing.T, into any, args ...string) {
 	t.Helper()
 	text := tg.MustRun(t, args...)
 	if err := json.Unmarshal([]byte(text), into); err != nil {
-		t.Fatalf("latchkey %s: not the JSON expected: %v", strings.Join(args, " "), err)
+		t.Fatalf("latchkey %s: unexpected JSON: %v", strings.Join(args, " "), err)
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/testcontainers/testcontainers-go/wait"
 )
 
-// ConfigureContainers tells testcontainers-go, before it reads its settings, what it cannot find out by itself.
+// ConfigureContainers sets variables of testcontainers-go before it reads them.
 func ConfigureContainers() {
 	host := os.Getenv("DOCKER_HOST")
 	if local := host == "" || strings.HasPrefix(host, "unix:") || strings.HasPrefix(host, "npipe:"); local {
@@ -57,7 +57,7 @@ func imageExists(name string) bool {
 	return err == nil
 }
 
-// ConnectEngine gives the container engine; without one the test ends.
+// ConnectEngine connects to the container engine; without one the test ends.
 func ConnectEngine(t *testing.T) *testcontainers.DockerProvider {
 	t.Helper()
 	engine, err := func() (engine *testcontainers.DockerProvider, err error) {
@@ -78,7 +78,7 @@ func ConnectEngine(t *testing.T) *testcontainers.DockerProvider {
 	return engine
 }
 
-// ContainerImage is the image of LATCHKEY_IMAGE, or one built now from the Dockerfile and removed at the end.
+// ContainerImage is LATCHKEY_IMAGE, or an image built now from the Dockerfile and removed at the end.
 func ContainerImage(t *testing.T, engine *testcontainers.DockerProvider) string {
 	t.Helper()
 	if image := os.Getenv("LATCHKEY_IMAGE"); image != "" {
@@ -107,23 +107,23 @@ func ContainerImage(t *testing.T, engine *testcontainers.DockerProvider) string 
 	return image
 }
 
-// Container is a container of the service, as a target.
+// Container is the service in a container.
 type Container struct {
 	Target
 	testcontainers.Container
 }
 
-// ContainerSpec is what differs between the containers that the tests start.
+// ContainerSpec is what a test changes in a container.
 type ContainerSpec struct {
 	Env    map[string]string
 	Host   func(*container.HostConfig)
 	Wait   wait.Strategy
 	Volume string   // removed with the container
-	args   []string // of the program: serve, where there are none
+	args   []string // of the program; none means serve
 }
 
-// RunContainer starts a container as a careful operator would: production settings, a read-only root, no capability and
-// no way to gain one. It is removed when the test ends.
+// RunContainer starts a hardened container: read-only root, no capabilities, no new privileges. It is removed when the test
+// ends.
 func RunContainer(t *testing.T, image string, spec ContainerSpec) testcontainers.Container {
 	t.Helper()
 	ports := []string{"8000/tcp", "9464/tcp"}
@@ -174,7 +174,7 @@ func StartContainer(t *testing.T, image string, settings map[string]string) *Con
 	return StartContainerWith(t, image, FreshSecrets(), ContainerSpec{Env: settings})
 }
 
-// StartContainerWith is startContainer with secrets that the caller knows and a container that the caller shaped.
+// StartContainerWith is StartContainer with these secrets and this container.
 func StartContainerWith(t *testing.T, image string, s Secrets, spec ContainerSpec) *Container {
 	t.Helper()
 	env := map[string]string{
@@ -210,7 +210,7 @@ func StartContainerWith(t *testing.T, image string, s Secrets, spec ContainerSpe
 	return c
 }
 
-// runOnce runs the program in a container of its own to its end.
+// runOnce runs a command of the program in a container, and waits for its end.
 func runOnce(t *testing.T, image string, spec ContainerSpec) (stdout, stderr string, code int) {
 	t.Helper()
 	spec.Wait = wait.ForExit().WithExitTimeout(StartTimeout).WithPollInterval(20 * time.Millisecond)
@@ -258,7 +258,7 @@ func storeFiles(t *testing.T, c testcontainers.Container) map[string]string {
 	return files
 }
 
-// ContainerLog is all that the container has printed.
+// ContainerLog is what the container has printed.
 func ContainerLog(t *testing.T, c testcontainers.Container) string {
 	t.Helper()
 	lines, err := c.Logs(context.WithoutCancel(t.Context()))
@@ -274,7 +274,7 @@ func ContainerLog(t *testing.T, c testcontainers.Container) string {
 	return string(text)
 }
 
-// MountVolume puts the named volume at /data.
+// MountVolume mounts the named volume at /data.
 func MountVolume(name string, options *mount.VolumeOptions) func(*container.HostConfig) {
 	return func(hc *container.HostConfig) {
 		hc.Mounts = append(hc.Mounts, mount.Mount{Type: mount.TypeVolume, Source: name, Target: "/data", VolumeOptions: options})

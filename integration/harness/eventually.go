@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// StartTimeout bounds every wait for something a healthy program does within a second or two.
+// StartTimeout is for what a healthy program does within two seconds.
 const StartTimeout = 20 * time.Second
 
-// Unavailable ends the test because something outside the repository is missing: as a failure where CI=true, because
-// there it must be present, and otherwise as a skip that says what was not tested.
+// Unavailable ends the test because a tool or a server is missing. With CI=true that is a failure, elsewhere a skip.
 func Unavailable(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -19,17 +18,17 @@ func Unavailable(t *testing.T, format string, args ...any) {
 	t.Skipf("NOT TESTED: "+format, args...)
 }
 
-// Eventually waits until done says true, and fails the test when that takes longer than limit.
-func Eventually(t *testing.T, limit time.Duration, what string, done func() bool) {
+// Eventually waits until done reports true. After the timeout the test fails.
+func Eventually(t *testing.T, timeout time.Duration, what string, done func() bool) {
 	t.Helper()
-	deadline := time.After(limit)
+	deadline := time.After(timeout)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not within %s: %s", limit, what)
+			t.Fatalf("not within %s: %s", timeout, what)
 		}
 	}
 }

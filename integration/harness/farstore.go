@@ -23,7 +23,7 @@ func NewFarStore(t *testing.T, databaseURL string, delay time.Duration) (*FarSto
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	if err != nil {
-		t.Fatal("the database's URL is none") // the error repeats it
+		t.Fatal("the database's URL is not a URL") // the error repeats it
 	}
 	f := &FarStore{server: u.Host, delay: delay}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// answerTimeout is what looking a key up may take, and a statement, and what a busy machine may add. It is less than
-// REQUEST_TIMEOUT: nobody has to wait for that because of the store.
+// answerTimeout is for a lookup, one statement and a busy machine. It is less than REQUEST_TIMEOUT: a faulty store must not
+// keep requests waiting that long.
 const answerTimeout = 4 * time.Second
 
 // RequestKind is a kind of request that the load sends again and again.
@@ -21,18 +21,19 @@ type RequestKind struct {
 	Name    string
 	Workers int // at each instance
 	Every   time.Duration
-	// next is the request to send now; without a path there is none.
+	// Next is the request to send now; no path means none.
 	Next func() Call
-	// right says whether an answer other than 503 is right for the request, which was sent at began.
+	// IsRight judges an answer other than 503 to a request that was sent at began.
 	IsRight func(c Call, a Answer, began time.Time) bool
-	// alone is an errand that needs no store. registered is one of a registered key, that needs a young view of them.
+	// WithoutStore: the request is answered without the store.
+	// RegisteredKey: the request needs a fresh snapshot of the keys.
 	WithoutStore, RegisteredKey bool
 }
 
 // Phase is a part of a fault, with what was answered to the requests that were sent in it.
 type Phase struct {
 	Name string
-	// healthy is a phase without 503. stale is one in which the instances know nothing young enough to let a key in.
+	// Healthy: no 503 is right. Stale: the snapshots are too old to accept a registered key.
 	Healthy, Stale bool
 
 	began    time.Time
@@ -42,7 +43,7 @@ type Phase struct {
 	slowest  time.Duration
 }
 
-// answerGroup is what a phase counts by; 503 is apart from everything else.
+// answerGroup is what a phase counts by: 503 apart from other statuses.
 type answerGroup struct {
 	instance, errand string
 	refused          bool
@@ -61,7 +62,7 @@ func (p *Phase) String() string {
 	return text.String()
 }
 
-// FaultLoad sends errands to several instances and judges every answer.
+// FaultLoad sends all kinds of requests to several instances, and judges every answer.
 type FaultLoad struct {
 	T         *testing.T
 	instances []*Process
@@ -74,7 +75,7 @@ type FaultLoad struct {
 	phase *Phase
 }
 
-// StartFaultLoad begins with a healthy phase without a name. The load ends when the test does.
+// StartFaultLoad begins with a healthy phase that has no name. The load ends with the test.
 func StartFaultLoad(t *testing.T, instances []*Process, errands []RequestKind) *FaultLoad {
 	t.Helper()
 	l := &FaultLoad{T: t, instances: instances, kinds: errands, done: make(chan struct{})}
@@ -90,7 +91,7 @@ func StartFaultLoad(t *testing.T, instances []*Process, errands []RequestKind) *
 	return l
 }
 
-// Stop waits for the answers to what was sent.
+// Stop ends the load, and waits for pending answers.
 func (l *FaultLoad) Stop() {
 	if !l.Stopped() {
 		close(l.done)
@@ -108,7 +109,7 @@ func (l *FaultLoad) Stopped() bool {
 	}
 }
 
-// Enter begins a phase and prints what the one before it, if it has a name, had for answers.
+// Enter begins a phase, and logs the answers of the previous one if it has a name.
 func (l *FaultLoad) Enter(next Phase) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,20 +120,20 @@ func (l *FaultLoad) Enter(next Phase) {
 	l.phase = &next
 }
 
-// SetBegin sets when the phase began, for what it prints.
+// SetBegin changes the start of the phase, for its log line.
 func (l *FaultLoad) SetBegin(at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.phase.began = at
 }
 
-// WaitServed waits until every instance gave each errand n answers other than 503 in this phase.
+// WaitServed waits until, in this phase, every instance gave n answers other than 503 to each kind of request.
 func (l *FaultLoad) WaitServed(t *testing.T, n int) {
 	t.Helper()
 	l.wait(t, n, false, func(RequestKind) bool { return true })
 }
 
-// WaitRefused waits until every instance answered 503 to those errands in this phase.
+// WaitRefused waits until, in this phase, every instance answered 503 to those kinds of requests.
 func (l *FaultLoad) WaitRefused(t *testing.T, those func(RequestKind) bool) {
 	t.Helper()
 	l.wait(t, 1, true, those)
@@ -195,7 +196,7 @@ func (l *FaultLoad) judge(p *Process, e RequestKind, in *Phase, c Call, a Answer
 	if refused {
 		in.refused = began
 	}
-	// What was sent shortly before a fault may meet it, and what was sent during one may be answered after it.
+	// An answer counts for a phase only if the phase has not ended: the next one may have changed it.
 	whole := in == l.phase
 	l.mu.Unlock()
 
@@ -209,11 +210,11 @@ func (l *FaultLoad) judge(p *Process, e RequestKind, in *Phase, c Call, a Answer
 	case !refused && !e.IsRight(c, a, began):
 		l.Complain("%s, %s: %d %s", in.Name, e.Name, a.Status, a.Body)
 	case !refused && e.RegisteredKey && whole && in.Stale:
-		l.Complain("%s, %s: %d, from a view that is too old", in.Name, e.Name, a.Status)
+		l.Complain("%s, %s: %d, from a snapshot that is too old", in.Name, e.Name, a.Status)
 	}
 }
 
-// Complain fails the test; what is wrong a thousand times is told a few times.
+// Complain fails the test. Only the first 20 problems are logged.
 func (l *FaultLoad) Complain(format string, args ...any) {
 	if l.wrong.Add(1) <= 20 {
 		l.T.Errorf(format, args...)

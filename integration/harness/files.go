@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// ReadFile is a file of this repository, by its path from the module root.
+// ReadFile reads a file of this repository, by its path from the module root.
 func ReadFile(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("../" + name)
@@ -21,14 +21,14 @@ func ReadFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// DecodeYAML refuses every field that v does not have: a misspelled one would do nothing, and nobody would be told.
+// DecodeYAML refuses unknown fields: a misspelled field would silently do nothing.
 func DecodeYAML(text string, v any) error {
 	decoder := yaml.NewDecoder(strings.NewReader(text))
 	decoder.KnownFields(true)
 	return decoder.Decode(v)
 }
 
-// Dockerfile is what the Dockerfile says of the image.
+// Dockerfile is the part of the Dockerfile that tests compare with.
 type Dockerfile struct {
 	Env    map[string]string
 	User   string
@@ -58,8 +58,8 @@ func FirstMatch(t *testing.T, text, pattern string) string {
 	return match[1]
 }
 
-// ReadSettings is what the program, in its image and with this environment, takes each setting to be. refused is what it
-// says where it would not start.
+// ReadSettings asks the program (config --json) for the value of each setting, with the image's environment and env. refused
+// is the error where it would not start.
 func ReadSettings(t *testing.T, bin string, env map[string]string) (settings map[string]string, refused string) {
 	t.Helper()
 	all := ReadDockerfile(t).Env
@@ -79,7 +79,7 @@ func ReadSettings(t *testing.T, bin string, env map[string]string) (settings map
 	return settings, refused
 }
 
-// SecretEnv is a value for each secret setting, fresh and good.
+// SecretEnv has a valid value for each secret setting.
 func SecretEnv(s Secrets, databaseURL string) map[string]string {
 	replaced := FreshSecrets()
 	return map[string]string{

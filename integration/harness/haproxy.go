@@ -55,7 +55,7 @@ func StartHAProxy(t *testing.T, one, two string) *Target {
 	return tg
 }
 
-// PlainGet asks without the checks of target.try, for answers that are the proxy's own.
+// PlainGet is a GET without the checks of Try, for the proxy's own answers.
 func PlainGet(t *testing.T, url string) (Answer, error) {
 	t.Helper()
 	resp, err := HTTPClient.Get(url)

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// StartFleet starts the program once for each URL of a database: instances with the same secrets. The first one
-// administrates.
+// StartFleet starts one instance for each database URL, all with the same secrets. The first has the administrator's key.
 func StartFleet(t *testing.T, bin string, databaseURLs ...string) []*Process {
 	t.Helper()
 	fleet := StartFleetWithoutAdmin(t, bin, databaseURLs...)
@@ -14,7 +13,7 @@ func StartFleet(t *testing.T, bin string, databaseURLs ...string) []*Process {
 	return fleet
 }
 
-// StartFleetWithoutAdmin is startFleet without an administrator.
+// StartFleetWithoutAdmin is StartFleet without an administrator.
 func StartFleetWithoutAdmin(t *testing.T, bin string, databaseURLs ...string) []*Process {
 	t.Helper()
 	s := FreshSecrets()
@@ -25,7 +24,7 @@ func StartFleetWithoutAdmin(t *testing.T, bin string, databaseURLs ...string) []
 	return fleet
 }
 
-// WarmKey gives a key that both instances have just accepted, and a token of it.
+// WarmKey creates a key that every instance has accepted once, and a token of it.
 func WarmKey(t *testing.T, fleet []*Process) (Key, string) {
 	t.Helper()
 	key, _ := fleet[0].IssueKey(t, Body{})

@@ -19,7 +19,7 @@ const (
 	KindHS256   = "hs256"
 )
 
-// KeyString is the form of a key string: environment, id, secret and checksum. It is the expression for secret scanners.
+// KeyString is the published expression for secret scanners. Its groups: environment, id, secret, checksum.
 var KeyString = regexp.MustCompile(`\blk_(live|test)_([EH][0-9A-Za-z]{11})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})\b`)
 
 // Key is a registered key as its holder has it.
@@ -32,7 +32,7 @@ type Key struct {
 	Seed []byte // of an Ed25519 key; nil for the other kind
 }
 
-// ParseKey reads a key string by its published form alone.
+// ParseKey reads a key string, and checks its form and checksum.
 func ParseKey(t *testing.T, text, audience string) Key {
 	t.Helper()
 	part := KeyString.FindStringSubmatch(text)
@@ -66,13 +66,13 @@ func (k Key) Public() ed25519.PublicKey {
 	return ed25519.NewKeyFromSeed(k.Seed).Public().(ed25519.PublicKey)
 }
 
-// base62 is n with the digits 0-9A-Za-z, at least width of them.
+// base62 is n in the digits 0-9A-Za-z, padded to width.
 func base62(n *big.Int, width int) string {
 	digits := SwapCase(n.Text(62))
 	return strings.Repeat("0", max(0, width-len(digits))) + digits
 }
 
-// SwapCase turns the digits of math/big, which has the small letters first, into those of key strings, and back.
+// SwapCase exchanges the base 62 digits of math/big (small letters first) and of key strings (capitals first).
 func SwapCase(digits string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -85,7 +85,7 @@ func SwapCase(digits string) string {
 	}, digits)
 }
 
-// PublicPEM is a public key as other programs write it.
+// PublicPEM is a public key as PEM.
 func PublicPEM(t *testing.T, key ed25519.PublicKey) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)
@@ -95,7 +95,7 @@ func PublicPEM(t *testing.T, key ed25519.PublicKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// UnknownKeyID has the form of an id, and is none.
+// UnknownKeyID is a random id that no key has.
 func UnknownKeyID(kind string) string {
 	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(62), big.NewInt(11), nil))
 	if err != nil {

@@ -58,7 +58,7 @@ type Body map[string]any
 // JSON is the body's text.
 func (r Body) JSON() string { return Claims(r).JSON() }
 
-// Enroll gives the target its first administrator, as an operator would, and keys of both kinds that may do everything.
+// Enroll creates the first administrator on the command line, and through it a key of each kind with every scope.
 func (tg *Target) Enroll(t *testing.T) {
 	t.Helper()
 	if tg.CLI != nil {
@@ -85,10 +85,10 @@ func (tg *Target) Enroll(t *testing.T) {
 	}
 }
 
-// HasAdmin says whether there is somebody who may administrate keys.
+// HasAdmin reports whether the target has an administrator's key.
 func (tg *Target) HasAdmin() bool { return tg.Admin.Text != "" }
 
-// NeedAdmin ends a check that is about registered keys.
+// NeedAdmin skips a check of registered keys where no administrator can create any.
 func (tg *Target) NeedAdmin(t *testing.T) {
 	t.Helper()
 	if !tg.HasAdmin() {
@@ -106,7 +106,7 @@ func (tg *Target) Kinds() []string {
 	return kinds
 }
 
-// CredentialsFor are keys, by name, that have the scope, and every other one that a key of their sort can have.
+// CredentialsFor are all keys that have the scope, by kind. Each has every other scope that its kind may have.
 func (tg *Target) CredentialsFor(scope string) map[string]Credential {
 	holders := map[string]Credential{}
 	if scope != "keys:admin" {
@@ -118,7 +118,7 @@ func (tg *Target) CredentialsFor(scope string) map[string]Credential {
 	return holders
 }
 
-// CredentialFor is one of holders, the shared key where it can be; false where there is none.
+// CredentialFor is one of CredentialsFor, preferably the shared key; false where there is none.
 func (tg *Target) CredentialFor(scope string) (Credential, bool) {
 	holders := tg.CredentialsFor(scope)
 	for _, name := range []string{"shared", KindEd25519} {
@@ -129,7 +129,7 @@ func (tg *Target) CredentialFor(scope string) (Credential, bool) {
 	return Credential{}, false
 }
 
-// AsAdmin sends a request as the administrator. An empty body is none.
+// AsAdmin sends a request with the administrator's key. An empty body means no body.
 func (tg *Target) AsAdmin(t *testing.T, method, path, body string) Answer {
 	t.Helper()
 	c := Call{Method: method, Path: path, Token: tg.Admin.Token()}
@@ -139,14 +139,14 @@ func (tg *Target) AsAdmin(t *testing.T, method, path, body string) Answer {
 	return tg.Do(t, c)
 }
 
-// IssuedKey is a key that was made now: as its holder has it, and as the service answers it.
+// IssuedKey is a new key: as its holder has it, and as the service answers it.
 type IssuedKey struct {
 	Key     Key
 	Object  KeyObject
 	Created CreatedKey
 }
 
-// ReadCreated reads the answer to a request that made a key.
+// ReadCreated reads and checks the answer to a request that created a key.
 func (tg *Target) ReadCreated(t *testing.T, a Answer) IssuedKey {
 	t.Helper()
 	if a.Status != http.StatusCreated {
@@ -158,15 +158,15 @@ func (tg *Target) ReadCreated(t *testing.T, a Answer) IssuedKey {
 	a.Decode(t, &whole)
 	key := ParseKey(t, whole.Secret, tg.Secrets.Audience)
 	if whole.Key.ID != key.ID || whole.Key.Kind != key.Kind || whole.Key.Hint == "" || !strings.HasSuffix(whole.Key.Hint, key.Text[66:]) {
-		t.Errorf("%s: the key of %+v is not that of its secret", a.Call, whole.Key)
+		t.Errorf("%s: the object and the secret name different keys: %+v", a.Call, whole.Key)
 	}
 	if location := strings.TrimPrefix(a.Header.Get("Location"), tg.URL); location != "/service/keys/"+key.ID {
-		t.Errorf("%s: Location %q, want that of %s", a.Call, location, key.ID)
+		t.Errorf("%s: Location %q, want the path of %s", a.Call, location, key.ID)
 	}
 	return IssuedKey{key, whole.Key, whole}
 }
 
-// IssueKey makes a key by HTTP. What r does not say is a client of a fresh name and the scope accounts:read.
+// IssueKey creates a key over HTTP. The default is a new client and the scope accounts:read.
 func (tg *Target) IssueKey(t *testing.T, r Body) (Key, KeyObject) {
 	t.Helper()
 	body := Body{"client": FreshName(), "scopes": []string{"accounts:read"}}
@@ -175,7 +175,7 @@ func (tg *Target) IssueKey(t *testing.T, r Body) (Key, KeyObject) {
 	return made.Key, made.Object
 }
 
-// ChangeKey calls a verb of the life cycle and gives the key as it is then.
+// ChangeKey disables, enables or revokes a key, and gives its new state.
 func (tg *Target) ChangeKey(t *testing.T, key Key, verb string) KeyObject {
 	t.Helper()
 	a := tg.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/"+verb, "")
@@ -185,7 +185,7 @@ func (tg *Target) ChangeKey(t *testing.T, key Key, verb string) KeyObject {
 	return object
 }
 
-// ExpectAccepted demands that a key's tokens are accepted, and who they are of.
+// ExpectAccepted demands that whoami accepts the key's tokens and names the key.
 func (tg *Target) ExpectAccepted(t *testing.T, key Key) {
 	t.Helper()
 	a := tg.Do(t, Call{Path: "/service/whoami", Token: key.Token()})
@@ -197,14 +197,14 @@ func (tg *Target) ExpectAccepted(t *testing.T, key Key) {
 	}
 }
 
-// ExpectRefused demands that a key's tokens are refused as those of a key that is not in force.
+// ExpectRefused demands the refusal that a token of a revoked, disabled or expired key gets.
 func (tg *Target) ExpectRefused(t *testing.T, token string) {
 	t.Helper()
 	tg.Do(t, Call{Path: "/service/account/stevenm", Token: token}).IsRefused(t, http.StatusUnauthorized, "Incorrect API token",
 		`Bearer realm="latchkey", error="invalid_token", error_description="Incorrect API token"`)
 }
 
-// RetiredKeys are keys that were accepted once and are not any more, by what became of them. They are made once a target.
+// RetiredKeys are keys that are no longer valid, by kind and reason. They are created once for each target.
 func (tg *Target) RetiredKeys(t *testing.T) map[string]Key {
 	t.Helper()
 	if tg.retiredKeys != nil {
@@ -236,7 +236,7 @@ func (tg *Target) RetiredKeys(t *testing.T) map[string]Key {
 	return tg.retiredKeys
 }
 
-// ExpectToken demands that the token is accepted, or refused with this decoding text.
+// ExpectToken demands that the token is accepted (text is ""), or refused with this text after DecodingError.
 func (tg *Target) ExpectToken(t *testing.T, token, text string) {
 	t.Helper()
 	a := tg.Do(t, Call{Path: "/service/account/stevenm", Token: token})
@@ -247,7 +247,7 @@ func (tg *Target) ExpectToken(t *testing.T, token, text string) {
 	a.Is(t, http.StatusUnauthorized, `{"detail":"`+DecodingError+text+`"}`)
 }
 
-// DecodingError starts the text of a refusal of the token itself.
+// DecodingError begins the text of a refused token.
 const DecodingError = "Error decoding token: "
 
 // EveryKind runs a check for each kind of registered key.

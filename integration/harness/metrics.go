@@ -12,7 +12,7 @@ import (
 // sample is one line of the Prometheus text format.
 var sample = regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\S+)`)
 
-// OpsPage reads a page of the operations port, which answers in its own way: none of the checks of do hold there.
+// OpsPage reads a page of the operations address. The checks of Do do not apply there.
 func (tg *Target) OpsPage(t *testing.T, path string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tg.OpsURL+path, http.NoBody)
@@ -31,7 +31,7 @@ func (tg *Target) OpsPage(t *testing.T, path string) string {
 	return string(text)
 }
 
-// SumMetric adds up the samples whose name ends in suffix and whose labels hold all the given texts.
+// SumMetric adds up the samples whose name ends in suffix and whose labels contain all these texts.
 func SumMetric(metrics, suffix string, labels ...string) float64 {
 	total := 0.0
 	for _, found := range sample.FindAllStringSubmatch(metrics, -1) {

@@ -99,7 +99,7 @@ func (tg *Target) OpenAPI(t *testing.T) Document {
 	return doc
 }
 
-// Guarded are the operations that ask for a token.
+// Guarded are the operations that need a token.
 func (d Document) Guarded() []Operation {
 	return slices.DeleteFunc(slices.Clone(d.Operations), func(op Operation) bool { return !op.IsGuarded() })
 }
@@ -110,13 +110,13 @@ func (op Operation) IsGuarded() bool { return len(op.Security) > 0 }
 // Name is how an operation appears in messages.
 func (op Operation) Name() string { return op.Method + " " + op.Path }
 
-// Documents says whether the operation's documentation knows the status.
+// Documents reports whether the operation documents the status.
 func (op Operation) Documents(status int) bool {
 	_, ok := op.Responses[fmt.Sprint(status)]
 	return ok
 }
 
-// remarshal puts the JSON value from into the typed value to.
+// remarshal copies from to to by way of JSON.
 func remarshal(t *testing.T, from, to any) {
 	t.Helper()
 	text, err := json.Marshal(from)
@@ -169,12 +169,12 @@ func resolve(root, node any, depth int) (any, error) {
 	return node, nil
 }
 
-// fresh are body members that must be new with every request, by operation; the documented example serves once.
+// fresh are members that must be new in each request, by operation: the documented example works only once.
 var fresh = map[string][]string{
 	"POST /service/account/register": {"username", "id"},
 }
 
-// Request builds a valid request from nothing but the operation's documentation.
+// Request builds a valid request from the operation's documentation alone.
 func (op Operation) Request() (Call, error) {
 	c := Call{Method: op.Method, Path: op.Path, Header: map[string]string{}}
 	query := url.Values{}
@@ -191,7 +191,7 @@ func (op Operation) Request() (Call, error) {
 		case p.Required && p.In == "header":
 			c.Header[p.Name] = value
 		case p.Required:
-			return Call{}, fmt.Errorf("the parameter %q is in %q, which no caller of this service needs", p.Name, p.In)
+			return Call{}, fmt.Errorf("the parameter %q is in %q, which this service does not use", p.Name, p.In)
 		}
 	}
 	if strings.ContainsAny(c.Path, "{}") {
@@ -238,7 +238,7 @@ func (p parameter) example() (string, bool) {
 	return fmt.Sprint(value), ok
 }
 
-// ExampleBody is the documented example of a body: of the whole, or put together from its members.
+// ExampleBody is the documented example of a body: of the whole, or composed of those of its members.
 func (m Media) ExampleBody() (any, error) {
 	if m.Example != nil {
 		return m.Example, nil
@@ -255,7 +255,7 @@ func (m Media) ExampleBody() (any, error) {
 		if ok {
 			object[name] = value
 		} else if slices.Contains(m.Schema.Required, name) {
-			return nil, fmt.Errorf("neither it nor its member %q has an example", name)
+			return nil, fmt.Errorf("neither the body nor its member %q has an example", name)
 		}
 	}
 	if len(object) == 0 {
@@ -264,7 +264,7 @@ func (m Media) ExampleBody() (any, error) {
 	return object, nil
 }
 
-// MustRequest is request; an operation without one fails the test with the reason.
+// MustRequest is Request; where none can be built the test fails.
 func (op Operation) MustRequest(t *testing.T) Call {
 	t.Helper()
 	c, err := op.Request()
@@ -274,7 +274,7 @@ func (op Operation) MustRequest(t *testing.T) Call {
 	return c
 }
 
-// ScopeOf is the scope that an operation needs, as its own refusal says it; "" for none.
+// ScopeOf is the scope that an operation's 403 names; "" where it needs none.
 func (tg *Target) ScopeOf(t *testing.T, op Operation) string {
 	t.Helper()
 	c := op.MustRequest(t)
@@ -282,8 +282,8 @@ func (tg *Target) ScopeOf(t *testing.T, op Operation) string {
 	return tg.Do(t, c).NeededScope()
 }
 
-// provided make what an operation's path names where its documented example need not exist: the value of the path's
-// parameter, for every operation whose path begins so.
+// provided creates what a path names, where the documented example does not exist in a new store. By the beginning of the
+// path; it gives the value of the path's parameter.
 var provided = map[string]func(*testing.T, *Target) string{
 	"/service/keys/{id}": func(t *testing.T, tg *Target) string {
 		key, _ := tg.IssueKey(t, Body{})
@@ -291,7 +291,7 @@ var provided = map[string]func(*testing.T, *Target) string{
 	},
 }
 
-// RequestFor is a valid request for an operation that finds what it asks for.
+// RequestFor is a valid request for an operation, for an object that exists.
 func (tg *Target) RequestFor(t *testing.T, op Operation) Call {
 	t.Helper()
 	for path, provide := range provided {
@@ -302,7 +302,7 @@ func (tg *Target) RequestFor(t *testing.T, op Operation) Call {
 	return op.MustRequest(t)
 }
 
-// EveryScope is the closed set, as the documentation of a new key has it.
+// EveryScope is the closed set of scopes, as documented for a new key.
 func (tg *Target) EveryScope(t *testing.T) []string {
 	t.Helper()
 	for _, op := range tg.OpenAPI(t).Operations {
@@ -323,10 +323,10 @@ func (tg *Target) EveryScope(t *testing.T) []string {
 	return nil
 }
 
-// PlainPath leaves out what the two spellings of a path differ in.
+// PlainPath removes the trailing slash.
 func PlainPath(name string) string { return strings.TrimSuffix(name, "/") }
 
-// FitsDocumentation demands that the answer's status is documented for op and its body is as documented.
+// FitsDocumentation demands that op documents the answer's status, and that the body fits its schema.
 func (a Answer) FitsDocumentation(t *testing.T, op Operation) {
 	t.Helper()
 	if !op.Documents(a.Status) {
@@ -344,7 +344,7 @@ func (a Answer) FitsDocumentation(t *testing.T, op Operation) {
 	}
 }
 
-// Methods are the methods that the documentation gives a concrete path, through all its templates, sorted.
+// Methods are the documented methods of a concrete path, sorted; several templates may match it.
 func (d Document) Methods(path string) []string {
 	methods := []string{}
 	for _, op := range d.Operations {
@@ -359,7 +359,7 @@ func (d Document) Methods(path string) []string {
 	return methods
 }
 
-// PathMatches says whether path is of the template's form; a trailing slash changes nothing.
+// PathMatches reports whether path fits the template, with or without a trailing slash.
 func PathMatches(template, path string) bool {
 	want, got := strings.Split(PlainPath(template), "/"), strings.Split(PlainPath(path), "/")
 	return slices.EqualFunc(want, got, func(w, g string) bool {

@@ -14,7 +14,7 @@ func Tail(text string, n int) string {
 	return fmt.Sprintf("[%d bytes left out]\n%s", len(text)-n, text[len(text)-n:])
 }
 
-// Output is a bytes.Buffer that a program fills while a test reads it.
+// Output is a buffer that a program writes while a test reads.
 type Output struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -11,7 +11,7 @@ import (
 
 var nextLink = regexp.MustCompile(`^<([^>]+)>; rel="next"$`)
 
-// NextPage is the path of the next page, or "" on the last.
+// NextPage is the path of the next page, "" on the last page.
 func (tg *Target) NextPage(t *testing.T, a Answer) string {
 	t.Helper()
 	link := a.Header.Get("Link")
@@ -25,7 +25,7 @@ func (tg *Target) NextPage(t *testing.T, a Answer) string {
 	return strings.TrimPrefix(found[1], tg.URL)
 }
 
-// ReadList is the list that the answer is.
+// ReadList reads the items of a list.
 func ReadList(t *testing.T, a Answer) []json.RawMessage {
 	t.Helper()
 	var items []json.RawMessage
@@ -33,7 +33,7 @@ func ReadList(t *testing.T, a Answer) []json.RawMessage {
 	return items
 }
 
-// ReadPages is a list whose pages were followed to the end, as the administrator.
+// ReadPages reads all pages of a list as the administrator.
 func ReadPages[T any](t *testing.T, tg *Target, path string) []T {
 	t.Helper()
 	all := []T{}
@@ -64,7 +64,7 @@ func (tg *Target) NextCursor(t *testing.T, path string) string {
 	return url.QueryEscape(next.Query().Get("cursor"))
 }
 
-// AuditOf are the rows of the audit about a key, or by it.
+// AuditOf are the audit's rows in which a key is the actor or the target.
 func (tg *Target) AuditOf(t *testing.T, id string) []AuditEvent {
 	t.Helper()
 	return ReadPages[AuditEvent](t, tg, "/service/audit?key="+id)

@@ -15,7 +15,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
-// NewDatabase makes a database that is removed when the test ends. It gives its URL, and a connection to it.
+// NewDatabase creates a database until the test ends. It gives its URL, and a connection to it.
 func NewDatabase(t *testing.T) (string, *sql.DB) {
 	t.Helper()
 	server := os.Getenv("TEST_POSTGRES_URL")
@@ -51,14 +51,14 @@ func OpenDatabase(t *testing.T, databaseURL string) *sql.DB {
 	return db
 }
 
-// ReadTables are the rows of every table as text, by the table's name.
+// ReadTables reads the rows of every table as text, by table.
 func ReadTables(t *testing.T, db *sql.DB) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	for name := range strings.FieldsSeq(QueryText(t, db, "SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public'")) {
 		found[name] = QueryText(t, db, "SELECT coalesce(string_agg(r::text, chr(10)), '') FROM "+name+" r")
 	}
-	// A row's text has these bytes as hexadecimal digits.
+	// In the text of a row these bytes are hexadecimal digits.
 	found["material of keys"] = QueryText(t, db, "SELECT coalesce(string_agg(encode(material, 'escape'), chr(10)), '') FROM keys")
 	return found
 }
@@ -72,25 +72,25 @@ func QueryText(t *testing.T, db *sql.DB, query string) (text string) {
 	return text
 }
 
-// PostgresServer is a PostgreSQL server of a test's own.
+// PostgresServer is a PostgreSQL server that one test controls.
 type PostgresServer struct {
 	control     string
 	environment []string
 	URL         string
 }
 
-// StartPostgres starts a server by the program that TEST_POSTGRES_CONTROL names: "up" starts one with its data in PGTEST_DIR,
-// at the port PGTEST_PORT, and prints its URL on the last line; "kill", "stop", "start", "pause" and "resume" do to that
-// server what they say.
+// StartPostgres starts a server with the program at TEST_POSTGRES_CONTROL. Its verbs:
+//   - up starts a server with its data in PGTEST_DIR at the port PGTEST_PORT, and prints its URL as the last line
+//   - kill, stop, start, pause and resume do that to the server
 func StartPostgres(t *testing.T) *PostgresServer {
 	t.Helper()
 	control := os.Getenv("TEST_POSTGRES_CONTROL")
 	if control == "" {
-		t.Skip("NOT TESTED: TEST_POSTGRES_CONTROL names no program that starts and stops a server")
+		t.Skip("NOT TESTED: TEST_POSTGRES_CONTROL is not set, nothing can stop a server")
 	}
 	folder := t.TempDir()
 	for _, open := range []string{folder, filepath.Dir(folder)} {
-		if err := os.Chmod(open, 0o755); err != nil { // the server runs as somebody else
+		if err := os.Chmod(open, 0o755); err != nil { // the server runs as another user
 			t.Fatal(err)
 		}
 	}
@@ -104,7 +104,7 @@ func StartPostgres(t *testing.T) *PostgresServer {
 	}
 	s := &PostgresServer{control: control, environment: append(os.Environ(), "PGTEST_DIR="+filepath.Join(folder, "postgres"), "PGTEST_PORT="+port)}
 	t.Cleanup(func() {
-		_, _ = s.run("resume") // a test may have ended while it was paused, or gone
+		_, _ = s.run("resume") // the test may have left it paused or stopped
 		_, _ = s.run("kill")
 	})
 	lines := strings.Split(strings.TrimSpace(s.Control(t, "up")), "\n")

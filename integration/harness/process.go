@@ -38,7 +38,7 @@ type Process struct {
 	Exited chan struct{} // closed when the program has ended
 }
 
-// ProductionEnv are the settings of a production process that a test starts: every port free, its own store.
+// ProductionEnv are production settings for a process of a test: free ports, a store in dir.
 func ProductionEnv(s Secrets, dir string) map[string]string {
 	return map[string]string{
 		"APP_ENV":        "production",
@@ -55,14 +55,14 @@ func ProductionEnv(s Secrets, dir string) map[string]string {
 }
 
 // StartProcess starts the program with fresh secrets and its own store, waits until it is ready, and stops it when the
-// test ends. The given settings replace those of productionEnv.
+// test ends. The given settings replace those of ProductionEnv.
 func StartProcess(t *testing.T, bin string, settings map[string]string) *Process {
 	t.Helper()
 	dir := t.TempDir()
 	return StartProcessIn(t, bin, dir, FreshSecrets(), settings)
 }
 
-// StartProcessIn is startProcess in a folder that the caller chose, with secrets that the caller knows.
+// StartProcessIn is StartProcess in this folder and with these secrets.
 func StartProcessIn(t *testing.T, bin, dir string, s Secrets, settings map[string]string) *Process {
 	t.Helper()
 	env := ProductionEnv(s, dir)
@@ -77,13 +77,13 @@ func StartProcessIn(t *testing.T, bin, dir string, s Secrets, settings map[strin
 	return p
 }
 
-// Launch runs the program with exactly this environment and reads no further than its being started.
+// Launch starts the program with exactly this environment, and does not wait until it is ready.
 func Launch(t *testing.T, bin, dir string, env map[string]string, args ...string) *Process {
 	t.Helper()
 	return LaunchInto(t, nil, bin, dir, env, args...)
 }
 
-// LaunchInto is launch with the output to where the test says, nil for the process's own buffer.
+// LaunchInto is Launch with the output written to out; nil means Process.Output.
 func LaunchInto(t *testing.T, out *os.File, bin, dir string, env map[string]string, args ...string) *Process {
 	t.Helper()
 	p := &Process{Cmd: exec.Command(bin, args...), Output: &Output{}, Exited: make(chan struct{})}
@@ -111,8 +111,7 @@ func LaunchInto(t *testing.T, out *os.File, bin, dir string, env map[string]stri
 	return p
 }
 
-// Environment is env and the little that any program needs, and nothing else of this process: a setting in the shell
-// that runs the tests must not change them.
+// Environment is env and what any program needs (PATH, HOME ...). Settings of the shell that runs the tests are left out.
 func Environment(env map[string]string) []string {
 	list := []string{}
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "SYSTEMROOT", "TEMP", "TMP", "GOCOVERDIR"} {
@@ -131,7 +130,7 @@ func (p *Process) WaitReady(t *testing.T) {
 	t.Helper()
 	var line string
 	Eventually(t, StartTimeout, "the first log line", func() bool {
-		// A first start in development says more, before the log and not as a part of it.
+		// A first start in development prints a greeting before the log.
 		at := strings.Index("\n"+p.Output.String(), "\n{")
 		line = p.Output.String()[max(0, at):]
 		complete := at >= 0 && strings.Contains(line, "\n")
@@ -157,7 +156,7 @@ func (p *Process) WaitReady(t *testing.T) {
 	})
 }
 
-// Signal asks the program to end; Windows has no such signal, there it is killed.
+// Signal sends a signal. On Windows, which has none, it kills the program.
 func (p *Process) Signal(t *testing.T, sig os.Signal) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -168,14 +167,14 @@ func (p *Process) Signal(t *testing.T, sig os.Signal) {
 	}
 }
 
-// Stop ends the program, which must not take longer than a container engine waits, and gives its exit code.
+// Stop sends SIGTERM and gives the exit code. The program must end within 15 s, as in a container.
 func (p *Process) Stop(t *testing.T) int {
 	t.Helper()
 	p.Signal(t, syscall.SIGTERM)
 	return p.Wait(t)
 }
 
-// Wait gives the exit code of the program once it has ended.
+// Wait waits for the end of the program and gives its exit code.
 func (p *Process) Wait(t *testing.T) int {
 	t.Helper()
 	select {
@@ -188,7 +187,7 @@ func (p *Process) Wait(t *testing.T) int {
 	return p.Cmd.ProcessState.ExitCode()
 }
 
-// RunCommand runs the program to its end and gives its output and exit code.
+// RunCommand runs the program to its end.
 func RunCommand(t *testing.T, bin, dir string, env map[string]string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), bin, args...)
@@ -201,7 +200,7 @@ func RunCommand(t *testing.T, bin, dir string, env map[string]string, args ...st
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// ReadFolder are the files of a folder, by name.
+// ReadFolder reads the files of a folder, by name.
 func ReadFolder(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -219,7 +218,7 @@ func ReadFolder(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// WhoamiStatus is the status of a request with this token.
+// WhoamiStatus is the status of whoami with this token.
 func (p *Process) WhoamiStatus(t *testing.T, token string) int {
 	t.Helper()
 	a, err := p.Try(t, Call{Path: "/service/whoami", Token: token, Unready: true})
@@ -229,7 +228,7 @@ func (p *Process) WhoamiStatus(t *testing.T, token string) int {
 	return a.Status
 }
 
-// Kill ends the program without warning.
+// Kill sends SIGKILL and waits for the end.
 func (p *Process) Kill(t *testing.T) {
 	t.Helper()
 	if err := p.Cmd.Process.Kill(); err != nil {
@@ -238,7 +237,7 @@ func (p *Process) Kill(t *testing.T) {
 	p.Wait(t)
 }
 
-// NeedSignals ends a test on systems that cannot ask a program to end.
+// NeedSignals skips a test where there is no SIGTERM.
 func NeedSignals(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS == "windows" {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// RawConn is a connection of its own to a target, for requests that no HTTP client would send.
+// RawConn is a TCP connection to a target, for requests that no HTTP client would send.
 type RawConn struct {
 	net.Conn
 	Reader *bufio.Reader
@@ -39,7 +39,7 @@ func (r *RawConn) Send(t *testing.T, text string) {
 	}
 }
 
-// Receive reads one answer and checks it like any other.
+// Receive reads one answer and checks it as Do does.
 func (r *RawConn) Receive(t *testing.T, tg *Target, about string) Answer {
 	t.Helper()
 	resp, err := http.ReadResponse(r.Reader, nil)
@@ -49,7 +49,7 @@ func (r *RawConn) Receive(t *testing.T, tg *Target, about string) Answer {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatalf("%s: %d, half an answer: %v", about, resp.StatusCode, err)
+		t.Fatalf("%s: %d, the answer is cut: %v", about, resp.StatusCode, err)
 	}
 	a := Answer{Call: about, Status: resp.StatusCode, Header: resp.Header, Body: string(body), Closes: resp.Close}
 	a.check(t, tg, Call{})
@@ -64,11 +64,11 @@ func (r *RawConn) Closed(t *testing.T, about string) {
 		t.Errorf("%s: the connection stays open: %v", about, err)
 	}
 	if len(rest) > 0 {
-		t.Errorf("%s: the service took what followed for another request: %q", about, rest)
+		t.Errorf("%s: the service answered the bytes after the refused request: %q", about, rest)
 	}
 }
 
-// NeedLocal ends a check whose bytes a proxy in front of a deployment would change.
+// NeedLocal skips a check of raw bytes for deployments: a proxy may change the bytes.
 func NeedLocal(t *testing.T, tg *Target) {
 	t.Helper()
 	if !tg.IsLocal() {

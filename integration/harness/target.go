@@ -12,25 +12,25 @@ type Target struct {
 	URL     string // without a trailing slash
 	OpsURL  string // "" where it cannot be reached
 	Secrets Secrets
-	// cli runs the program as a process of its own, with the service's settings and store; nil where that cannot be done.
+	// CLI runs the program as another process, with the settings and the store of the service; nil for a deployment.
 	CLI func(t *testing.T, args ...string) (stdout, stderr string, code int)
-	// files are what the service has written, by name; nil where they cannot be read.
+	// Files are the files (or tables) of the store, by name; nil where they cannot be read.
 	Files func(t *testing.T) map[string]string
-	// log is everything the service has printed so far; nil where it cannot be read.
+	// Log is what the service has printed so far; nil where it cannot be read.
 	Log func(t *testing.T) string
 
-	Admin       Key            // has the scope keys:admin and no other; of the zero value where there is none
+	Admin       Key            // has only the scope keys:admin; zero where there is none
 	FullKeys    map[string]Key // by kind: has every scope
-	retiredKeys map[string]Key // see retired
+	retiredKeys map[string]Key // see RetiredKeys
 
 	mu   sync.Mutex
-	sent map[string]bool // every text in a request that must never be printed or answered
+	sent map[string]bool // secret texts of requests, for Leaks
 }
 
-// IsLocal says that nothing stands between the suite and the service, so that raw bytes reach it as they are sent.
+// IsLocal reports whether no proxy can stand between the suite and the service: raw bytes arrive as they are sent.
 func (tg *Target) IsLocal() bool { return tg.Kind != "deployment" }
 
-// remember keeps text, of at least 20 bytes, to be looked for in what the service wrote.
+// remember keeps a secret text of at least 20 bytes for Leaks.
 func (tg *Target) remember(text string) {
 	tg.mu.Lock()
 	defer tg.mu.Unlock()
@@ -40,12 +40,12 @@ func (tg *Target) remember(text string) {
 	tg.sent[text] = true
 }
 
-// Leaks are the places in text where something secret stands, and what: all that was remembered, and the target's own
-// secrets. There are far more of them than one could search for one by one.
+// Leaks finds secrets in text: those of the target, and all that were remembered. It gives each secret by its position. They
+// are too many to search for one by one, so the first 20 bytes are an index.
 func (tg *Target) Leaks(text string) map[int]string {
 	tg.mu.Lock()
 	defer tg.mu.Unlock()
-	const window = 20 // nothing that is remembered is shorter
+	const window = 20 // no remembered text is shorter
 	begin := map[string][]string{}
 	for secret := range tg.sent {
 		begin[secret[:window]] = append(begin[secret[:window]], secret)
@@ -67,7 +67,7 @@ func (tg *Target) Leaks(text string) map[int]string {
 	return found
 }
 
-// RememberKey keeps every form of a key's secret half to be looked for at the end.
+// RememberKey keeps every form of a key's secret for Leaks.
 func (tg *Target) RememberKey(t *testing.T, text string) {
 	t.Helper()
 	key := ParseKey(t, text, "")

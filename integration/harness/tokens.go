@@ -16,21 +16,21 @@ import (
 // HeaderHS256 is what every JWT library writes for an HMAC-SHA256 token.
 const HeaderHS256 = `{"alg":"HS256","typ":"JWT"}`
 
-// Credential makes the tokens of one key.
+// Credential mints the tokens of one key.
 type Credential struct {
-	APIKey   string // what its tokens claim to be of
+	APIKey   string // the apiKey claim of its tokens
 	Audience string
 	Header   string // of its tokens
-	// signature is what the key makes of a token's first two segments.
+	// Signature signs the first two segments of a token.
 	Signature func(input string) string
 }
 
-// Secrets is what a caller's developer is given who uses the shared key.
+// Secrets are the secrets of a service. A developer who uses the shared key has the first three.
 type Secrets struct {
 	APIKey    string
 	SecretKey string
 	Audience  string
-	MasterKey string // "" where the suite did not choose it
+	MasterKey string // "" for a deployment
 }
 
 // Shared is the shared key.
@@ -49,7 +49,7 @@ func (c Credential) Good() Claims {
 	return Claims{"apiKey": c.APIKey, "aud": c.Audience, "iat": now, "exp": now + 300}
 }
 
-// Sign is the token with exactly this header and payload.
+// Sign is a token with exactly this header and payload.
 func (c Credential) Sign(header, payload string) string {
 	input := Segment(header) + "." + Segment(payload)
 	return input + "." + Segment(c.Signature(input))
@@ -58,13 +58,13 @@ func (c Credential) Sign(header, payload string) string {
 // JWT is p as a token.
 func (c Credential) JWT(p Claims) string { return c.Sign(c.Header, p.JSON()) }
 
-// Token is a token that is accepted and may do all that the key may.
+// Token is an accepted token with all scopes of the key.
 func (c Credential) Token() string { return c.JWT(c.Good()) }
 
-// Scoped is an accepted token whose scope claim narrows it to scope.
+// Scoped is an accepted token with this scope claim.
 func (c Credential) Scoped(scope string) string { return c.JWT(c.Good().With("scope", scope)) }
 
-// Forged is p as a token that somebody signed who does not have the key.
+// Forged is p as a token with a wrong signature of the right length.
 func (c Credential) Forged(p Claims) string {
 	input := Segment(c.Header) + "." + Segment(p.JSON())
 	return input + "." + Segment(c.Signature(input+"x"))
@@ -112,7 +112,7 @@ func SignHS256(header, payload, secret string) string {
 	return SignHMAC(sha256.New, header, payload, secret)
 }
 
-// SignHMAC is signed with another hash.
+// SignHMAC is SignHS256 with another hash.
 func SignHMAC(hash func() hash.Hash, header, payload, secret string) string {
 	input := Segment(header) + "." + Segment(payload)
 	return input + "." + Segment(MAC(hash, input, secret))
@@ -125,19 +125,19 @@ func MAC(hash func() hash.Hash, input, secret string) string {
 	return string(m.Sum(nil))
 }
 
-// Segment is text as one part of a token.
+// Segment is text in base64url.
 func Segment(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
-// NonCanonical is token with one unused bit of its last character set: a lax decoder reads the same bytes.
+// NonCanonical sets an unused bit in the last character of token: a lax decoder reads the same bytes.
 func NonCanonical(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1])
 	return token[:len(token)-1] + string(alphabet[last|1])
 }
 
-// FreshSecrets are secrets that production accepts and that nothing else uses.
+// FreshSecrets are new secrets that production accepts.
 func FreshSecrets() Secrets {
-	// Three texts of 26 characters: long enough for HS512, which asks for 64 bytes.
+	// 78 characters: HS512 needs 64 bytes.
 	master := make([]byte, 32)
 	_, _ = rand.Read(master) // never fails
 	return Secrets{
@@ -148,7 +148,7 @@ func FreshSecrets() Secrets {
 	}
 }
 
-// KeyID is the id that the credential's header names, "" for none.
+// KeyID is the kid of the credential's header, "" for none.
 func (c Credential) KeyID() string {
 	var header struct {
 		Kid string `json:"kid"`
@@ -164,5 +164,5 @@ func (c Credential) HeaderWithKeyID(kid string) string {
 	return "{" + AlgMember.FindString(c.Header) + `,"kid":` + kid + `,"typ":"JWT"}`
 }
 
-// AlgMember finds the member alg in the text of a header.
+// AlgMember finds "alg": ... in the text of a header.
 var AlgMember = regexp.MustCompile(`"alg":"[^"]*"`)
