@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// TestBinary builds the program and proves it as a process.
+// TestBinary builds the program and tests it as a process.
 func TestBinary(t *testing.T) {
 	bin := harness.BuildBinary(t)
 	t.Run("contract", func(t *testing.T) { checkContract(t, &harness.StartProcess(t, bin, nil).Target) })

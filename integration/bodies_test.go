@@ -9,22 +9,21 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// bodyPaths are the operations that take a body, with one that they would accept, whose first member is a text; NAME is
-// replaced by a fresh name.
+// bodyPaths are the operations that take a body, each with a valid one. Its first member is a string; NAME becomes a new name.
 var bodyPaths = map[string]string{
 	"/service/account/register":  `{"username":"NAME"}`,
 	"/service/storyspaces/begin": `{"username":"stevenm","name":"NAME"}`,
 	"/service/keys":              `{"client":"NAME","scopes":["accounts:read"]}`,
 }
 
-// bodyMembers are the members that each of them takes, as its refusal of another one lists them.
+// bodyMembers are the members of each body, as the refusal of an unknown member lists them.
 var bodyMembers = map[string]string{
 	"/service/account/register":  "username, id, email, first_name, last_name, avatar_url",
 	"/service/storyspaces/begin": "username, name",
 	"/service/keys":              "client, scopes, kind, rate, burst, expires_at",
 }
 
-// checkBodies: a body is one strict JSON value, announced as JSON, for each operation that takes one.
+// checkBodies: every operation that takes a body wants one strict JSON value, with Content-Type application/json.
 func checkBodies(t *testing.T, tg *harness.Target) {
 	for path, good := range bodyPaths {
 		holder, ok := tg.CredentialFor(designed["POST "+path])
@@ -95,7 +94,7 @@ func checkBodies(t *testing.T, tg *harness.Target) {
 // deep is JSON nested n times.
 func deep(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
-// checkBodyRefused sends c, which must be a 422 about the body that repeats nothing of it.
+// checkBodyRefused sends c. It demands a 422 at "body" that repeats nothing of the body.
 func checkBodyRefused(t *testing.T, tg *harness.Target, holder harness.Credential, c harness.Call, want string) {
 	t.Helper()
 	c.Token = holder.Token()
@@ -117,7 +116,7 @@ func checkBodyRefused(t *testing.T, tg *harness.Target, holder harness.Credentia
 	}
 }
 
-// checkFields: each field takes what it is said to take, and a refusal names it.
+// checkFields: each field takes its documented values, and a refusal names the field.
 func checkFields(t *testing.T, tg *harness.Target) {
 	const account, begin = "/service/account/register", "/service/storyspaces/begin"
 	name := func(member, value string) string { return `{"` + member + `":` + value + `}` }
@@ -159,7 +158,7 @@ func checkFields(t *testing.T, tg *harness.Target) {
 			t.Fatalf("the body is %.100s", tt.body)
 		}
 	}
-	// Several faults are told at once.
+	// Several problems are reported at once.
 	c := harness.Post(begin, `{}`)
 	c.Token = tg.Secrets.Token()
 	if fields := tg.Do(t, c).Fields(t); len(fields) != 2 {

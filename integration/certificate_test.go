@@ -20,7 +20,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// selfSigned writes a certificate and its key into dir and gives their paths.
+// selfSigned writes a certificate and its key to dir.
 func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -50,7 +50,7 @@ func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
 	return certFile, keyFile
 }
 
-// checkHangup: SIGHUP is no reason to stop; it reads the certificate again.
+// checkHangup: SIGHUP reads the certificate again, and does not stop the service.
 func checkHangup(t *testing.T, bin string) {
 	harness.NeedSignals(t)
 	dir, s := t.TempDir(), harness.FreshSecrets()
@@ -69,7 +69,7 @@ func checkHangup(t *testing.T, bin string) {
 	}
 }
 
-// checkIdle: a connection that waits for its next request is closed after IDLE_TIMEOUT, and no earlier.
+// checkIdle: an idle connection is closed after IDLE_TIMEOUT, not earlier.
 func checkIdle(t *testing.T, bin string) {
 	const idle = time.Second
 	p := harness.StartProcess(t, bin, map[string]string{"IDLE_TIMEOUT": idle.String()})

@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// composeFile is what compose.yaml may hold: see decodeYAML.
+// composeFile has the fields that compose.yaml may use: see DecodeYAML.
 type composeFile struct {
 	Services map[string]composeService
 	Networks map[string]struct {
@@ -89,7 +89,7 @@ var composeMutations = []mutation{
 	{"./deploy/haproxy.cfg:", "./haproxy.cfg:", "no such file"},
 }
 
-// TestCompose holds compose.yaml to what the built program knows and does. What Compose makes of it is not tried.
+// TestCompose compares compose.yaml with the built program. Compose itself is not run.
 func TestCompose(t *testing.T) {
 	bin := harness.BuildBinary(t)
 	seen(t, "compose.yaml", harness.ReadFile(t, "compose.yaml"), composeMutations, func(text string) problems {
@@ -108,7 +108,7 @@ func TestCompose(t *testing.T) {
 
 var interpolated = regexp.MustCompile(`\$\{([A-Z_]+)(:[?-][^}]*)?\}`)
 
-// interpolate is the environment of a service as Compose would make it of these variables.
+// interpolate replaces variables in the environment of a service, as Compose does.
 func interpolate(environment, variables map[string]string) map[string]string {
 	resolved := map[string]string{}
 	for name, value := range environment {
@@ -146,10 +146,10 @@ func (f composeFile) problems(t *testing.T, bin string) problems {
 	return found
 }
 
-// instance checks one instance of the service, and what it shares with the proxy and the database.
+// instance checks one instance, and its connections to the proxy and the database.
 func (f composeFile) instance(t *testing.T, bin, name string, service composeService, found *problems) {
 	proxy, database := f.Services["proxy"], f.Services["postgres"]
-	// Characters that mean something in a URL, in YAML or in a shell.
+	// Characters with a meaning in a URL, in YAML or in a shell.
 	password := `p@ss:w/o?r#d%20 $"'\`
 	variables := harness.SecretEnv(harness.FreshSecrets(), "")
 	variables["POSTGRES_PASSWORD"] = password
@@ -159,7 +159,7 @@ func (f composeFile) instance(t *testing.T, bin, name string, service composeSer
 	for variable := range variables {
 		found.unless(variable == "POSTGRES_PASSWORD" || settings[variable] != "", "%s: %s does not reach the program", name, variable)
 	}
-	// The shared key and what was replaced may be left out; the password may not.
+	// The shared key and previous secrets are optional; the password is not.
 	found.checkEnv(t, bin, name+" without a shared key", interpolate(service.Environment, map[string]string{"POSTGRES_PASSWORD": password}))
 	for _, value := range service.Environment {
 		if match := interpolated.FindStringSubmatch(value); match != nil {

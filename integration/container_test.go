@@ -75,7 +75,7 @@ func checkStops(t *testing.T, c *harness.Container) {
 	}
 }
 
-// checkVolume: an account outlives its container, on the same volume.
+// checkVolume: a new container on the same volume has the accounts of the old one.
 func checkVolume(t *testing.T, image string) {
 	s, volume := harness.FreshSecrets(), "latchkey-"+harness.FreshName()
 	first := harness.StartContainerWith(t, image, s, harness.ContainerSpec{Host: harness.MountVolume(volume, nil), Volume: volume})
@@ -92,12 +92,12 @@ func checkVolume(t *testing.T, image string) {
 	}
 }
 
-// checkForeignVolume: on a volume that another user owns the service says whom it must belong to, and ends with 1.
+// checkForeignVolume: on a volume of another user the service names the folder and the right user, and exits with 1.
 func checkForeignVolume(t *testing.T, image string) {
 	s, volume := harness.FreshSecrets(), "latchkey-"+harness.FreshName()
 	c := harness.RunContainer(t, image, harness.ContainerSpec{
 		Env: map[string]string{"API_KEY": s.APIKey, "JWT_SECRET_KEY": s.SecretKey},
-		// Without the copy of the image's folder the volume belongs to root.
+		// NoCopy leaves the volume to root.
 		Host:   harness.MountVolume(volume, &mount.VolumeOptions{NoCopy: true}),
 		Wait:   wait.ForExit().WithExitTimeout(harness.StartTimeout),
 		Volume: volume,
@@ -111,14 +111,14 @@ func checkForeignVolume(t *testing.T, image string) {
 	}
 	printed := harness.ContainerLog(t, c)
 	if !strings.Contains(printed, imageUser) || !strings.Contains(printed, "/data") {
-		t.Errorf("the sentence names not /data and the uid %s: %s", imageUser, printed)
+		t.Errorf("the message lacks /data or the uid %s: %s", imageUser, printed)
 	}
 	if strings.Contains(printed, s.APIKey) || strings.Contains(printed, s.SecretKey) {
 		t.Errorf("a secret is printed: %s", printed)
 	}
 }
 
-// TestContainer builds the image and proves it as a container.
+// TestContainer builds the image and tests it as a container.
 func TestContainer(t *testing.T) {
 	if os.Getenv("LATCHKEY_URL") != "" {
 		t.Skip("LATCHKEY_URL is set: TestDeployment takes the place of the container")

@@ -6,8 +6,9 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// contract is what every caller may rely on, whatever runs the service. The access log comes first: the refusals of the
-// later checks exceed what the service logs one by one. The last ones look back over the whole run.
+// contract is what every caller may rely on, whatever runs the service. The order matters twice:
+//   - the access log is first: later checks cause more refusals than the service logs one by one
+//   - the last checks search the log and the store of the whole run for secrets
 var contract = []struct {
 	name  string
 	check func(*testing.T, *harness.Target)
@@ -45,7 +46,7 @@ var contract = []struct {
 	{"pages of lists", checkLists},
 	{"edge", checkEdge},
 	{"hosts", checkHosts},
-	{"sizes", checkSizeLimits},
+	{"sizes", checkSizes},
 	{"metrics", checkMetrics},
 	{"documentation ETag", checkConditional},
 	{"documentation ETag in raw bytes", checkConditionalRaw},
@@ -57,7 +58,7 @@ var contract = []struct {
 	{"secrets in the store", checkFilesKeepSecrets},
 }
 
-// checkContract checks the whole contract on one target.
+// checkContract checks the contract on one target.
 func checkContract(t *testing.T, tg *harness.Target) {
 	tg.Enroll(t)
 	for _, promise := range contract {

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkCORS: browsers of the configured origins are let through before anybody asks for a token; others are not.
+// checkCORS: pages of the configured origins pass the preflight without a token; other pages do not.
 func checkCORS(t *testing.T, bin string) {
 	const origin = "https://app.example.com"
 	p := harness.StartProcess(t, bin, map[string]string{"CORS_ORIGINS": "https://first.example.com," + origin})
@@ -39,8 +39,8 @@ func checkCORS(t *testing.T, bin string) {
 	checkCORSRefusals(t, p, origin)
 }
 
-// checkCORSRefusals: a page reads every refusal, also of what could not be read, and no other page does. Nothing of a
-// request is repeated.
+// checkCORSRefusals: a page of a configured origin can read every refusal, also of malformed requests. Other pages cannot. No
+// answer repeats the request.
 func checkCORSRefusals(t *testing.T, p *harness.Process, origin string) {
 	t.Helper()
 	long := strings.Repeat("c", 17<<10)
@@ -73,8 +73,8 @@ func checkCORSRefusals(t *testing.T, p *harness.Process, origin string) {
 			}
 		}
 	}
-	// What cannot be read is no preflight.
+	// A malformed request is no preflight.
 	conn := p.Dial(t)
 	conn.Send(t, "OPTIONS /%zz HTTP/1.1\r\nHost: x\r\nOrigin: "+origin+"\r\nAccess-Control-Request-Method: GET\r\n\r\n")
-	conn.Receive(t, &p.Target, "a preflight with an escape that is none").IsError(t, http.StatusBadRequest)
+	conn.Receive(t, &p.Target, "a preflight with an invalid escape").IsError(t, http.StatusBadRequest)
 }

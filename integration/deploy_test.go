@@ -11,10 +11,10 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// stopMargin is what a stop may take beyond DRAIN_DELAY and SHUTDOWN_TIMEOUT: the last notes are written, the store closes.
+// stopMargin is for a stop beyond DRAIN_DELAY and SHUTDOWN_TIMEOUT: last writes, and closing the store.
 const stopMargin = 3 * time.Second
 
-// problems are what is wrong with a file, in sentences.
+// problems of a file, one sentence each.
 type problems []string
 
 func (p *problems) unless(holds bool, format string, args ...any) {
@@ -23,15 +23,15 @@ func (p *problems) unless(holds bool, format string, args ...any) {
 	}
 }
 
-// mutation is a file with one thing wrong, and a part of the problem that this must be.
+// mutation is one mistake in a file, and a part of the problem that the check must report for it.
 type mutation struct{ old, new, says string }
 
-// seen demands that a file has no problem as it is, and with every mutation the one that the mutation names.
+// seen demands that a file has no problems, and with each mutation the problem of that mutation.
 func seen(t *testing.T, file, text string, mutations []mutation, check func(text string) problems) {
 	t.Helper()
 	if found := check(text); found != nil {
 		t.Errorf("%s: %s", file, strings.Join(found, "\n"))
-		return // of a file that is wrong, no mutation tells anything
+		return // mutations of a wrong file show nothing
 	}
 	for _, m := range mutations {
 		if !strings.Contains(text, m.old) {
@@ -44,10 +44,10 @@ func seen(t *testing.T, file, text string, mutations []mutation, check func(text
 	}
 }
 
-// ofLibpq are variables that the driver reads, and not the program.
+// ofLibpq are variables that the driver reads itself.
 var ofLibpq = []string{"PGPASSWORD", "PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT"}
 
-// checkEnv: the program knows every name and starts with these values.
+// checkEnv: every name is a setting, and the program starts with these values.
 func (p *problems) checkEnv(t *testing.T, bin, who string, env map[string]string) (settings map[string]string) {
 	t.Helper()
 	settings, refused := harness.ReadSettings(t, bin, env)
@@ -63,7 +63,7 @@ func (p *problems) checkNames(who string, env, settings map[string]string) {
 	}
 }
 
-// checkStop: the time that a stop is given is enough for what the settings say that it takes.
+// checkStop: the time for a stop is enough for DRAIN_DELAY and SHUTDOWN_TIMEOUT.
 func (p *problems) checkStop(t *testing.T, who string, given time.Duration, settings map[string]string) {
 	t.Helper()
 	drain, err := time.ParseDuration(settings["DRAIN_DELAY"])
@@ -74,12 +74,11 @@ func (p *problems) checkStop(t *testing.T, who string, given time.Duration, sett
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.unless(drain > 0, "%s: without a DRAIN_DELAY nobody notices in time that it stops", who)
+	p.unless(drain > 0, "%s: without a DRAIN_DELAY no proxy notices the stop in time", who)
 	p.unless(given >= drain+shutdown+stopMargin, "%s: a stop is given %s, and may take %s", who, given, drain+shutdown+stopMargin)
 }
 
-// checkRegisteredAlone: with the environment of a deployment that has no shared key, the program says what to do where
-// there is no key, and serves once there is one.
+// checkRegisteredAlone: without a shared key the program says how to create the first key, and starts when there is one.
 func checkRegisteredAlone(t *testing.T, bin string, env map[string]string) {
 	t.Helper()
 	all := harness.ReadDockerfile(t).Env

@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// docsFiles are what the documentation consists of, and whether it is sent compressed to who takes that.
+// docsFiles are the files of the documentation, and whether each is compressed for clients that accept gzip.
 var docsFiles = map[string]bool{
 	"/docs":                       true,
 	"/openapi.json":               true,
@@ -23,11 +23,11 @@ var docsFiles = map[string]bool{
 	"/docs/swagger-ui-bundle.js/": true,
 }
 
-// strongTag is an entity tag of RFC 9110, section 8.8.3, that is not weak.
+// strongTag is a strong entity tag (RFC 9110, section 8.8.3).
 var strongTag = regexp.MustCompile(`^"[\x21\x23-\x7e]+"$`)
 
-// checkConditional: what the documentation consists of has a tag, and whoever has it already is told so and sent
-// nothing. Both forms, plain and compressed, are the same text.
+// checkConditional: each file of the documentation has an ETag, and If-None-Match with it gets 304. Plain and compressed forms
+// have different tags and the same text.
 func checkConditional(t *testing.T, tg *harness.Target) {
 	for path, compressed := range docsFiles {
 		plain := tg.Do(t, harness.Call{Path: path})
@@ -82,7 +82,7 @@ func checkConditional(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// varies says whether the answer depends on a header of the request.
+// varies reports whether Vary names a header.
 func varies(a harness.Answer, name string) bool {
 	for _, line := range a.Header.Values("Vary") {
 		for member := range strings.SplitSeq(line, ",") {
@@ -107,8 +107,7 @@ func unzipped(t *testing.T, body string) string {
 	return text.String()
 }
 
-// checkConditionalRaw: the same where the header has several lines, and the connection goes on behind a 304 and behind
-// HEAD.
+// checkConditionalRaw: If-None-Match may have several lines, and the connection can be used after a 304 and after HEAD.
 func checkConditionalRaw(t *testing.T, tg *harness.Target) {
 	harness.NeedLocal(t, tg)
 	tag := tg.Do(t, harness.Call{Path: "/openapi.json"}).Header.Get("ETag")
@@ -129,6 +128,6 @@ func checkConditionalRaw(t *testing.T, tg *harness.Target) {
 	head, err := io.ReadAll(conn.Reader)
 	_, next, _ := strings.Cut(string(head), "\r\n\r\n")
 	if err != nil || !strings.HasPrefix(string(head), "HTTP/1.1 200 ") || !strings.HasPrefix(next, "HTTP/1.1 200 ") {
-		t.Errorf("behind HEAD comes something else than the next answer: %.300q, %v", head, err)
+		t.Errorf("HEAD is not followed by the next answer: %.300q, %v", head, err)
 	}
 }

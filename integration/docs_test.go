@@ -21,7 +21,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// references finds what a page or a style sheet makes a browser load; one group of each expression matches.
+// references finds the URLs that a page, style sheet or script loads, by media type. One group of an expression matches.
 var references = map[string]*regexp.Regexp{
 	"text/html": regexp.MustCompile(`(?i)(?:src|href|action|poster|data)\s*=\s*["']([^"']+)["']|url\(\s*["']?([^"')]+)["']?\s*\)`),
 	"text/css":  regexp.MustCompile(`(?i)url\(\s*["']?([^"')]+)["']?\s*\)|@import\s+["']([^"']+)["']`),
@@ -29,8 +29,8 @@ var references = map[string]*regexp.Regexp{
 		`\b(?:import|importScripts|new Worker|new SharedWorker)\(\s*["']([^"']+)["']|\bfrom\s*["']((?:\.|/|https?:)[^"']*)["']`),
 }
 
-// checkDocsReferences: the documentation page, and whatever it loads, comes from this service, under a
-// Content-Security-Policy that would stop anything else.
+// checkDocsReferences: the documentation loads everything from this service, and its Content-Security-Policy allows nothing
+// else.
 func checkDocsReferences(t *testing.T, tg *harness.Target) {
 	page := tg.Do(t, harness.Call{Path: "/docs"})
 	page.Is(t, http.StatusOK, "")
@@ -66,7 +66,7 @@ func checkDocsReferences(t *testing.T, tg *harness.Target) {
 			}
 		}
 	}
-	// A page without its script and its style sheet would pass all of the above.
+	// A page that loads nothing would pass all of the above.
 	for _, suffix := range []string{".js", ".css"} {
 		if !slices.ContainsFunc(keys(seen), func(path string) bool { return strings.Contains(path, suffix) }) {
 			t.Errorf("/docs loads no %s: %q", suffix, keys(seen))
@@ -82,7 +82,7 @@ func keys(set map[string]bool) []string {
 	return list
 }
 
-// referencesOf are the addresses that the answer makes a browser load.
+// referencesOf are the URLs that the answer makes a browser load.
 func referencesOf(a harness.Answer) []string {
 	found := []string{}
 	for media, expression := range references {
@@ -100,7 +100,7 @@ func referencesOf(a harness.Answer) []string {
 	return found
 }
 
-// checkPolicy demands that scripts and connections are limited to this host, and no inline script runs but by its hash.
+// checkPolicy demands a Content-Security-Policy that allows this host only, and inline scripts only by their hash.
 func checkPolicy(t *testing.T, policy string) {
 	t.Helper()
 	directives := map[string][]string{}
@@ -130,7 +130,7 @@ func checkPolicy(t *testing.T, policy string) {
 	}
 }
 
-// checkDocsInBrowser: a real browser shows every operation, and has nothing to complain about.
+// checkDocsInBrowser: a real browser shows every operation, and reports no error or warning.
 func checkDocsInBrowser(t *testing.T, tg *harness.Target) {
 	browser := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
@@ -139,7 +139,7 @@ func checkDocsInBrowser(t *testing.T, tg *harness.Target) {
 		}
 	}
 	if browser == "" {
-		harness.Unavailable(t, "no Chromium in PATH, nobody looked at /docs")
+		harness.Unavailable(t, "no Chromium in PATH, /docs was not opened")
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -148,12 +148,12 @@ func checkDocsInBrowser(t *testing.T, tg *harness.Target) {
 	defer cancel()
 	tab, cancel := chromedp.NewContext(ctx)
 	defer cancel()
-	// The browser lives as long as the context that starts it, so the time limit comes after.
+	// The browser ends with the context that starts it, so the timeout is set later.
 	if err := chromedp.Run(tab); err != nil {
 		t.Fatalf("the browser does not start: %v", err)
 	}
 	defer func() {
-		// It is to close by itself and take its temporary files along; cancel alone would kill it.
+		// Cancel lets it close itself and remove its files; cancelling the context would kill it.
 		closing, done := context.WithTimeout(tab, 10*time.Second)
 		defer done()
 		if err := chromedp.Cancel(closing); err != nil {
@@ -186,7 +186,7 @@ func checkDocsInBrowser(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// complaints gathers what a browser found wrong with a page, violations of its policy among it.
+// complaints collects what a browser reports: requests to other hosts, failed loads, errors and warnings.
 type complaints struct {
 	home string
 	mu   sync.Mutex

@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkEdge: what is not an HTTP request that means one thing is refused in JSON, and its connection closed, so that no
-// proxy and this service can disagree on where a request ends.
+// checkEdge: an ambiguous or malformed request is refused in JSON and its connection closed. A proxy and the service can then
+// never disagree on where a request ends.
 func checkEdge(t *testing.T, tg *harness.Target) {
 	harness.NeedLocal(t, tg)
 	const smuggled = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -20,7 +20,7 @@ func checkEdge(t *testing.T, tg *harness.Target) {
 		{"a list of lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 6\r\n\r\nhello" + smuggled},
 		{"a negative length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"},
 		{"a length with a sign", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello" + smuggled},
-		{"a length that is no number", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: five\r\n\r\nhello" + smuggled},
+		{"a length that is not a number", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: five\r\n\r\nhello" + smuggled},
 		{"xchunked", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + smuggled},
 		{"chunked and more", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + smuggled},
 		{"no Host", "GET / HTTP/1.1\r\n\r\n"},
@@ -31,7 +31,7 @@ func checkEdge(t *testing.T, tg *harness.Target) {
 		{"TLS", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n"},
 		{"HTTP/2", "GET / HTTP/2.0\r\nHost: x\r\n\r\n" + smuggled},
 		{"HTTP/0.9 with a version", "GET / HTTP/0.9\r\nHost: x\r\n\r\n" + smuggled},
-		{"an escape that is none", "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
+		{"an invalid escape", "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"},
 	}
 	for _, tt := range tests {
 		conn := tg.Dial(t)
@@ -41,7 +41,7 @@ func checkEdge(t *testing.T, tg *harness.Target) {
 		conn.Closed(t, tt.name)
 	}
 
-	// RFC 9112, 6.3: what has two lengths is refused, whatever the chunks hold, and what follows is never a request.
+	// RFC 9112, 6.3: two lengths are refused, whatever the chunks hold. The bytes after them are never read as a request.
 	for _, lines := range []string{"Transfer-Encoding: chunked\r\nContent-Length: 5", "content-length: 0\r\ntransfer-encoding: Chunked"} {
 		for _, begin := range []string{"POST /", "POST /service/register", "GET /livez"} {
 			for _, chunks := range []string{"0\r\n\r\n", "2\r\n{}\r\n0\r\n\r\n"} {
@@ -55,9 +55,9 @@ func checkEdge(t *testing.T, tg *harness.Target) {
 	}
 	conn := tg.Dial(t)
 	conn.Send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-Content-Length: 5\r\nConnection: close\r\n\r\n0\r\n\r\n")
-	conn.Receive(t, tg, "another header of almost that name").Is(t, http.StatusOK, "")
+	conn.Receive(t, tg, "a header with a similar name").Is(t, http.StatusOK, "")
 
-	// The service lives, and a good request in the same raw way is answered.
+	// A good request, sent in the same way, is answered.
 	conn = tg.Dial(t)
 	conn.Send(t, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	conn.Receive(t, tg, "a good request").Is(t, http.StatusOK, "")
@@ -70,14 +70,14 @@ func checkEdge(t *testing.T, tg *harness.Target) {
 		t.Errorf("HEAD: %q, %v", head, err)
 	}
 
-	// A blank header, which HTTP clients send as an empty one.
+	// A blank header; HTTP clients would send an empty one.
 	conn = tg.Dial(t)
 	conn.Send(t, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nAuthorization:  \t \r\n\r\n")
 	a := conn.Receive(t, tg, "a blank header")
 	a.IsRefused(t, http.StatusUnauthorized, "authorization header missing", `Bearer realm="latchkey"`)
 }
 
-// checkHosts: a request names one host, and what is none is refused; the same at both addresses.
+// checkHosts: both addresses want exactly one valid Host.
 func checkHosts(t *testing.T, tg *harness.Target) {
 	harness.NeedLocal(t, tg)
 	addresses := map[string]*harness.Target{"the API": tg}
@@ -110,8 +110,8 @@ func checkHosts(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// checkSizeLimits: what is too large is refused before anybody asks who sends it, and without waiting for it.
-func checkSizeLimits(t *testing.T, tg *harness.Target) {
+// checkSizes: what is too large is refused without reading it, and before the token is checked.
+func checkSizes(t *testing.T, tg *harness.Target) {
 	harness.NeedLocal(t, tg)
 	conn := tg.Dial(t)
 	conn.Send(t, "GET /service/whoami HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("c", 17<<10)+"\r\n\r\n")
@@ -132,7 +132,7 @@ func checkSizeLimits(t *testing.T, tg *harness.Target) {
 			conn.Send(t, head+"Content-Length: "+announced+"\r\n\r\n")
 			a := conn.Receive(t, tg, "a body of "+announced)
 			if announced == "99999999999999999999999" && a.Status == http.StatusBadRequest {
-				continue // no number that a length can be
+				continue // not a valid length
 			}
 			a.IsError(t, http.StatusRequestEntityTooLarge)
 		}
@@ -156,7 +156,7 @@ func checkSizeLimits(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// checkRequestID: a caller's own id comes back when it is one, and otherwise a new one.
+// checkRequestID: a valid request id is sent back; otherwise the service generates one.
 func checkRequestID(t *testing.T, tg *harness.Target) {
 	for _, id := range []string{"a", "abc-123._Z", strings.Repeat("x", 64), "0"} {
 		for _, path := range []string{"/", "/nothing", "/service/whoami"} {
@@ -173,7 +173,7 @@ func checkRequestID(t *testing.T, tg *harness.Target) {
 		a := tg.Do(t, harness.Call{Path: "/", Header: map[string]string{"X-Request-ID": id}})
 		got := a.Header.Values("X-Request-Id")
 		if len(got) != 1 || got[0] == id || seen[got[0]] {
-			t.Errorf("X-Request-ID %q: answered %q, want one that is new", id, got)
+			t.Errorf("X-Request-ID %q: answered %q, want a new one", id, got)
 			continue
 		}
 		seen[got[0]] = true

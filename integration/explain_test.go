@@ -9,8 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkExplain: the program says of a token what the service answers to it, and what to do; it exits with 0 only for one
-// that is accepted.
+// checkExplain: explain says the same as the service about a token. It exits with 0 only for accepted tokens.
 func checkExplain(t *testing.T, tg *harness.Target) {
 	if tg.CLI == nil {
 		t.Skip("NOT TESTED: there is no command line beside this target")

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkFleetRevocation: what one instance revokes the other refuses, whatever becomes of the connections between them.
+// checkFleetRevocation: a key that one instance revokes is refused by the other: with NOTIFY, without it, without the store.
 func checkFleetRevocation(t *testing.T, bin string) {
 	databaseURL, _ := harness.NewDatabase(t)
 	line, lineURL := harness.NewCable(t, databaseURL)
@@ -23,10 +23,10 @@ func checkFleetRevocation(t *testing.T, bin string) {
 	harness.Eventually(t, harness.StartTimeout, "the second instance listens", func() bool { return line.Listeners.Load() > 0 })
 	before := harness.SumMetric(two.OpsPage(t, "/metrics"), "latchkey_revocation_propagation_seconds_count")
 
-	var told, untold []time.Duration
+	var notified, polled []time.Duration
 	t.Run("with NOTIFY", func(t *testing.T) {
-		told = revocations(t, fleet, 100)
-		if most := told[len(told)-1]; most > time.Second {
+		notified = revocations(t, fleet, 100)
+		if most := notified[len(notified)-1]; most > time.Second {
 			t.Errorf("the other instance refused after %v", most)
 		}
 		metrics := two.OpsPage(t, "/metrics")
@@ -39,13 +39,13 @@ func checkFleetRevocation(t *testing.T, bin string) {
 	t.Run("without NOTIFY", func(t *testing.T) {
 		line.DropNotices.Store(true)
 		defer line.DropNotices.Store(false)
-		untold = revocations(t, fleet, 20)
-		if most := untold[len(untold)-1]; most > time.Second {
-			t.Errorf("without being told the other instance refused after %v", most)
+		polled = revocations(t, fleet, 20)
+		if most := polled[len(polled)-1]; most > time.Second {
+			t.Errorf("without NOTIFY the other instance refused after %v", most)
 		}
 	})
-	if len(told) > 0 && len(untold) > 0 && told[len(told)/2] > untold[len(untold)/2]/2 {
-		t.Errorf("being told saves little: %v, and %v without", told[len(told)/2], untold[len(untold)/2])
+	if len(notified) > 0 && len(polled) > 0 && notified[len(notified)/2] > polled[len(polled)/2]/2 {
+		t.Errorf("NOTIFY saves too little: %v with it, %v without", notified[len(notified)/2], polled[len(polled)/2])
 	}
 	t.Run("store unreachable", func(t *testing.T) { checkCutOff(t, fleet, line) })
 	t.Run("paused", func(t *testing.T) { checkPaused(t, fleet) })
@@ -63,8 +63,8 @@ func checkFleetRevocation(t *testing.T, bin string) {
 	})
 }
 
-// revocations revokes n keys on the first instance and gives, sorted, how long the second one still accepted each: from
-// the moment when the revocation was asked for.
+// revocations revokes n keys on the first instance. It gives, sorted, the times from each request to revoke until the second
+// instance refused the key.
 func revocations(t *testing.T, fleet []*harness.Process, n int) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, n)
@@ -89,7 +89,7 @@ func revocations(t *testing.T, fleet []*harness.Process, n int) []time.Duration 
 	return took
 }
 
-// checkCutOff: an instance without its store believes what it knows for five seconds, and then nothing.
+// checkCutOff: an instance that cannot reach the store uses its snapshot for five seconds, and then answers 503.
 func checkCutOff(t *testing.T, fleet []*harness.Process, line *harness.Cable) {
 	one, two := fleet[0], fleet[1]
 	_, good := harness.WarmKey(t, fleet)
@@ -100,17 +100,17 @@ func checkCutOff(t *testing.T, fleet []*harness.Process, line *harness.Cable) {
 	statuses := map[string]int{}
 	for time.Since(cut) < 7*time.Second {
 		for name, token := range map[string]string{"good": good, "revoked": revoked} {
-			asked := time.Since(cut)
+			sent := time.Since(cut)
 			status := two.WhoamiStatus(t, token)
 			statuses[fmt.Sprint(name, " ", status)]++
-			if late := asked > 5500*time.Millisecond; late && status != http.StatusServiceUnavailable || status == http.StatusUnauthorized {
-				t.Fatalf("%v after the cut: %d for the %s key", asked, status, name)
+			if late := sent > 5500*time.Millisecond; late && status != http.StatusServiceUnavailable || status == http.StatusUnauthorized {
+				t.Fatalf("%v after the cut: %d for the %s key", sent, status, name)
 			}
 		}
 	}
 	t.Logf("cut off for 7 s: %v", statuses)
 	if status := two.WhoamiStatus(t, two.Secrets.Token()); status != http.StatusOK {
-		t.Errorf("the shared key, which no store knows: %d", status)
+		t.Errorf("the shared key, which needs no store: %d", status)
 	}
 	listened := line.Listeners.Load()
 	line.Join(t)
@@ -129,14 +129,14 @@ func checkCutOff(t *testing.T, fleet []*harness.Process, line *harness.Cable) {
 	harness.Eventually(t, harness.StartTimeout, "the instance listens again", func() bool { return line.Listeners.Load() > listened })
 }
 
-// checkPaused: an instance that was stopped and goes on does not believe what it knew.
+// checkPaused: an instance that was paused does not use its old snapshot.
 func checkPaused(t *testing.T, fleet []*harness.Process) {
 	one, two := fleet[0], fleet[1]
 	key, token := harness.WarmKey(t, fleet)
 	resume := two.Pause(t)
 	defer resume()
 	one.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/revoke", "").Is(t, http.StatusOK, "")
-	// These wait at the door, and are the first that it sees.
+	// These requests wait, and are the first that the instance reads after the pause.
 	var callers sync.WaitGroup
 	var accepted, refused atomic.Int64
 	for range 20 {
@@ -149,7 +149,7 @@ func checkPaused(t *testing.T, fleet []*harness.Process) {
 			}
 		})
 	}
-	// That long, and no shorter, nobody may believe an old view.
+	// Longer than a snapshot may be used.
 	<-time.After(6 * time.Second)
 	resume()
 	callers.Wait()
@@ -160,7 +160,7 @@ func checkPaused(t *testing.T, fleet []*harness.Process) {
 	two.WaitReady(t)
 }
 
-// checkFleetLimit: a key's limit holds for all instances together, and whoever is asked has it.
+// checkFleetLimit: a key's limit holds for all instances together, and one instance alone can use nearly all of it.
 func checkFleetLimit(t *testing.T, bin string) {
 	databaseURL, _ := harness.NewDatabase(t)
 	fleet := harness.StartFleet(t, bin, databaseURL, databaseURL, databaseURL)
@@ -188,7 +188,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 		if float64(through) > bound {
 			t.Errorf("%d requests were let through, at most %.0f may be", through, bound)
 		}
-		// A limit that lets nobody through holds, too.
+		// Without this check, refusing everything would pass.
 		if least := rate * took * .9; float64(through) < least {
 			t.Errorf("%d requests were let through, want at least %.0f", through, least)
 		}
@@ -209,7 +209,7 @@ func checkFleetLimit(t *testing.T, bin string) {
 	})
 }
 
-// offer sends so many requests in each second, and gives how many of each second were let through.
+// offer sends perSecond requests in each second. It gives how many of each second were accepted.
 func offer(t *testing.T, p *harness.Process, token string, perSecond, seconds int) []int {
 	t.Helper()
 	through := make([]atomic.Int64, seconds)
@@ -222,7 +222,7 @@ func offer(t *testing.T, p *harness.Process, token string, perSecond, seconds in
 		select {
 		case <-time.After(time.Until(due)):
 		case <-ctx.Done():
-			t.Error("the requests of a second took more than two")
+			t.Error("the requests took twice their time")
 			return nil
 		}
 		under.Go(func() {

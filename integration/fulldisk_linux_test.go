@@ -12,8 +12,11 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkFullDisk: when the disk of the store is full, keys are revoked over HTTP and on the command line, other keys go on,
-// and what was confirmed survives a kill. Everything works again when there is room.
+// checkFullDisk: while the disk of the store is full,
+//   - keys can be revoked, over HTTP and on the command line, and a confirmed revocation survives a kill
+//   - other keys work
+//
+// Everything works again when there is room.
 func checkFullDisk(t *testing.T, bin string) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=12m"); err != nil {
@@ -52,7 +55,7 @@ func checkFullDisk(t *testing.T, bin string) {
 	}
 	refused := func() (a harness.Answer) {
 		t.Helper()
-		for range 20_000 { // a log that has been longer has room
+		for range 20_000 { // the log of SQLite was longer before, and has room inside
 			if a = register(); a.Status != http.StatusCreated {
 				return a
 			}
@@ -101,12 +104,12 @@ func checkFullDisk(t *testing.T, bin string) {
 		return strings.Contains(p.Log(t), `"level":"ERROR","msg":"the disk of the store is full`)
 	})
 
-	// It is killed, and starts again while the disk is full.
+	// A kill, and a start while the disk is full.
 	if err := p.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	<-p.Exited
-	if err := os.Truncate(filepath.Join(dir, "latchkey.db-reserve"), 1<<19); err != nil { // as longer use leaves it
+	if err := os.Truncate(filepath.Join(dir, "latchkey.db-reserve"), 1<<19); err != nil { // as after longer use
 		t.Fatal(err)
 	}
 	fillDisk(t, filler)
@@ -139,7 +142,7 @@ func checkFullDisk(t *testing.T, bin string) {
 	}
 }
 
-// fillDisk takes all the room that is left.
+// fillDisk writes until the disk is full.
 func fillDisk(t *testing.T, name string) {
 	t.Helper()
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)

@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// designed are the operations that must exist, and the scope each needs: "" for none, "-" where no token is asked for.
-// Other programs are written against this list.
+// designed are the operations that must exist, and their scopes: "" means any token, "-" means no token. Other programs rely
+// on this list.
 var designed = map[string]string{
 	"GET /":                           "-",
 	"GET /livez":                      "-",
@@ -34,10 +34,10 @@ var designed = map[string]string{
 	"GET /service/audit":              "keys:admin",
 }
 
-// designedScopes are what the design names of the closed set.
+// designedScopes are the scopes that must exist.
 var designedScopes = []string{"accounts:read", "accounts:write", "keys:admin", "storyspaces:read", "storyspaces:write"}
 
-// checkDocumentation: /openapi.json says all that a caller's developer must know.
+// checkDocumentation: /openapi.json has what a caller's developer must know.
 func checkDocumentation(t *testing.T, tg *harness.Target) {
 	doc := tg.OpenAPI(t)
 	if !strings.HasPrefix(doc.OpenAPI, "3.1.") {
@@ -55,7 +55,7 @@ func checkDocumentation(t *testing.T, tg *harness.Target) {
 	found := map[string]bool{}
 	for _, op := range doc.Operations {
 		if other := ids[op.ID]; op.ID == "" || other != "" {
-			t.Errorf("%s: operationId %q is missing, or also the one of %q", op.Name(), op.ID, other)
+			t.Errorf("%s: operationId %q is missing, or %q has it too", op.Name(), op.ID, other)
 		}
 		ids[op.ID] = op.Name()
 		found[harness.PlainPath(op.Name())] = true
@@ -94,7 +94,7 @@ func checkDocumentation(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// checkBearerScheme: there is a bearer scheme, and it says that a bare token is accepted, too.
+// checkBearerScheme: the bearer scheme is documented, and that a bare token is accepted.
 func checkBearerScheme(t *testing.T, doc harness.Document) {
 	t.Helper()
 	for _, scheme := range doc.Components.SecuritySchemes {
@@ -108,11 +108,11 @@ func checkBearerScheme(t *testing.T, doc harness.Document) {
 	t.Error("no security scheme of type http, bearer")
 }
 
-// checkGuardIsDocumented: nothing under /service is open, and who needs a token is told how it is refused.
+// checkGuardIsDocumented: everything under /service is guarded, and its refusals are documented.
 func checkGuardIsDocumented(t *testing.T, doc harness.Document, op harness.Operation) {
 	t.Helper()
 	if strings.HasPrefix(op.Path, "/service") && !op.IsGuarded() {
-		t.Errorf("%s is under /service and asks for no token", op.Name())
+		t.Errorf("%s is under /service and needs no token", op.Name())
 	}
 	if !op.IsGuarded() {
 		return
@@ -144,7 +144,7 @@ func checkGuardIsDocumented(t *testing.T, doc harness.Document, op harness.Opera
 	}
 }
 
-// checkResponses: every status is described, has an example where it is JSON, and the example fits its own schema.
+// checkResponses: every status is described. JSON has an example that fits its schema.
 func checkResponses(t *testing.T, op harness.Operation) {
 	t.Helper()
 	success := 0

@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkPgBouncer proves two instances behind a PgBouncer that gives each transaction another connection.
+// checkPgBouncer: two instances work through a PgBouncer in transaction mode.
 func checkPgBouncer(t *testing.T, bin string) {
 	databaseURL, db := harness.NewDatabase(t)
 	load := poolerLoad{keys: 8, requests: 800}
@@ -25,7 +25,7 @@ func checkPgBouncer(t *testing.T, bin string) {
 	}
 }
 
-// poolerLoad makes keys, uses them at every instance beside reads and writes of resources, and revokes them.
+// poolerLoad creates keys, uses them at every instance, reads and writes resources, and revokes the keys.
 type poolerLoad struct {
 	keys, requests int
 
@@ -53,7 +53,7 @@ func (l *poolerLoad) run(t *testing.T, fleet []*harness.Process) {
 	all.Wait()
 }
 
-// life is that of one key.
+// life is the life of one key.
 func (l *poolerLoad) life(t *testing.T, fleet []*harness.Process) {
 	admin, shared := fleet[0].Admin.Token(), fleet[0].Secrets.Shared().Token()
 	create := harness.Post("/service/keys", harness.Body{"client": "pooled", "scopes": []string{"accounts:read"}}.JSON())
@@ -61,7 +61,7 @@ func (l *poolerLoad) life(t *testing.T, fleet []*harness.Process) {
 	made := l.ask(t, fleet[0], create, http.StatusCreated)
 	text := harness.KeyString.FindString(made.Body)
 	if text == "" {
-		return // it is counted
+		return // ask has counted it
 	}
 	key := harness.ParseKey(t, text, fleet[0].Secrets.Audience)
 	token := key.Token()

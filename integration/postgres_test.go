@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkPostgres proves the program with a database of its own on the server at TEST_POSTGRES_URL.
+// checkPostgres checks the contract on a PostgreSQL database.
 func checkPostgres(t *testing.T, bin string) {
 	databaseURL, db := harness.NewDatabase(t)
 	p := harness.StartProcess(t, bin, map[string]string{"DATABASE_URL": databaseURL})
@@ -26,10 +26,10 @@ func checkPostgres(t *testing.T, bin string) {
 	}
 }
 
-// checkContainerOnPostgres proves the container with such a database.
+// checkContainerOnPostgres checks the contract on a container with a PostgreSQL database.
 func checkContainerOnPostgres(t *testing.T, image string) {
 	if runtime.GOOS != "linux" {
-		t.Skip("NOT TESTED: a container shares sockets with Linux alone")
+		t.Skip("NOT TESTED: containers share Unix sockets with the host on Linux only")
 	}
 	databaseURL, db := harness.NewDatabase(t)
 	folder, socketURL := harness.NewSocket(t, databaseURL, "/postgres")
