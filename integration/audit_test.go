@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkAudit: the audit says who did what to a key, from where, and whom it turned away; of strangers it says nothing.
+// checkAudit: the audit has who changed a key, from where, and refusals of known keys. Unknown callers leave no row.
 func checkAudit(t *testing.T, tg *harness.Target) {
 	tg.NeedAdmin(t)
 	began := time.Now().Add(-time.Second)
@@ -40,7 +40,7 @@ func checkAudit(t *testing.T, tg *harness.Target) {
 		}
 	}
 
-	// Who proves a key and is refused, leaves a trace; who only names one, does not.
+	// A refusal is in the audit only if the caller proved its key.
 	curious, _ := tg.IssueKey(t, harness.Body{})
 	const refusals = 3
 	for range refusals {
@@ -59,7 +59,7 @@ func checkAudit(t *testing.T, tg *harness.Target) {
 	}
 	harness.Eventually(t, harness.StartTimeout, "the refusals are in the audit", func() bool { return counted() >= refusals })
 	if counted() != refusals || len(refused) > refusals {
-		t.Errorf("%d refusals of a key that proved itself: %+v", refusals, refused)
+		t.Errorf("%d refusals of a proven key: %+v", refusals, refused)
 	}
 	for _, row := range refused {
 		if _, err := netip.ParseAddr(row.Address); err != nil || row.Actor != curious.ID || row.RequestID == "" || !strings.Contains(row.Target, "/service/keys") {

@@ -12,22 +12,22 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// revokedLimit is how soon an instance that reaches the store has heard of a revocation.
-const revokedLimit = time.Second
+// revokedTimeout is how soon an instance that reaches the store refuses a revoked key.
+const revokedTimeout = time.Second
 
-// callers are those whose requests are the load on a store with faults.
+// callers make the requests that are the load during faults.
 type callers struct {
-	target           *harness.Target // where keys are made and revoked
-	good, forged     string          // tokens of the shared key, and of somebody who has only its name
+	target           *harness.Target // where keys are created and revoked
+	good, forged     string          // tokens of the shared key: a valid one, and one with a wrong signature
 	enabled, revoked harness.Key
-	cold             chan harness.Key // keys that no instance has seen
+	cold             chan harness.Key // keys that no instance has used
 	victim           atomic.Pointer[victim]
 
 	mu         sync.Mutex
 	registered []string // the answers to those who registered
 }
 
-// victim is a key that is revoked during a fault.
+// victim is the key that is revoked during a fault, and when that was requested and acknowledged.
 type victim struct {
 	key          harness.Key
 	token        string
@@ -45,7 +45,7 @@ func newCallers(t *testing.T, tg *harness.Target) *callers {
 	return c
 }
 
-// replenish makes new cold keys and a new victim.
+// replenish creates cold keys and a new victim.
 func (c *callers) replenish(t *testing.T) {
 	t.Helper()
 	for range cap(c.cold) - len(c.cold) {
@@ -56,7 +56,7 @@ func (c *callers) replenish(t *testing.T) {
 	c.victim.Store(&victim{key: key, token: key.Token()})
 }
 
-// revoke revokes the victim as soon as the store takes it. The channel is closed then.
+// revoke retries until the store has revoked the victim, and then closes the channel.
 func (c *callers) revoke(l *harness.FaultLoad) <-chan struct{} {
 	v, done := c.victim.Load(), make(chan struct{})
 	now := func() *time.Time { at := time.Now(); return &at }
@@ -141,11 +141,11 @@ func (c *callers) errands() []harness.RequestKind {
 			IsRight: func(sent harness.Call, a harness.Answer, began time.Time) bool {
 				v := c.victim.Load()
 				if sent.Token != v.token {
-					return true // of the one before
+					return true // a token of the previous victim
 				}
 				if a.Status == http.StatusOK {
 					acked := v.acked.Load()
-					return acked == nil || began.Before(acked.Add(revokedLimit))
+					return acked == nil || began.Before(acked.Add(revokedTimeout))
 				}
 				return v.asked.Load() != nil && incorrect(sent, a, began)
 			},
@@ -166,7 +166,7 @@ func (c *callers) isRegistered(sent harness.Call, a harness.Answer, _ time.Time)
 	return a.Status == http.StatusCreated && strings.Contains(a.Body, strings.Trim(sent.Body, "{}"))
 }
 
-// verify demands that every account is there that was acknowledged.
+// verify demands that the database has every acknowledged account.
 func (c *callers) verify(t *testing.T, db *sql.DB) {
 	t.Helper()
 	c.mu.Lock()
@@ -179,8 +179,8 @@ func (c *callers) verify(t *testing.T, db *sql.DB) {
 	}
 	for _, account := range acknowledged {
 		if !there[account] {
-			t.Errorf("acknowledged, and not there: %s", account)
+			t.Errorf("acknowledged, but not in the database: %s", account)
 		}
 	}
-	t.Logf("%d accounts were acknowledged, %d are there", len(acknowledged), len(there))
+	t.Logf("%d accounts were acknowledged, %d are in the database", len(acknowledged), len(there))
 }

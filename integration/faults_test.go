@@ -12,17 +12,19 @@ import (
 )
 
 const (
-	// readyLimit is how soon readiness tells the truth, and recoveryLimit how soon everything works again.
-	readyLimit    = 2 * time.Second
-	recoveryLimit = 2 * time.Second
-	// viewLimit is for how long an instance that does not reach the store may go by what it knows of keys.
-	viewLimit = 5 * time.Second
-	// poolSize is how many connections an instance may have, beside the one on which it listens.
+	// readyTimeout is how soon /readyz must change, recoveryTimeout how soon everything must work again.
+	readyTimeout    = 2 * time.Second
+	recoveryTimeout = 2 * time.Second
+	// snapshotTimeout is how long an instance that cannot reach the store may use its snapshot of the keys.
+	snapshotTimeout = 5 * time.Second
+	// poolSize is the number of connections of an instance, without the one for LISTEN.
 	poolSize = 16
 )
 
-// checkFaults: the server of two instances is killed, paused and restarted while both have much to do. Readiness tells so
-// and liveness does not, no answer is wrong, and soon after the server is back everything is as it was.
+// checkFaults: the PostgreSQL server of two busy instances is killed, paused and restarted.
+//   - readiness changes, liveness does not
+//   - no answer is wrong
+//   - soon after the server is back, everything works, and no goroutine, file or connection is left behind
 func checkFaults(t *testing.T, bin string) {
 	harness.NeedSignals(t)
 	server := harness.StartPostgres(t)
@@ -41,10 +43,10 @@ func checkFaults(t *testing.T, bin string) {
 		name  string
 		spoil []string
 		mend  string
-		long  bool // until nobody knows any more who may be let in
+		long  bool // until the snapshots are too old
 	}{
 		{name: "killed", spoil: []string{"kill"}, mend: "start", long: true},
-		// Twice, because the server may have started a process for a connection while the first looked for them.
+		// Twice: the server may start a process while the first pause looks for them.
 		{name: "paused", spoil: []string{"pause", "pause"}, mend: "resume", long: true},
 		{name: "restarted", spoil: []string{"stop"}, mend: "start"},
 	} {
@@ -62,7 +64,7 @@ func checkFaults(t *testing.T, bin string) {
 			if tt.long {
 				waitReadiness(t, instances, http.StatusServiceUnavailable, spoiled)
 				load.WaitRefused(t, func(e harness.RequestKind) bool { return !e.WithoutStore && !e.RegisteredKey })
-				<-time.After(time.Until(spoiled.Add(viewLimit)))
+				<-time.After(time.Until(spoiled.Add(snapshotTimeout)))
 				load.Enter(harness.Phase{Name: tt.name + ", for long", Stale: true})
 				load.WaitRefused(t, func(e harness.RequestKind) bool { return !e.WithoutStore })
 			}
@@ -73,8 +75,8 @@ func checkFaults(t *testing.T, bin string) {
 			load.SetBegin(mended)
 			waitReadiness(t, instances, http.StatusOK, mended)
 			load.WaitServed(t, 1)
-			t.Logf("each kind of request was answered by each instance %v after the return", time.Since(mended).Round(time.Millisecond))
-			<-time.After(time.Until(mended.Add(recoveryLimit)))
+			t.Logf("every instance answered every kind of request %v after the server was back", time.Since(mended).Round(time.Millisecond))
+			<-time.After(time.Until(mended.Add(recoveryTimeout)))
 
 			load.Enter(harness.Phase{Name: tt.name + ", after", Healthy: true})
 			callers.replenish(t)
@@ -85,7 +87,7 @@ func checkFaults(t *testing.T, bin string) {
 			waitLevel(t, db, instances, before)
 		})
 		if !survived {
-			return // the server may still be gone
+			return // the server may still be stopped
 		}
 	}
 	load.Stop()
@@ -96,7 +98,7 @@ func checkFaults(t *testing.T, bin string) {
 	})
 }
 
-// waitReadiness waits until every instance says status on /readyz, for at most readyLimit since the reason for it.
+// waitReadiness waits until /readyz of every instance has this status: at most readyTimeout after since.
 func waitReadiness(t *testing.T, instances []*harness.Process, status int, since time.Time) {
 	t.Helper()
 	took := make([]time.Duration, len(instances))
@@ -113,12 +115,12 @@ func waitReadiness(t *testing.T, instances []*harness.Process, status int, since
 	}
 	asking.Wait()
 	t.Logf("/readyz says %d after %v", status, took)
-	if slices.Max(took) > readyLimit {
-		t.Errorf("/readyz said %d later than %v", status, readyLimit)
+	if slices.Max(took) > readyTimeout {
+		t.Errorf("/readyz said %d later than %v", status, readyTimeout)
 	}
 }
 
-// level is what a fault must leave as it was: the goroutines and files of each instance, and the connections of all.
+// level is what a fault must not raise: goroutines and files of each instance, connections of all.
 type level struct {
 	goroutines, files []float64
 	connections       int
@@ -135,7 +137,7 @@ func levelOf(t *testing.T, db *sql.DB, instances []*harness.Process) level {
 	return l
 }
 
-// waitLevel waits until nothing is above its level before, but for a few goroutines and files that come and go.
+// waitLevel waits until nothing is above its level before, except a few goroutines and files.
 func waitLevel(t *testing.T, db *sql.DB, instances []*harness.Process, before level) {
 	t.Helper()
 	const few = 10
@@ -154,7 +156,7 @@ func waitLevel(t *testing.T, db *sql.DB, instances []*harness.Process, before le
 	})
 }
 
-// connections is how many connections the instances have together, as the server says.
+// connections is the number of connections of all instances.
 func connections(t *testing.T, db *sql.DB) (n int) {
 	t.Helper()
 	if err := db.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'latchkey'").Scan(&n); err != nil {
@@ -163,8 +165,8 @@ func connections(t *testing.T, db *sql.DB) (n int) {
 	return n
 }
 
-// fillPools makes every instance open all the connections that it may have: it holds up as many reads. No fault can raise
-// their number then, so that what is more afterwards was left behind.
+// fillPools makes every instance open all its connections, by as many reads of a locked table. More connections after a fault
+// are then a leak.
 func fillPools(t *testing.T, db *sql.DB, instances []*harness.Process) {
 	t.Helper()
 	lock, err := db.Begin()
@@ -179,7 +181,7 @@ func fillPools(t *testing.T, db *sql.DB, instances []*harness.Process) {
 	for _, p := range instances {
 		for range poolSize {
 			reads.Go(func() {
-				// One that waits for longer than a statement may is refused; its connection was opened all the same.
+				// A read may time out; its connection was opened all the same.
 				if _, err := p.Try(t, harness.Call{Path: "/service/account/stevenm", Token: p.Secrets.Token(), Unready: true}); err != nil {
 					t.Error(err)
 				}
@@ -193,8 +195,7 @@ func fillPools(t *testing.T, db *sql.DB, instances []*harness.Process) {
 	reads.Wait()
 }
 
-// stopWaiting ends the instances while requests wait for a server that hangs: these are answered, and the programs end by
-// themselves.
+// stopWaiting stops the instances while requests wait for a paused server. The requests are answered, and the programs end.
 func stopWaiting(t *testing.T, instances []*harness.Process) {
 	t.Helper()
 	var waiting sync.WaitGroup

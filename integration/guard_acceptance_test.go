@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkAcceptance: each guarded operation, called as documented with a good token of a key of each sort, succeeds with
-// what is documented; also as the bare token that older clients send, and whatever the case of the scheme.
+// checkAcceptance: each guarded operation succeeds as documented, with a valid token of each kind of key. The token may be
+// bare, as older clients send it, and the scheme may be in any case.
 func checkAcceptance(t *testing.T, tg *harness.Target) {
 	for _, op := range tg.OpenAPI(t).Guarded() {
 		holders := tg.CredentialsFor(tg.ScopeOf(t, op))
@@ -45,7 +45,7 @@ func checkAcceptance(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// acceptedTokens are unusual, and right.
+// acceptedTokens are unusual, but valid.
 func acceptedTokens(tg *harness.Target, holder harness.Credential) map[string]string {
 	now := time.Now().Unix()
 	good := holder.Good()
@@ -67,8 +67,8 @@ func acceptedTokens(tg *harness.Target, holder harness.Credential) map[string]st
 	return tokens
 }
 
-// checkScopes: a token narrowed to the needed scope passes, one narrowed to all others is told which one it lacks. The
-// shared key may not administrate keys, whatever its tokens claim.
+// checkScopes: a token with the needed scope passes. A token with all other scopes gets a 403 that names the missing one. The
+// shared key never has keys:admin, whatever its tokens claim.
 func checkScopes(t *testing.T, tg *harness.Target) {
 	everyScope := tg.EveryScope(t)
 	for _, op := range tg.OpenAPI(t).Guarded() {
@@ -88,7 +88,7 @@ func checkScopes(t *testing.T, tg *harness.Target) {
 			continue
 		}
 		if !slices.Contains(everyScope, needed) {
-			t.Errorf("%s needs scope %q, which is none of the closed set", op.Name(), needed)
+			t.Errorf("%s needs scope %q, which does not exist", op.Name(), needed)
 		}
 		others := slices.DeleteFunc(slices.Clone(everyScope), func(s string) bool { return s == needed })
 		narrowed := []string{}

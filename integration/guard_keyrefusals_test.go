@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// wrongKid are tokens that name a key which there is not, signed by one that there is.
+// wrongKid are tokens that name an unknown key, signed by a known one.
 func wrongKid(c harness.Credential) []refusal {
 	good := c.Good().JSON()
 	kids := []string{
@@ -34,8 +34,8 @@ func wrongKid(c harness.Credential) []refusal {
 	return rows
 }
 
-// registeredRefusals are the rows that only registered keys have. Each is of a token that key, or somebody who knows what
-// is public of it, could make.
+// registeredRefusals are the rows of registered keys alone: tokens that the holder of key could mint, or anybody who knows its
+// public half.
 func registeredRefusals(t *testing.T, tg *harness.Target, key harness.Key) []refusal {
 	t.Helper()
 	good := key.Good()
@@ -58,7 +58,7 @@ func registeredRefusals(t *testing.T, tg *harness.Target, key harness.Key) []ref
 	return append(rows, ed25519Refusals(t, tg, key)...)
 }
 
-// ed25519Refusals: what is public of an Ed25519 key signs nothing, and its kid stands for no other algorithm.
+// ed25519Refusals: the public half of an Ed25519 key signs nothing, and its kid works with no other algorithm.
 func ed25519Refusals(t *testing.T, tg *harness.Target, key harness.Key) []refusal {
 	t.Helper()
 	good := key.Good().JSON()
@@ -89,7 +89,7 @@ func ed25519Refusals(t *testing.T, tg *harness.Target, key harness.Key) []refusa
 	})...)
 }
 
-// malleated is an Ed25519 signature with the order of the group added to its second half: a lax verifier takes both.
+// malleated adds the order of the group to the second half of an Ed25519 signature: a lax verifier accepts both.
 func malleated(signature string) string {
 	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
 	half := []byte(signature[32:])
@@ -99,7 +99,7 @@ func malleated(signature string) string {
 	return signature[:32] + string(sum)
 }
 
-// hs256Refusals: of an HS256 key's string, only the whole is its secret.
+// hs256Refusals: the secret of an HS256 key is the whole key string, no part of it.
 func hs256Refusals(t *testing.T, tg *harness.Target, key harness.Key) []refusal {
 	t.Helper()
 	good := key.Good().JSON()
@@ -125,7 +125,7 @@ func hs256Refusals(t *testing.T, tg *harness.Target, key harness.Key) []refusal 
 	return append(rows, all(harness.DecodingError+"signature verification failed", wrong)...)
 }
 
-// retiredRefusals: that a key is not in force any more is told behind a good signature only, and after everything else.
+// retiredRefusals: that a key is no longer valid is said only after a valid signature, and after every other check.
 func retiredRefusals(retired map[string]harness.Key) []refusal {
 	rows, now := []refusal{}, time.Now().Unix()
 	for state, key := range retired {
@@ -141,7 +141,7 @@ func retiredRefusals(retired map[string]harness.Key) []refusal {
 	return rows
 }
 
-// checkOtherKeys: a key signs for itself alone, also when both keys are registered, of one kind, and of one client.
+// checkOtherKeys: a key signs tokens of itself only, even if both keys are registered and of one kind.
 func checkOtherKeys(t *testing.T, tg *harness.Target) {
 	tg.NeedAdmin(t)
 	const signature, unacceptable = "signature verification failed", "key or algorithm not acceptable"

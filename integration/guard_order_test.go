@@ -9,12 +9,12 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkOrder: of several things wrong with one request, the one that comes first is told, for each guarded operation.
+// checkOrder: a request with several problems gets the refusal of the first, for each guarded operation.
 func checkOrder(t *testing.T, tg *harness.Target) {
 	doc := tg.OpenAPI(t)
 	for _, op := range doc.Guarded() {
 		forged := harness.SignHS256(harness.HeaderHS256, tg.Secrets.Good().JSON(), "another secret")
-		// Nothing about the request is right but its path.
+		// Only the path of this request is right.
 		broken := op.MustRequest(t)
 		broken.Path, _, _ = strings.Cut(broken.Path, "?")
 		if op.RequestBody != nil {
@@ -50,7 +50,7 @@ func checkOrder(t *testing.T, tg *harness.Target) {
 	checkResourceOrder(t, tg)
 }
 
-// checkBodyOrder: past the guard, the media type comes before what the body says.
+// checkBodyOrder: after the guard, the media type is checked before the body.
 func checkBodyOrder(t *testing.T, tg *harness.Target, op harness.Operation, broken harness.Call) {
 	t.Helper()
 	a := tg.Do(t, broken)
@@ -63,8 +63,8 @@ func checkBodyOrder(t *testing.T, tg *harness.Target, op harness.Operation, brok
 	a.FitsDocumentation(t, op)
 }
 
-// checkGuardOrder: a token that fails several checks is told the first of them. Each row is wrong in the way its text
-// says and in the way of the row after it, so that the rows together fix the whole order.
+// checkGuardOrder: a token that fails several checks gets the refusal of the first. Each row fails two neighbouring checks, so
+// the rows together fix the whole order.
 func checkGuardOrder(t *testing.T, tg *harness.Target) {
 	for name, holder := range tg.CredentialsFor("accounts:read") {
 		t.Run(name, func(t *testing.T) { checkGuardOrderOf(t, tg, holder) })
@@ -110,7 +110,7 @@ func checkGuardOrderOf(t *testing.T, tg *harness.Target, s harness.Credential) {
 	}
 }
 
-// checkResourceOrder: what a request says is judged before what the store holds.
+// checkResourceOrder: the request is checked before the store is read.
 func checkResourceOrder(t *testing.T, tg *harness.Target) {
 	t.Helper()
 	tests := []struct {
@@ -118,7 +118,7 @@ func checkResourceOrder(t *testing.T, tg *harness.Target) {
 		c      harness.Call
 		status int
 	}{
-		{"a taken name, and a field nobody knows", harness.Post("/service/account/register", `{"username":"stevenm","x":1}`), 422},
+		{"a taken name, and an unknown field", harness.Post("/service/account/register", `{"username":"stevenm","x":1}`), 422},
 		{"a taken name", harness.Post("/service/account/register", `{"username":"stevenm"}`), 409},
 		{"no such user, and no name", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here"}`), 422},
 		{"no such user, and an empty name", harness.Post("/service/storyspaces/begin", `{"username":"nobody-here","name":""}`), 422},

@@ -19,13 +19,13 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// TestHAProxy proves deploy/haproxy.cfg as it is shipped, with a real HAProxy and two instances on one database.
+// TestHAProxy tests deploy/haproxy.cfg with a real HAProxy and two instances on one database.
 func TestHAProxy(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		harness.Unavailable(t, "the proxy is tried on Linux only, where all of 127.0.0.0/8 is this machine")
+		harness.Unavailable(t, "the proxy is tested on Linux only, where all of 127.0.0.0/8 is local")
 	}
 	if _, err := exec.LookPath("haproxy"); err != nil {
-		harness.Unavailable(t, "the proxy's configuration was not tried: %v", err)
+		harness.Unavailable(t, "the proxy's configuration was not tested: %v", err)
 	}
 	f := newFleet(t)
 	for _, tt := range []struct {
@@ -66,7 +66,7 @@ func newFleet(t *testing.T) *fleet {
 	return f
 }
 
-// start starts an instance with further settings; one that was there before, at the same address.
+// start starts an instance with more settings; after a stop, at its old address.
 func (f *fleet) start(t *testing.T, i int, settings map[string]string) {
 	t.Helper()
 	all := maps.Clone(f.settings)
@@ -77,7 +77,7 @@ func (f *fleet) start(t *testing.T, i int, settings map[string]string) {
 	f.instances[i] = harness.StartProcessIn(t, f.bin, t.TempDir(), f.secrets, all)
 }
 
-// served is how many requests for whoami an instance has logged.
+// served is the number of whoami requests in an instance's log.
 func served(p *harness.Process) int {
 	return strings.Count(p.Output.String(), `"route":"/service/whoami"`)
 }
@@ -94,7 +94,7 @@ func checkSpread(t *testing.T, f *fleet) {
 	})
 }
 
-// checkPassing: through the proxy every answer is what the instance says, header for header.
+// checkPassing: through the proxy every answer has the same status, headers and body.
 func checkPassing(t *testing.T, f *fleet) {
 	long := func(n int) map[string]string { return map[string]string{"X-Filler": strings.Repeat("x", n)} }
 	tests := []struct {
@@ -122,7 +122,7 @@ func checkPassing(t *testing.T, f *fleet) {
 		for _, a := range []harness.Answer{direct, through} {
 			a.Header.Del("Date")
 			if a.Status == http.StatusRequestHeaderFieldsTooLarge {
-				a.Header.Del("X-Request-Id") // nobody read the caller's
+				a.Header.Del("X-Request-Id") // the instance did not read the header
 			}
 		}
 		if through.Status != tt.status || through.Body != direct.Body || fmt.Sprint(through.Header) != fmt.Sprint(direct.Header) {
@@ -132,7 +132,7 @@ func checkPassing(t *testing.T, f *fleet) {
 	}
 }
 
-// checkForgedAddress: the log has the address from which the proxy was called, whatever the caller says.
+// checkForgedAddress: the log has the caller's real address, whatever X-Forwarded-For it sends.
 func checkForgedAddress(t *testing.T, f *fleet) {
 	const caller, forged = "127.0.0.2", "203.0.113.9"
 	logged := func(id string) string {
@@ -143,11 +143,11 @@ func checkForgedAddress(t *testing.T, f *fleet) {
 		})
 		return fmt.Sprint(lines[0]["address"])
 	}
-	// An instance does believe its proxy, so it is the proxy that has to drop what is forged.
+	// An instance trusts its proxy, so the proxy must drop forged addresses.
 	id := harness.FreshName()
 	f.instances[0].Do(t, harness.Call{Path: "/", Header: map[string]string{"X-Request-ID": id, "X-Forwarded-For": forged}})
 	if got := logged(id); got != forged {
-		t.Fatalf("an instance that is told %s by its proxy logs %s", forged, got)
+		t.Fatalf("the proxy forwards %s, the instance logs %s", forged, got)
 	}
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(caller)}}
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DialContext: dialer.DialContext}}
@@ -170,7 +170,7 @@ func checkForgedAddress(t *testing.T, f *fleet) {
 	}
 }
 
-// checkSentOnce: a POST whose connection ends without an answer may have been done, so nobody gets it again.
+// checkSentOnce: a POST whose connection broke may have been executed, so the proxy does not retry it.
 func checkSentOnce(t *testing.T, f *fleet) {
 	var posts atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -181,7 +181,7 @@ func checkSentOnce(t *testing.T, f *fleet) {
 	}))
 	defer server.Close()
 	proxy := harness.StartHAProxy(t, server.URL, server.URL)
-	// On a connection that has had an answer the proxy would just close, as the client is then the one to decide.
+	// On a reused connection the proxy would just close it and leave the retry to the client.
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Post(proxy.URL+"/service/account/register", "application/json", strings.NewReader(`{}`))
 	if err != nil {
@@ -197,10 +197,10 @@ func checkSentOnce(t *testing.T, f *fleet) {
 	}
 }
 
-// checkLeftInTime: an instance that stops gets no more requests while it could still answer them.
+// checkLeftInTime: an instance that stops gets no new requests well before it ends.
 func checkLeftInTime(t *testing.T, f *fleet) {
 	stopping, other := f.instances[0], f.instances[1]
-	// The proxy's own times say how soon, with nothing slow in between: half of the delay of production is kept free.
+	// Two failed checks must take at most half of DRAIN_DELAY.
 	config := harness.ReadFile(t, "deploy/haproxy.cfg")
 	settings, _ := harness.ReadSettings(t, f.bin, nil)
 	var seen [3]time.Duration
@@ -228,14 +228,14 @@ func checkLeftInTime(t *testing.T, f *fleet) {
 		return served(stopping) == before
 	})
 	if a, err := harness.PlainGet(t, stopping.URL+"/livez"); err != nil || a.Status != http.StatusOK {
-		t.Errorf("the instance was left only when it had ended: %v, %v", a.Status, err)
+		t.Errorf("the instance got requests until it had ended: %v, %v", a.Status, err)
 	}
-	_ = stopping.Cmd.Process.Kill() // the rest of its delay shows nothing
+	_ = stopping.Cmd.Process.Kill() // no need to wait for the rest of its delay
 	stopping.Wait(t)
 	f.start(t, 0, nil)
 }
 
-// checkRollingRestart: both instances stop and come back, one after the other, and no caller notices.
+// checkRollingRestart: both instances restart, one after the other, and no request fails.
 func checkRollingRestart(t *testing.T, f *fleet) {
 	end := f.load(t)
 	t.Cleanup(func() { end() }) // also where the test ends early
@@ -254,8 +254,8 @@ func checkRollingRestart(t *testing.T, f *fleet) {
 	}
 }
 
-// load calls the proxy, reading and writing, until end is called. Every request has to succeed, and nobody is asked to
-// close the connection: that an instance closes its own is between it and the proxy.
+// load reads and writes through the proxy until end is called. Every request must succeed, and the proxy must not close the
+// connections of clients.
 func (f *fleet) load(t *testing.T) (end func() (total int)) {
 	var total atomic.Int64
 	var callers sync.WaitGroup
@@ -289,7 +289,7 @@ func (f *fleet) load(t *testing.T) (end func() (total int)) {
 	})
 }
 
-// checkNoInstance: with nobody left the proxy says so itself, in the form that every caller knows.
+// checkNoInstance: without an instance the proxy answers 503 in the service's own form.
 func checkNoInstance(t *testing.T, f *fleet) {
 	for _, p := range f.instances {
 		p.Signal(t, syscall.SIGTERM)
@@ -303,6 +303,6 @@ func checkNoInstance(t *testing.T, f *fleet) {
 	a.IsRefused(t, http.StatusServiceUnavailable, "Service Unavailable", "")
 	a.IsJSON(t)
 	if a.Header.Get("Retry-After") == "" {
-		t.Error("the proxy does not say when to try again")
+		t.Error("the proxy sends no Retry-After")
 	}
 }

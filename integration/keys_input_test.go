@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkKeyInput: what a request about keys may not say is refused, and named.
+// checkKeyInput: invalid requests about keys are refused, and the refusal names the member.
 func checkKeyInput(t *testing.T, tg *harness.Target) {
 	tg.NeedAdmin(t)
 	checkCreateInput(t, tg)
@@ -36,12 +36,12 @@ func checkKeyInput(t *testing.T, tg *harness.Target) {
 	for _, wait := range []string{"yes", "1", "TRUE", "%00"} {
 		tg.AsAdmin(t, http.MethodPost, path+"/revoke?wait="+wait, "").IsInvalid(t, "query wait")
 	}
-	// None of that changed the key, and no body is as good as an empty one.
+	// None of that changed the key. No body and an empty object mean the same.
 	tg.ExpectAccepted(t, key)
 	for _, verb := range []string{"disable", "enable"} {
 		tg.AsAdmin(t, http.MethodPost, path+"/"+verb, "{}").Is(t, http.StatusOK, "")
 	}
-	// A client may announce a body that it does not send.
+	// A client may announce a body and send none.
 	for _, header := range []map[string]string{
 		{"Content-Type": "application/json"}, {"Content-Type": "text/plain"}, {"Content-Encoding": "gzip"}, {},
 	} {
@@ -57,7 +57,7 @@ func checkKeyInput(t *testing.T, tg *harness.Target) {
 	checkOutdatedKeys(t, tg)
 }
 
-// checkCreateInput: the members of a new key.
+// checkCreateInput: each member of a new key.
 func checkCreateInput(t *testing.T, tg *harness.Target) {
 	t.Helper()
 	const past = "2001-01-01T00:00:00Z"
@@ -117,7 +117,7 @@ func checkCreateInput(t *testing.T, tg *harness.Target) {
 	}
 	tg.AsAdmin(t, http.MethodPost, "/service/keys", `{"client":"acme","scopes":["accounts:read"],"burst":5}`).IsInvalid(t, "body burst")
 
-	// Who asks for a scope that there is not is told which there are.
+	// The refusal of an unknown scope lists the known ones.
 	a := tg.AsAdmin(t, http.MethodPost, "/service/keys", `{"client":"acme","scopes":["accounts:delete"]}`)
 	for _, scope := range tg.EveryScope(t) {
 		if !strings.Contains(a.Body, scope) {
@@ -129,7 +129,7 @@ func checkCreateInput(t *testing.T, tg *harness.Target) {
 	}
 	a = tg.AsAdmin(t, http.MethodPost, "/service/keys", `{"scopes":["x"],"kind":"x","rate":-1,"expires_at":"`+past+`"}`)
 	if a.Is(t, http.StatusUnprocessableEntity, ""); len(a.Fields(t)) != 5 {
-		t.Errorf("five faults: %s", a.Body)
+		t.Errorf("five problems: %s", a.Body)
 	}
 	for _, client := range []string{strings.Repeat("\U0001f511", 64), "Kim's <shop> & \"co\"", "x"} {
 		if _, object := tg.IssueKey(t, harness.Body{"client": client}); object.Client != client {
@@ -138,7 +138,7 @@ func checkCreateInput(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// checkUnknownKeys: an id that no key has is 404, whatever is asked of it; a wrong body is told before.
+// checkUnknownKeys: an unknown id is 404 for every operation; an invalid body is refused first.
 func checkUnknownKeys(t *testing.T, tg *harness.Target) {
 	t.Helper()
 	for _, id := range []string{
@@ -155,13 +155,13 @@ func checkUnknownKeys(t *testing.T, tg *harness.Target) {
 	tg.ExpectAccepted(t, tg.Admin)
 }
 
-// checkOutdatedKeys: what is over has no successor and no way back.
+// checkOutdatedKeys: a key that is no longer valid cannot be rotated, except a disabled one.
 func checkOutdatedKeys(t *testing.T, tg *harness.Target) {
 	t.Helper()
 	for name, key := range tg.RetiredKeys(t) {
 		status := http.StatusConflict
 		if strings.HasSuffix(name, "disabled") {
-			status = http.StatusCreated // and its successor is disabled, too
+			status = http.StatusCreated // its successor is disabled, too
 		}
 		a := tg.AsAdmin(t, http.MethodPost, "/service/keys/"+key.ID+"/rotate", "")
 		if a.Status != status {

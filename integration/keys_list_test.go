@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkKeyLists: an administrator finds a key by client and state, page by page, and sees which need attention.
+// checkKeyLists: an administrator finds keys by client and state, in pages, and sees which need attention.
 func checkKeyLists(t *testing.T, tg *harness.Target) {
 	tg.NeedAdmin(t)
 	client := harness.FreshName()
@@ -60,7 +60,7 @@ func checkKeyLists(t *testing.T, tg *harness.Target) {
 			t.Errorf("%+v: still_used is for rotated keys", key)
 		}
 		if key.StillUsed != nil && *key.StillUsed {
-			t.Errorf("%s is said to be still used, and never was", key.ID)
+			t.Errorf("%s was never used, but still_used is true", key.ID)
 		}
 	}
 	for path, loc := range map[string]string{
@@ -70,7 +70,7 @@ func checkKeyLists(t *testing.T, tg *harness.Target) {
 		tg.AsAdmin(t, http.MethodGet, "/service/keys"+path, "").IsInvalid(t, "query "+loc)
 	}
 
-	// Last use is written by and by, to the minute.
+	// Last use is written later, to the minute.
 	harness.Eventually(t, harness.StartTimeout, "last_used_at of a key that was used", func() bool {
 		var object harness.KeyObject
 		tg.AsAdmin(t, http.MethodGet, "/service/keys/"+plain.ID, "").Decode(t, &object)

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkRegisteredKeysAlone: with a registered key in the store the service needs no shared one, and then has none.
+// checkRegisteredKeysAlone: with a registered key in the store the service starts without a shared key, and accepts none.
 func checkRegisteredKeysAlone(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	env := harness.ProductionEnv(s, dir)
@@ -25,8 +25,8 @@ func checkRegisteredKeysAlone(t *testing.T, bin string) {
 	p.ExpectToken(t, harness.SignHS256(harness.HeaderHS256, s.Good().JSON(), ""), "key or algorithm not acceptable")
 }
 
-// checkMasterKey: hs256 keys need the master key that sealed them, until they are sealed anew. Without it they are out of
-// order, not wrong, and the others do not notice.
+// checkMasterKey: hs256 keys need the master key that sealed them, until rewrap seals them with the new one. Without it they get
+// 503, not 401, and ed25519 keys work.
 func checkMasterKey(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	older, newer := s.MasterKey, harness.FreshSecrets().MasterKey
@@ -50,10 +50,10 @@ func checkMasterKey(t *testing.T, bin string) {
 		p.ExpectAccepted(t, e)
 		p.ExpectAccepted(t, h)
 	}
-	outOfOrder := func(p *harness.Process) {
+	unopened := func(p *harness.Process) {
 		t.Helper()
 		unusable(p, 1)
-		// Before anybody calls.
+		// Before the first request.
 		harness.Eventually(t, harness.StartTimeout, "the log names MASTER_KEY", func() bool { return strings.Contains(p.Log(t), "MASTER_KEY") })
 		p.ExpectAccepted(t, e)
 		a := p.Do(t, harness.Call{Path: "/service/whoami", Token: h.Token(), Unready: true})
@@ -62,7 +62,7 @@ func checkMasterKey(t *testing.T, bin string) {
 		}
 	}
 	p = start("", "")
-	outOfOrder(p)
+	unopened(p)
 	p.Admin = admin
 	body := harness.Body{"client": "x", "scopes": []string{"accounts:read"}, "kind": harness.KindHS256}
 	p.AsAdmin(t, http.MethodPost, "/service/keys", body.JSON()).IsInvalid(t, "body kind")
@@ -74,7 +74,7 @@ func checkMasterKey(t *testing.T, bin string) {
 	p.Stop(t)
 
 	p = start(newer, "")
-	outOfOrder(p)
+	unopened(p)
 	p.Stop(t)
 
 	p = start(newer, older)
@@ -86,11 +86,10 @@ func checkMasterKey(t *testing.T, bin string) {
 	p = start(newer, "")
 	works(p)
 	p.Stop(t)
-	outOfOrder(start(older, ""))
+	unopened(start(older, ""))
 }
 
-// checkOtherEnvironment: keys of development and of production have nothing to do with each other, and a store is one of
-// the two.
+// checkOtherEnvironment: production refuses keys of development, and a store belongs to one environment.
 func checkOtherEnvironment(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	p := harness.StartProcessIn(t, bin, dir, s, nil)
@@ -124,7 +123,7 @@ func checkOtherEnvironment(t *testing.T, bin string) {
 	p.ExpectAccepted(t, p.Admin)
 }
 
-// checkWarmTokenExpires: a token that was accepted over and over is refused when its time is over, not later.
+// checkWarmTokenExpires: a cached token is refused from its exp on.
 func checkWarmTokenExpires(t *testing.T, bin string) {
 	p := harness.StartProcess(t, bin, map[string]string{"JWT_LEEWAY": "0s"})
 	p.Enroll(t)

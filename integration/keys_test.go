@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkJourney: a client's key from the day it is issued to the day an operator revokes it from another process.
+// checkJourney: a key is issued, used, narrowed, and revoked by another process.
 func checkJourney(t *testing.T, tg *harness.Target) {
 	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
 		client := harness.FreshName()
@@ -75,7 +75,7 @@ func checkJourney(t *testing.T, tg *harness.Target) {
 			t.Errorf("keys audit prints %+v, the service answers %+v", printed, rows)
 		}
 
-		// Who waits for the service to have seen it need not wait any longer.
+		// After --wait the service refuses the key at once.
 		waited, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		token = waited.Token()
 		tg.ExpectToken(t, token, "")
@@ -91,7 +91,7 @@ var (
 	rateLimitPolicy = regexp.MustCompile(`^"[^"]+";q=(\d+);w=(\d+)$`)
 )
 
-// checkLimits: a key has its own limit, is told where it stands, and what is refused before costs nothing.
+// checkLimits: a key has its own limit, its answers say what is left, and earlier refusals do not count.
 func checkLimits(t *testing.T, tg *harness.Target) {
 	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
 		const burst = 3
@@ -112,7 +112,7 @@ func checkLimits(t *testing.T, tg *harness.Target) {
 				t.Errorf("call %d of %d: %v", i+1, burst, a.Header)
 			}
 		}
-		// The limit is the key's, not the token's; and it comes after the scope, and before media type and body.
+		// The limit counts for the key, not the token. It is checked after the scope, and before media type and body.
 		tg.Do(t, harness.Call{Path: "/service/account/stevenm", Token: key.Scoped("")}).Is(t, http.StatusForbidden, "")
 		broken := harness.Call{Method: http.MethodPost, Path: "/service/account/register", Body: "{", Header: map[string]string{"Content-Type": "text/plain"}}
 		for _, c := range []harness.Call{{Path: "/service/account/stevenm"}, {Path: "/service/account/nobody-here"}, {Path: "/service/whoami"}, broken} {
@@ -131,12 +131,12 @@ func checkLimits(t *testing.T, tg *harness.Target) {
 				}
 			}
 		}
-		// Another key is not touched, and one without a limit is told of none.
+		// Other keys are not affected, and a key without a limit gets no RateLimit header.
 		a := tg.Do(t, harness.Call{Path: "/service/whoami", Token: tg.FullKeys[kind].Token()})
 		if a.Status != http.StatusOK || a.Header.Get("RateLimit") != "" || a.Header.Get("RateLimit-Policy") != "" {
 			t.Errorf("a key without a limit: %d %v", a.Status, a.Header)
 		}
-		// Whoever earns a call may make it.
+		// With time the limit allows the next call.
 		fast, _ := tg.IssueKey(t, harness.Body{"kind": kind, "rate": 10, "burst": 1})
 		tg.ExpectToken(t, fast.Token(), "")
 		harness.Eventually(t, harness.StartTimeout, "the limit lets the next call pass", func() bool {
@@ -145,7 +145,7 @@ func checkLimits(t *testing.T, tg *harness.Target) {
 	})
 }
 
-// checkRotation: for the grace both keys work; then, and at once without grace, the old one does not.
+// checkRotation: both keys work during the grace. After it, or at once without a grace, the old key is refused.
 func checkRotation(t *testing.T, tg *harness.Target) {
 	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
 		soon := time.Now().Add(2 * time.Hour).UTC().Truncate(time.Second)
@@ -163,7 +163,7 @@ func checkRotation(t *testing.T, tg *harness.Target) {
 		tg.ExpectAccepted(t, old)
 		tg.ExpectAccepted(t, made.Key)
 
-		// The grace ends when the key would have, if that is sooner.
+		// The grace never extends the life of the old key.
 		brief, _ := tg.IssueKey(t, harness.Body{"kind": kind, "expires_at": soon.Format(time.RFC3339)})
 		kept := tg.ReadCreated(t, tg.AsAdmin(t, http.MethodPost, "/service/keys/"+brief.ID+"/rotate", ""))
 		if kept.Created.Replaces == nil || kept.Created.Replaces.ExpiresAt != soon.Format(time.RFC3339) {
@@ -175,7 +175,7 @@ func checkRotation(t *testing.T, tg *harness.Target) {
 			t.Errorf("the default grace: %+v", kept.Created.Replaces)
 		}
 
-		// A leak: the very next call is refused, however warm the token.
+		// A leaked key, rotated without grace: the next call is refused, even with a cached token.
 		leaked, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		token := leaked.Token()
 		tg.ExpectToken(t, token, "")
@@ -189,7 +189,7 @@ func checkRotation(t *testing.T, tg *harness.Target) {
 	})
 }
 
-// within says whether the text is the time that is d from now, give or take what a slow machine needs.
+// within reports whether text is the time d from now, to the minute.
 func within(t *testing.T, text string, d time.Duration) bool {
 	t.Helper()
 	at, err := time.Parse(time.RFC3339, text)
@@ -200,7 +200,7 @@ func within(t *testing.T, text string, d time.Duration) bool {
 	return (time.Until(at) - d).Abs() < time.Minute
 }
 
-// checkTwoRotations: of two at once one wins, and there is one successor.
+// checkTwoRotations: of two concurrent rotations one succeeds, and there is one successor.
 func checkTwoRotations(t *testing.T, tg *harness.Target, kind string) {
 	t.Helper()
 	for range 5 {
@@ -229,14 +229,14 @@ func checkTwoRotations(t *testing.T, tg *harness.Target, kind string) {
 	}
 }
 
-// checkDisable: a disabled key is refused at the very next call, until it is enabled.
+// checkDisable: a disabled key is refused from the next call on, until it is enabled.
 func checkDisable(t *testing.T, tg *harness.Target) {
 	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
 		key, _ := tg.IssueKey(t, harness.Body{"kind": kind})
 		token := key.Token()
 		for range 3 {
 			tg.ExpectToken(t, token, "")
-			for range 2 { // disabling what is disabled changes nothing
+			for range 2 { // disabling twice changes nothing
 				if object := tg.ChangeKey(t, key, "disable"); object.State != "disabled" || object.ID != key.ID {
 					t.Errorf("disabled: %+v", object)
 				}
@@ -252,7 +252,7 @@ func checkDisable(t *testing.T, tg *harness.Target) {
 	})
 }
 
-// checkRevocation: a revocation beats a token that was accepted a thousand times, and is final.
+// checkRevocation: a revoked key is refused even with a cached token, and a revocation is final.
 func checkRevocation(t *testing.T, tg *harness.Target) {
 	tg.EveryKind(t, func(t *testing.T, tg *harness.Target, kind string) {
 		key, _ := tg.IssueKey(t, harness.Body{"kind": kind})
@@ -292,7 +292,7 @@ func checkRevocation(t *testing.T, tg *harness.Target) {
 	})
 }
 
-// revocation is the answer to a revocation that waits for every instance to have seen it.
+// revocation is the answer to a revocation with wait=true.
 type revocation struct {
 	Key       harness.KeyObject `json:"key"`
 	Confirmed []struct {
@@ -302,7 +302,7 @@ type revocation struct {
 	Late []string `json:"late"`
 }
 
-// check demands that the key is revoked, and that who has seen it, and when, is told.
+// check demands that the key is revoked, and that the confirmations are complete.
 func (r revocation) check(t *testing.T, tg *harness.Target, key harness.Key) {
 	t.Helper()
 	if r.Key.ID != key.ID || r.Key.State != "revoked" || r.Late == nil || len(r.Confirmed) == 0 {
@@ -314,6 +314,6 @@ func (r revocation) check(t *testing.T, tg *harness.Target, key harness.Key) {
 		}
 	}
 	if tg.IsLocal() && len(r.Late) != 0 {
-		t.Errorf("the one instance there is was late: %+v", r)
+		t.Errorf("the only instance was late: %+v", r)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// manifests are the files of deploy/kubernetes, as far as they may use what Kubernetes knows: see decodeYAML.
+// manifests has the fields that deploy/kubernetes may use: see DecodeYAML.
 type manifests struct {
 	deployment deployment
 	service    struct {
@@ -39,7 +39,7 @@ type manifests struct {
 		Type       string
 		StringData map[string]string `yaml:"stringData"`
 	}
-	// commented are the keys of the Secret that are there as comments.
+	// commented are the keys of the Secret that are comments.
 	commented []string
 }
 
@@ -211,7 +211,7 @@ func (m *manifests) problems(c *cluster) problems {
 	return found
 }
 
-// env is the environment of a container, with fresh secrets.
+// env is the environment of a container, with new secrets.
 func (m *manifests) env(c *cluster, container podContainer, found *problems) map[string]string {
 	env := map[string]string{}
 	for _, variable := range container.Env {
@@ -228,7 +228,7 @@ func (m *manifests) env(c *cluster, container podContainer, found *problems) map
 	return env
 }
 
-// leastEnv is env where the Secret has only what must be there.
+// leastEnv is env where the Secret has only the required keys.
 func (m *manifests) leastEnv(c *cluster, container podContainer) map[string]string {
 	env := m.env(c, container, &problems{})
 	for _, variable := range container.Env {
@@ -239,7 +239,7 @@ func (m *manifests) leastEnv(c *cluster, container podContainer) map[string]stri
 	return env
 }
 
-// port is the number of a port, which a manifest gives itself or by name.
+// port is the number of a port that a manifest gives as a number or a name.
 func (p podContainer) port(port string, found *problems) string {
 	for _, known := range p.Ports {
 		if known.Name == port || strconv.Itoa(known.Number) == port {
@@ -250,7 +250,7 @@ func (p podContainer) port(port string, found *problems) string {
 	return ""
 }
 
-// checkProbes asks the program what each probe would, with its store and without.
+// checkProbes sends the request of each probe to the program, with its store and without.
 func (p podContainer) checkProbes(c *cluster, found *problems) {
 	for _, port := range p.Ports {
 		number := strconv.Itoa(port.Number)
@@ -262,8 +262,8 @@ func (p podContainer) checkProbes(c *cluster, found *problems) {
 		without int    // the answer without the store
 		or      string // what happens with another
 	}{
-		{"startup", p.Startup, 200, "restarts it for what lies outside"},
-		{"liveness", p.Liveness, 200, "restarts it for what lies outside"},
+		{"startup", p.Startup, 200, "restarts it for a fault of its store"},
+		{"liveness", p.Liveness, 200, "restarts it for a fault of its store"},
 		{"readiness", p.Readiness, 503, "sends requests to it that it cannot answer"},
 	} {
 		if row.probe == nil {
@@ -279,7 +279,7 @@ func (p podContainer) checkProbes(c *cluster, found *problems) {
 	}
 }
 
-// checkSecurity: nothing may be had that the program does not need.
+// checkSecurity: a container may do only what the program needs.
 func (p podSpec) checkSecurity(user string, found *problems) {
 	found.unless(p.AutomountToken != nil && !*p.AutomountToken, "the pod holds a token of the cluster")
 	found.unless(p.ServiceLinks != nil && !*p.ServiceLinks, "every Service of the namespace adds variables")
@@ -296,15 +296,15 @@ func (p podSpec) checkSecurity(user string, found *problems) {
 }
 
 func mebibytes(quantity string) int {
-	number, _ := strconv.Atoi(strings.TrimSuffix(quantity, "Mi")) // 0 for what is none, which is refused
+	number, _ := strconv.Atoi(strings.TrimSuffix(quantity, "Mi")) // 0 where it is no number, which is refused
 	return number
 }
 
-// checkExample: the example names what the Deployment needs, and no value that would work.
+// checkExample: the example has every key that the Deployment needs, and no usable secret.
 func (m *manifests) checkExample(c *cluster, found *problems) {
 	_, refused := harness.ReadSettings(c.t, c.bin, m.secret.StringData)
 	for name := range m.secret.StringData {
-		if name == "DATABASE_URL" { // there is no server at it, and it has the form that one needs
+		if name == "DATABASE_URL" { // a valid form, without a server
 			found.unless(!strings.Contains(refused, name), "the example's %s: %s", name, refused)
 			continue
 		}

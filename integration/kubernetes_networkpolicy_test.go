@@ -2,7 +2,7 @@ package integration
 
 import "slices"
 
-// networkPolicy says who may connect to the pods.
+// networkPolicy decides who may connect to the pods.
 type networkPolicy struct {
 	manifest `yaml:",inline"`
 	Spec     struct {
@@ -17,8 +17,8 @@ type networkPolicy struct {
 	}
 }
 
-// check: the API is for everybody, and the operations address only for those who are named. A rule without ports is one for
-// all of them, and a rule or a member of one that names nobody is one for everybody.
+// check: everybody may reach the API, only named namespaces the operations address. In Kubernetes a rule without ports opens
+// every port, and an empty "from" or selector means everybody.
 func (n *networkPolicy) check(c *cluster, serve podContainer, found *problems) {
 	found.unless(slices.Equal(n.Spec.Types, []string{"Ingress"}), "the NetworkPolicy is one for %v", n.Spec.Types)
 	open := map[string]bool{}

@@ -13,7 +13,7 @@ import (
 
 var deploymentMutations = []mutation{
 	{"path: /readyz", "path: /ready", "answers 404"},
-	{"path: /livez\n              port: ops\n            periodSeconds: 10", "path: /readyz\n              port: ops\n            periodSeconds: 10", "restarts it for what lies outside"},
+	{"path: /livez\n              port: ops\n            periodSeconds: 10", "path: /readyz\n              port: ops\n            periodSeconds: 10", "restarts it for a fault of its store"},
 	{"path: /livez\n              port: ops\n            periodSeconds: 1\n", "path: /metrics2\n              port: ops\n            periodSeconds: 1\n", "answers 404"},
 	{"path: /readyz", "path: /livez", "sends requests to it"},
 	{"port: ops", "port: metrics", "no port is named metrics"},
@@ -57,7 +57,7 @@ var deploymentMutations = []mutation{
 	{"            limits:\n              memory: 512Mi\n", "", "memory"},
 }
 
-// TestKubernetes holds the manifests to what the built program really serves, needs and does.
+// TestKubernetes compares the manifests with what the built program serves and needs.
 func TestKubernetes(t *testing.T) {
 	const folder = "deploy/kubernetes/"
 	c := cluster{t: t, bin: harness.BuildBinary(t), ran: map[string]string{}}
@@ -121,7 +121,7 @@ func TestKubernetes(t *testing.T) {
 	}
 	checkRegisteredAlone(t, c.bin, whole.leastEnv(&c, whole.deployment.Spec.Template.Spec.Containers[0]))
 
-	// kubectl applies every YAML file of a folder: one with a Secret would replace the real one.
+	// kubectl applies every YAML file of a folder: an example Secret would replace the real one.
 	applied, err := filepath.Glob("../" + folder + "*.y*ml")
 	if err != nil {
 		t.Fatal(err)
@@ -134,13 +134,13 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
-// cluster is the program, run as the manifests say but for addresses and secrets.
+// cluster is the program as the manifests run it, with other addresses and secrets.
 type cluster struct {
 	t                *testing.T
 	bin              string
 	secrets          map[string]string
-	healthy, cut     *harness.Process  // cut has lost its store
-	ran              map[string]string // by its arguments, what came of an init container
+	healthy, cut     *harness.Process  // cut has no store any more
+	ran              map[string]string // results of init containers, by their arguments
 	apiPort, opsPort string
 }
 
@@ -179,7 +179,7 @@ func (c *cluster) launch(databaseURL string) *harness.Process {
 	return p
 }
 
-// status is what p answers where the program would listen on this port; 0 where it does not.
+// status is the answer of p at this port of the manifests; 0 where the program does not listen.
 func (c *cluster) status(p *harness.Process, port, path string) int {
 	url, found := map[string]string{c.apiPort: p.URL, c.opsPort: p.OpsURL}[port]
 	if !found {
@@ -193,8 +193,7 @@ func (c *cluster) status(p *harness.Process, port, path string) int {
 	return resp.StatusCode
 }
 
-// migrates runs an init container with its environment on an empty database, twice as every further pod does. It gives
-// "", or what is wrong.
+// migrates runs an init container on an empty database, and again as the next pod does. It gives "", or the problem.
 func (c *cluster) migrates(args []string, env map[string]string) string {
 	key := fmt.Sprint(args, slices.Sorted(maps.Keys(env)))
 	if _, done := c.ran[key]; !done {
@@ -206,7 +205,7 @@ func (c *cluster) migrates(args []string, env map[string]string) string {
 func (c *cluster) migration(args []string, env map[string]string) string {
 	databaseURL, db := harness.NewDatabase(c.t)
 	all := harness.ReadDockerfile(c.t).Env
-	all["DATABASE_URL"] = "sqlite:latchkey.db" // where the image's would be
+	all["DATABASE_URL"] = "sqlite:latchkey.db" // the image's default
 	maps.Copy(all, env)
 	if _, set := env["DATABASE_URL"]; set {
 		all["DATABASE_URL"] = databaseURL

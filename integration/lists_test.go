@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkLists: a list comes in pages that together are the whole, in one order, and takes no nonsense.
+// checkLists: the pages of a list give every item once and in order, and invalid parameters are refused.
 func checkLists(t *testing.T, tg *harness.Target) {
 	user := tg.Register(t, harness.Account{Username: harness.FreshName()}).Username
 	const total = 53 // more than the default page

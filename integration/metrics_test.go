@@ -8,8 +8,8 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkMetrics: an operator sees requests, durations and refusals on the operations port, a caller does not, and no text
-// from a request becomes a label.
+// checkMetrics: the operations address has requests, durations and refusals. The API does not show them, and no text of a
+// request becomes a label.
 func checkMetrics(t *testing.T, tg *harness.Target) {
 	if tg.OpsURL == "" {
 		t.Skip("NOT TESTED: LATCHKEY_OPS_URL does not say where the metrics are")
@@ -53,10 +53,10 @@ func checkMetrics(t *testing.T, tg *harness.Target) {
 		t.Errorf("refusals by signature grew by %v, want %d", got, calls)
 	}
 	if harness.SumMetric(after, "go_goroutines") == 0 {
-		t.Error("nothing about the Go runtime")
+		t.Error("no metrics of the Go runtime")
 	}
 	if strings.Contains(strings.ToLower(after), marker) || strings.Contains(strings.ToLower(after), strings.ReplaceAll(marker, "-", "")) {
-		t.Error("text from a request is a label: anybody can fill the memory")
+		t.Error("text of a request is a label: callers could fill the memory")
 	}
 	for _, secret := range tg.Leaks(after) {
 		t.Errorf("the metrics have %q", secret)

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// buildOlder builds the program as a version that knows less of keys than those that the others make.
+// buildOlder builds the program as an older version: its level of keys is lower.
 func buildOlder(t *testing.T) string {
 	t.Helper()
 	const known, less = "const Level = 1\n", "const Level = 0\n"
@@ -43,7 +43,7 @@ func buildOlder(t *testing.T) string {
 	return bin
 }
 
-// checkOlderInstance: an instance that knows too little of a key refuses it, and can do nothing with it but revoke it.
+// checkOlderInstance: an older instance answers 503 to keys of a higher level, and can only revoke them.
 func checkOlderInstance(t *testing.T, bin string) {
 	older := buildOlder(t)
 	t.Run("sqlite", func(t *testing.T) {
@@ -61,7 +61,7 @@ func checkOlderInstance(t *testing.T, bin string) {
 func checkOlderBeside(t *testing.T, newer, older *harness.Process) {
 	t.Helper()
 	newer.Enroll(t)
-	outOfOrder := func(key harness.Key) {
+	tooNew := func(key harness.Key) {
 		t.Helper()
 		a := older.Do(t, harness.Call{Path: "/service/whoami", Token: key.Token(), Unready: true})
 		if a.IsError(t, http.StatusServiceUnavailable); a.Header.Get("Retry-After") == "" {
@@ -73,8 +73,8 @@ func checkOlderBeside(t *testing.T, newer, older *harness.Process) {
 	}
 	older.Do(t, harness.Call{Path: "/service/whoami", Token: older.Secrets.Token()}).Is(t, http.StatusOK, "")
 	for kind, key := range newer.FullKeys {
-		outOfOrder(key)
-		outOfOrder(key)
+		tooNew(key)
+		tooNew(key)
 		for _, args := range [][]string{{"rotate"}, {"disable"}, {"rewrap"}} {
 			verb := args[0]
 			args = append([]string{"keys"}, args...)
@@ -109,7 +109,7 @@ func checkOlderBeside(t *testing.T, newer, older *harness.Process) {
 	}
 }
 
-// checkLevelRises: a key that a newer version changes while older instances serve it, tokens remembered or not.
+// checkLevelRises: a newer version raises the level of a key while older instances serve it, with and without token cache.
 func checkLevelRises(t *testing.T, bin string) {
 	databaseURL, db := harness.NewDatabase(t)
 	s := harness.FreshSecrets()
@@ -130,7 +130,7 @@ func checkLevelRises(t *testing.T, bin string) {
 	for _, step := range []struct{ level, status int }{{2, http.StatusServiceUnavailable}, {1, http.StatusOK}, {7, http.StatusServiceUnavailable}} {
 		rise(step.level)
 		for _, p := range fleet {
-			harness.Eventually(t, harness.StartTimeout, "the instance has heard of it", func() bool { return p.WhoamiStatus(t, token) == step.status })
+			harness.Eventually(t, harness.StartTimeout, "the instance has read the change", func() bool { return p.WhoamiStatus(t, token) == step.status })
 			for range 20 {
 				if status := p.WhoamiStatus(t, token); status != step.status {
 					t.Fatalf("level %d: %d, and %d before", step.level, status, step.status)

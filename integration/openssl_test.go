@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// mintWithOpenSSL is a shell's way to a token: no code of ours, and none of Go. PEM is an Ed25519 key; without one,
-// SECRET is the HMAC secret. OpenSSL reads what Ed25519 signs from a file only.
+// mintWithOpenSSL mints a token in a shell: with the Ed25519 key PEM, or without one with the HMAC secret SECRET. For Ed25519
+// OpenSSL reads its input from a file only.
 const mintWithOpenSSL = `
 set -eu
 b64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
@@ -28,12 +28,12 @@ fi
 printf '%s.%s' "$(cat input)" "$(b64url <signature)"
 `
 
-// opensslToken is a token that a shell makes.
+// opensslToken is a token from mintWithOpenSSL.
 func opensslToken(t *testing.T, env ...string) string {
 	t.Helper()
 	for _, tool := range []string{"sh", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			harness.Unavailable(t, "no token was made by a shell: %v", err)
+			harness.Unavailable(t, "no token was minted in a shell: %v", err)
 		}
 	}
 	shell := exec.CommandContext(t.Context(), "sh", "-c", mintWithOpenSSL)
@@ -47,7 +47,7 @@ func opensslToken(t *testing.T, env ...string) string {
 	return string(token)
 }
 
-// checkOpenSSLToken: a token that a shell made is accepted bare, as older clients send it, and with Bearer.
+// checkOpenSSLToken: a token minted in a shell is accepted, bare and with Bearer.
 func checkOpenSSLToken(t *testing.T, tg *harness.Target) {
 	token := opensslToken(t, "HEADER="+harness.HeaderHS256, "API_KEY="+tg.Secrets.APIKey, "SECRET="+tg.Secrets.SecretKey, "JWT_AUDIENCE="+tg.Secrets.Audience)
 	for _, scheme := range []string{"", "Bearer "} {
@@ -56,7 +56,7 @@ func checkOpenSSLToken(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// checkOpenSSLKeys: of what keys create and keys pem print, a shell makes tokens that are accepted.
+// checkOpenSSLKeys: with the output of keys create and keys pem, a shell mints accepted tokens.
 func checkOpenSSLKeys(t *testing.T, tg *harness.Target) {
 	if tg.CLI == nil {
 		t.Skip("NOT TESTED: there is no command line beside this target")
@@ -64,7 +64,7 @@ func checkOpenSSLKeys(t *testing.T, tg *harness.Target) {
 	for _, kind := range tg.Kinds() {
 		t.Run(kind, func(t *testing.T) {
 			stdout := tg.MustRun(t, "keys", "create", "--client", "shell", "--scope", "accounts:read", "--kind", kind)
-			key := harness.ParseKey(t, strings.TrimSuffix(stdout, "\n"), tg.Secrets.Audience) // the key string, and nothing else
+			key := harness.ParseKey(t, strings.TrimSuffix(stdout, "\n"), tg.Secrets.Audience) // only the key string
 			if key.Kind != kind {
 				t.Fatalf("asked for %s, got %s", kind, key.Kind)
 			}
@@ -87,11 +87,11 @@ func checkOpenSSLKeys(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// needsOpenSSL3 ends a test where the tool cannot sign with Ed25519.
+// needsOpenSSL3 ends a test where openssl cannot sign with Ed25519.
 func needsOpenSSL3(t *testing.T) {
 	t.Helper()
 	version, err := exec.CommandContext(t.Context(), "openssl", "version").Output()
 	if err != nil || !strings.HasPrefix(string(version), "OpenSSL ") || string(version) < "OpenSSL 3" {
-		harness.Unavailable(t, "no Ed25519 token was made by a shell: %s, %v", version, err)
+		harness.Unavailable(t, "no Ed25519 token was minted in a shell: %s, %v", version, err)
 	}
 }

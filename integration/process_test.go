@@ -13,11 +13,11 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkFirstStart: in an empty folder with nothing set, the program makes its own secrets, and the token that it prints
-// opens the example of the README.
+// checkFirstStart: in an empty folder without settings the program generates its secrets, and the token that it prints works
+// in the README's example.
 func checkFirstStart(t *testing.T, bin string) {
 	dir := t.TempDir()
-	// Only what keeps two test runs apart, and the log in the form that waitReady reads.
+	// Free ports, and the log format that WaitReady reads.
 	env := map[string]string{"PORT": "0", "OPS_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json"}
 
 	_, stderr, code := harness.RunCommand(t, bin, dir, env, "token")
@@ -60,7 +60,7 @@ func checkFirstStart(t *testing.T, bin string) {
 	}
 }
 
-// checkRestart: what was acknowledged is there after the program ends, also when it ends without warning.
+// checkRestart: acknowledged accounts survive a stop and a kill.
 func checkRestart(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	p := harness.StartProcessIn(t, bin, dir, s, nil)
@@ -98,7 +98,7 @@ func checkTwoProcesses(t *testing.T, bin string) {
 	}
 }
 
-// checkSignals: both ways to ask a program to end are a success, and the port is closed.
+// checkSignals: SIGTERM and SIGINT end the program with exit code 0, and the port is closed.
 func checkSignals(t *testing.T, bin string) {
 	harness.NeedSignals(t)
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
@@ -113,7 +113,7 @@ func checkSignals(t *testing.T, bin string) {
 	}
 }
 
-// checkDrain: between the signal and the end, load balancers see that they should go elsewhere, and nobody is cut off.
+// checkDrain: during DRAIN_DELAY /readyz answers 503, other requests are served, and every answer closes its connection.
 func checkDrain(t *testing.T, bin string) {
 	harness.NeedSignals(t)
 	const delay = 3 * time.Second
@@ -152,7 +152,7 @@ func checkDrain(t *testing.T, bin string) {
 	}
 }
 
-// checkRequestUnderWay: a request that has begun when the signal comes is answered, and what it wrote is kept.
+// checkRequestUnderWay: a request that began before the signal is answered, and its write is kept.
 func checkRequestUnderWay(t *testing.T, bin string) {
 	harness.NeedSignals(t)
 	dir, s := t.TempDir(), harness.FreshSecrets()

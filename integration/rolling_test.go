@@ -26,7 +26,7 @@ const (
 	rollingRestarts = 20
 	rollingRequests = 20_000
 	rollingPace     = 20 * time.Millisecond // of each client
-	rollingLimit    = 3 * time.Minute
+	rollingTimeout  = 3 * time.Minute
 )
 
 // checkRollingRestarts: two instances behind a balancer are restarted one after the other, again and again, and no client
@@ -67,7 +67,7 @@ func checkRollingRestarts(t *testing.T, bin string) {
 		takesPart(i)
 	}
 	took := time.Since(began)
-	harness.Eventually(t, rollingLimit, "enough requests", func() bool { return load.total() >= rollingRequests })
+	harness.Eventually(t, rollingTimeout, "enough requests", func() bool { return load.total() >= rollingRequests })
 	load.stop()
 
 	right, failed, text := load.count()

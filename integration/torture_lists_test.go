@@ -30,7 +30,7 @@ import (
 // What a list may cost where the audit is long.
 const (
 	auditRows   = 3_000_000
-	pageLimit   = 50 * time.Millisecond
+	pageTimeout = 50 * time.Millisecond
 	pagesRead   = 100
 	listCallers = 64
 	// patience bounds what a program that does worse may take for one kind of page.
@@ -210,7 +210,7 @@ func (s *longStore) pages(t *testing.T, p *harness.Process) {
 		if worst := slices.Max(took); worst > most {
 			most, slowest = worst, path
 		}
-		if slices.Max(took) >= pageLimit {
+		if slices.Max(took) >= pageTimeout {
 			slow++
 			t.Logf("%s: up to %v", path, slices.Max(took))
 		}
@@ -220,9 +220,9 @@ func (s *longStore) pages(t *testing.T, p *harness.Process) {
 	at := func(part float64) time.Duration {
 		return all[int(part*float64(len(all)-1))].Round(10 * time.Microsecond)
 	}
-	tortureRow(t, fmt.Sprintf("%d lists of %d rows, a page of 200", len(paths), auditRows), fmt.Sprintf("200, each page under %v", pageLimit),
+	tortureRow(t, fmt.Sprintf("%d lists of %d rows, a page of 200", len(paths), auditRows), fmt.Sprintf("200, each page under %v", pageTimeout),
 		fmt.Sprintf("%d pages: p50 %v, p99 %v, max %v (%s); %d lists slower, %d pages not 200", len(all), at(.5), at(.99), at(1), slowest, slow, unread),
-		most < pageLimit && unread == 0)
+		most < pageTimeout && unread == 0)
 }
 
 // beside measures callers of whoami, alone and beside callers of lists. The server has a core of its own.

@@ -21,12 +21,12 @@ import (
 
 // What strangers at the operations address, or anywhere else, may cost.
 const (
-	opsBody     = 1536 << 20 // bytes of a body that is sent there
-	opsCost     = 16 << 10   // what it may add to the memory of the process, in KiB
-	opsHeld     = 300        // connections that strangers hold there
-	opsTooMuch  = 1 << 20    // KiB after which a test has seen enough
-	probeLimit  = 2 * time.Second
-	descriptors = 256 // of a process with few of them
+	opsBody      = 1536 << 20 // bytes of a body that is sent there
+	opsCost      = 16 << 10   // what it may add to the memory of the process, in KiB
+	opsHeld      = 300        // connections that strangers hold there
+	opsTooMuch   = 1 << 20    // KiB after which a test has seen enough
+	probeTimeout = 2 * time.Second
+	descriptors  = 256 // of a process with few of them
 )
 
 // TestTortureCostOfOpsBody: whatever is sent to the operations address, nobody keeps it.
@@ -91,7 +91,7 @@ func TestTortureCostOfOpsConnections(t *testing.T) {
 		}
 		added := p.Memory(t, "VmHWM") - before
 		tortureRow(t, fmt.Sprintf("%d %s, %d descriptors", tt.connections, tt.name, descriptors),
-			fmt.Sprintf("5 of 5 probes, each within %v; less than %d MiB more", probeLimit, stalledCost>>10),
+			fmt.Sprintf("5 of 5 probes, each within %v; less than %d MiB more", probeTimeout, stalledCost>>10),
 			fmt.Sprintf("%s; %.1f MiB more", seen, float64(added)/1024), ok && added < stalledCost)
 		p.Stop(t)
 	}
@@ -249,7 +249,7 @@ type probed struct {
 func probeReady(url string, times int) (answers probed, slowest time.Duration) {
 	last := ""
 	for range times {
-		client := http.Client{Timeout: probeLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+		client := http.Client{Timeout: probeTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 		began := time.Now()
 		resp, err := client.Get(url + "/readyz")
 		slowest = max(slowest, time.Since(began))

@@ -20,10 +20,10 @@ import (
 
 // What a reader of standard output that stops or goes away may cost.
 const (
-	logRate    = 2000 // requests a second, each with a line
-	logBlocked = time.Minute
-	logMemory  = 48 << 10 // KiB that lines which nobody reads may take
-	stopLimit  = 3 * time.Second
+	logRate     = 2000 // requests a second, each with a line
+	logBlocked  = time.Minute
+	logMemory   = 48 << 10 // KiB that lines which nobody reads may take
+	stopTimeout = 3 * time.Second
 )
 
 // TestTortureStdoutGone: the reader of standard output goes away under load.
@@ -34,9 +34,9 @@ func TestTortureStdoutGone(t *testing.T) {
 	dropped := p.lost(t)
 	code, took := p.timedStop(t)
 	tortureRow(t, fmt.Sprintf("standard output is closed, %d requests a second for 10 s", logRate),
-		fmt.Sprintf("0 failed, every line counted, SIGTERM ends it with 0 within %v", stopLimit),
+		fmt.Sprintf("0 failed, every line counted, SIGTERM ends it with 0 within %v", stopTimeout),
 		fmt.Sprintf("%s; %.0f lines counted; exit code %d after %v", load, dropped, code, took),
-		load.clean() && dropped >= float64(load.sent.Load()) && code == 0 && took < stopLimit)
+		load.clean() && dropped >= float64(load.sent.Load()) && code == 0 && took < stopTimeout)
 }
 
 // TestTortureStdoutBlocked: the reader of standard output stops reading for a minute, and is not there for the stop.
@@ -47,9 +47,9 @@ func TestTortureStdoutBlocked(t *testing.T) {
 	dropped, added := p.lost(t), p.Memory(t, "VmHWM")-before
 	code, took := p.timedStop(t)
 	tortureRow(t, fmt.Sprintf("nobody reads standard output, %d requests a second for %v", logRate, logBlocked),
-		fmt.Sprintf("0 failed, lines counted, less than %d MiB more, SIGTERM ends it with 0 within %v", logMemory>>10, stopLimit),
+		fmt.Sprintf("0 failed, lines counted, less than %d MiB more, SIGTERM ends it with 0 within %v", logMemory>>10, stopTimeout),
 		fmt.Sprintf("%s; %.0f lines counted; %.1f MiB more; exit code %d after %v", load, dropped, float64(added)/1024, code, took),
-		load.clean() && dropped > 0 && added < logMemory && code == 0 && took < stopLimit)
+		load.clean() && dropped > 0 && added < logMemory && code == 0 && took < stopTimeout)
 }
 
 // TestTortureStdoutResumed: the reader comes back after a minute. What it gets and what is counted are all the lines.
@@ -75,9 +75,9 @@ func TestTortureStdoutStop(t *testing.T) {
 	lines := p.readOn()
 	code, took := p.timedStop(t)
 	got := <-lines
-	tortureRow(t, "nobody reads for 5 s; somebody does when SIGTERM comes", fmt.Sprintf("every line, the last is stopped, within %v", stopLimit),
+	tortureRow(t, "nobody reads for 5 s; somebody does when SIGTERM comes", fmt.Sprintf("every line, the last is stopped, within %v", stopTimeout),
 		fmt.Sprintf("%d lines of %d, the last is %q; exit code %d after %v", got.requests, load.sent.Load(), got.last, code, took),
-		load.clean() && int64(got.requests) == load.sent.Load() && got.last == "stopped" && code == 0 && took < stopLimit)
+		load.clean() && int64(got.requests) == load.sent.Load() && got.last == "stopped" && code == 0 && took < stopTimeout)
 }
 
 // TestTortureStdoutRefusals: a flood of bad tokens writes a hundred lines a second.
