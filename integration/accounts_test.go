@@ -7,7 +7,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkAccounts: the demo rows, and an account from registering to being found in each way there is.
+// checkAccounts: the demo rows are there, and a registered account is found by name and id.
 func checkAccounts(t *testing.T, tg *harness.Target) {
 	for path, want := range map[string]string{
 		"/service/account/stevenm":          `{"id":"2112","username":"stevenm"}`,
@@ -20,7 +20,7 @@ func checkAccounts(t *testing.T, tg *harness.Target) {
 		a.IsJSON(t)
 	}
 
-	// As little as possible: the service gives an id, and leaves out what was not said.
+	// Only the required members: the service generates an id, and leaves out absent members.
 	minimal := harness.Account{Username: harness.FreshName()}
 	got := tg.Register(t, minimal)
 	if got.ID == "" {
@@ -29,7 +29,7 @@ func checkAccounts(t *testing.T, tg *harness.Target) {
 	if minimal.ID = got.ID; got != minimal {
 		t.Errorf("registered %+v, answered %+v", minimal, got)
 	}
-	// As much as possible.
+	// All members.
 	full := harness.Account{
 		ID: harness.FreshName(), Username: harness.FreshName(), Email: "kim@example.com", FirstName: "Kim", LastName: "O'Neil \u202e\U0001f511",
 		AvatarURL: "https://example.com/kim.png",

@@ -12,15 +12,15 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// refusal is one row: the Authorization lines of a request, and the 401 text they get.
+// refusal is one row: a token, and the detail of its 401.
 type refusal struct {
 	name   string
 	token  string
 	detail string
 }
 
-// checkRefusals: each guarded operation refuses each row, with Bearer and bare alike, with the exact text and header:
-// for the shared key, and for registered ones of both kinds.
+// checkRefusals: each guarded operation refuses each row with the exact text and header, bare and with Bearer, for the shared
+// key and for registered keys of both kinds.
 func checkRefusals(t *testing.T, tg *harness.Target) {
 	retired := tg.RetiredKeys(t)
 	for _, op := range tg.OpenAPI(t).Guarded() {
@@ -50,7 +50,7 @@ func checkRefusals(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// checkHeaderRefusals: what is wrong with the header itself.
+// checkHeaderRefusals: an Authorization header that is missing, blank or there twice.
 func checkHeaderRefusals(t *testing.T, tg *harness.Target, op harness.Operation) {
 	t.Helper()
 	for _, auth := range [][]string{nil, {""}, {"   "}, {"\t"}} {
@@ -79,7 +79,7 @@ func checkHeaderRefusals(t *testing.T, tg *harness.Target, op harness.Operation)
 	}
 }
 
-// refusals are the rows of every check that a token must pass, in the order of the checks, for a key of any kind.
+// refusals are rows for each check of a token, in the order of the checks, for a key of any kind.
 func refusals(c harness.Credential) []refusal {
 	return slices.Concat(
 		all(harness.DecodingError+"token too long", tooLong(c)),
@@ -98,7 +98,7 @@ func refusals(c harness.Credential) []refusal {
 	)
 }
 
-// all is rows that are refused with the same text.
+// all gives the rows the same detail.
 func all(detail string, rows []refusal) []refusal {
 	for i := range rows {
 		rows[i].detail = detail
@@ -167,7 +167,7 @@ func malformedText(c harness.Credential) []refusal {
 	}
 }
 
-// malformedClaims are well signed, but their JSON is not strict or a claim has the wrong type or range.
+// malformedClaims have valid signatures, but lax JSON, or a claim of the wrong type or range.
 func malformedClaims(c harness.Credential) []refusal {
 	good := c.Good()
 	text := strings.TrimSuffix(good.JSON(), "}")
@@ -210,7 +210,7 @@ func malformedClaims(c harness.Credential) []refusal {
 	return rows
 }
 
-// wrongHeader are tokens whose header does not say what this key's header says.
+// wrongHeader are tokens whose header differs from the one of this key.
 func wrongHeader(c harness.Credential) []refusal {
 	good := c.Good().JSON()
 	rows := []refusal{}
@@ -323,7 +323,7 @@ func incorrectKey(c harness.Credential) []refusal {
 	return rows
 }
 
-// otherCase is text in small letters, or in capitals where it has small ones.
+// otherCase changes the case of text.
 func otherCase(text string) string {
 	if small := strings.ToLower(text); small != text {
 		return small

@@ -10,8 +10,8 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// TestReadmeJourney runs the README's script of a key's life as it stands there: beside a server that was started in an
-// empty folder, in a shell, with the built program in the path.
+// TestReadmeJourney runs the README's script about the life of a key in a shell, with a server in an empty folder and the
+// built program in PATH.
 func TestReadmeJourney(t *testing.T) {
 	for _, tool := range []string{"sh", "curl", "sed", "cut"} {
 		if _, err := exec.LookPath(tool); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// TestRecipe follows docs/extending.md for a new resource, in a copy of the module, and proves what came of it.
+// TestRecipe applies the recipe of docs/extending.md for a new resource to a copy of the module, and tests the result.
 func TestRecipe(t *testing.T) {
 	dir := t.TempDir()
 	copyModule(t, dir)
@@ -23,10 +23,10 @@ func TestRecipe(t *testing.T) {
 		c.apply(t, dir)
 	}
 	goCommand(t, dir, "vet", "./...")
-	// All that names a route or a scope.
+	// All tests of routes and scopes.
 	goCommand(t, dir, "test", "./app", "./cli", "./handlers", "./keys", "./middleware", "-run",
 		"TestArch|TestRoutes|OpenAPI|Scope|SharedKey|KeysCreateRefuses|TestCreateChecksRequest")
-	bin := filepath.Join(t.TempDir(), "latchkey.exe") // the name that every system runs
+	bin := filepath.Join(t.TempDir(), "latchkey.exe") // Windows needs .exe, the others accept it
 	goCommand(t, dir, "build", "-o", bin, ".")
 	t.Run("sqlite", func(t *testing.T) { checkRecipe(t, harness.StartProcess(t, bin, nil)) })
 	t.Run("postgres", func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestRecipe(t *testing.T) {
 	})
 }
 
-// checkRecipe: the new resource answers and keeps what every resource promises.
+// checkRecipe: the new resource works, and keeps the contract.
 func checkRecipe(t *testing.T, p *harness.Process) {
 	t.Helper()
 	p.Enroll(t)
@@ -62,7 +62,7 @@ func checkRecipe(t *testing.T, p *harness.Process) {
 	checkScopes(t, &p.Target)
 }
 
-// copyModule copies what the module is built and tested from.
+// copyModule copies the files that building and testing need.
 func copyModule(t *testing.T, to string) {
 	t.Helper()
 	const root = ".."
@@ -99,7 +99,7 @@ func copyModule(t *testing.T, to string) {
 	}
 }
 
-// change is one place of the recipe: before becomes after. A file that is new has nothing before.
+// change is one change of the recipe: it replaces before by after. A new file has no before.
 type change struct{ path, before, after string }
 
 // recipe is the diff in docs/extending.md. A file begins with its path; @@ continues at another place of the same file. A

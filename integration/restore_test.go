@@ -14,8 +14,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// restorable is a store that goes on after a backup: one account and one key are in the backup alone as they are there, one
-// account and one key came after it.
+// restorable is what a store had at the backup, and what changed after it.
 type restorable struct {
 	early, late   harness.Account
 	revoked, made harness.Key
@@ -26,7 +25,7 @@ func newKey(t *testing.T, tg *harness.Target) harness.Key {
 	return harness.ParseKey(t, strings.TrimSpace(tg.MustRun(t, "keys", "create", "--client", "acme", "--scope", "accounts:read")), "latchkey-api")
 }
 
-// beforeBackup and afterBackup make what a restore has to tell apart.
+// beforeBackup creates an account and a key.
 func (r *restorable) beforeBackup(t *testing.T, tg *harness.Target) {
 	t.Helper()
 	r.early, r.revoked = tg.Register(t, harness.Account{Username: harness.FreshName()}), newKey(t, tg)
@@ -39,7 +38,7 @@ func (r *restorable) afterBackup(t *testing.T, tg *harness.Target) {
 	tg.MustRun(t, "keys", "revoke", "--wait", r.revoked.ID)
 }
 
-// isRestored demands the accounts of the backup, and the keys of the store that was there or, revived, of the backup.
+// isRestored demands the accounts of the backup. The keys must be those of the replaced store or, with revived, of the backup.
 func (r *restorable) isRestored(t *testing.T, tg *harness.Target, revived bool) {
 	t.Helper()
 	status := map[bool]int{true: http.StatusOK, false: http.StatusUnauthorized}
@@ -55,7 +54,7 @@ func (r *restorable) isRestored(t *testing.T, tg *harness.Target, revived bool) 
 	}
 }
 
-// checkRestore: a server is killed, a backup put back, and the server started.
+// checkRestore: a server is killed, a backup is restored, and the server starts again.
 func checkRestore(t *testing.T, bin string) {
 	dir, s := t.TempDir(), harness.FreshSecrets()
 	store, backup := filepath.Join(dir, "latchkey.db"), filepath.Join(t.TempDir(), "backup.db")
@@ -109,7 +108,7 @@ func checkRestore(t *testing.T, bin string) {
 	p.MustRun(t, "restore", backup)
 	left := slices.Sorted(maps.Keys(harness.ReadFolder(t, dir)))
 	if !slices.Equal(left, []string{"latchkey.db", "latchkey.db-incarnation", "latchkey.db-reserve"}) {
-		t.Errorf("beside the store there are %v", left)
+		t.Errorf("the folder of the store has %v", left)
 	}
 	p = harness.StartProcessIn(t, bin, dir, s, nil)
 	r.isRestored(t, &p.Target, false)

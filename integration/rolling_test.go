@@ -21,7 +21,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// What checkRollingRestarts does at least, and the pace of its clients.
+// checkRollingRestarts does at least so much.
 const (
 	rollingRestarts = 20
 	rollingRequests = 20_000
@@ -29,8 +29,8 @@ const (
 	rollingTimeout  = 3 * time.Minute
 )
 
-// checkRollingRestarts: two instances behind a balancer are restarted one after the other, again and again, and no client
-// notices. They have the settings of production, and the ports that the balancer knows.
+// checkRollingRestarts: two instances behind a balancer restart in turn, many times, and no request fails. They have production
+// settings and fixed ports.
 func checkRollingRestarts(t *testing.T, bin string) {
 	harness.NeedSignals(t)
 	databaseURL, db := harness.NewDatabase(t)
@@ -79,8 +79,7 @@ func checkRollingRestarts(t *testing.T, bin string) {
 	load.areStored(t, db)
 }
 
-// fixedPort is a free port that the system gives to nobody who asks for any: a client could have it, while the process
-// that it belongs to is away.
+// fixedPort is a free port outside the range of ephemeral ports: no client gets it while its process restarts.
 func fixedPort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -95,19 +94,18 @@ func fixedPort(t *testing.T) string {
 	return ""
 }
 
-// load is what became of the requests of clients that run beside a test.
+// load is the results of clients that run during a test.
 type load struct {
 	url  string
-	stop func() // ends the clients once their last request has ended
+	stop func() // stops the clients, and waits for their last requests
 
 	mu       sync.Mutex
-	statuses map[string]int    // how often each answer came that was right, by status
-	failures map[string]int    // everything else, by what it was
-	accounts map[string]string // the id of every account whose registration was acknowledged, by username
+	statuses map[string]int    // right answers, by status
+	failures map[string]int    // all other results, by description
+	accounts map[string]string // ids of acknowledged accounts, by username
 }
 
-// startLoad lets clients use the service at url: of every credential some that keep their connections, and some that
-// open one for each request.
+// startLoad starts clients for each credential: two that reuse connections, two that open one for each request.
 func startLoad(t *testing.T, url string, credentials []harness.Credential) *load {
 	t.Helper()
 	l := &load{url: url, statuses: map[string]int{}, failures: map[string]int{}, accounts: map[string]string{}}
@@ -124,7 +122,7 @@ func startLoad(t *testing.T, url string, credentials []harness.Credential) *load
 	return l
 }
 
-// use registers accounts and reads them back, until ctx ends.
+// use registers accounts and reads them, until ctx ends.
 func (l *load) use(ctx context.Context, client *http.Client, c harness.Credential) {
 	tick := time.NewTicker(rollingPace)
 	defer tick.Stop()
@@ -152,9 +150,9 @@ func (l *load) use(ctx context.Context, client *http.Client, c harness.Credentia
 	}
 }
 
-// ask sends one request, and counts what becomes of it: right is an answer of this status whose body begins so.
+// ask sends one request and counts the result. A right answer has this status, and a body that begins with want.
 func (l *load) ask(client *http.Client, token, method, path, body string, status int, want string) (got string, ok bool) {
-	// A request that has begun when the clients end is waited for.
+	// The last request of a client is not cancelled.
 	r, err := http.NewRequestWithContext(context.Background(), method, l.url+path, strings.NewReader(body))
 	if err != nil {
 		return "", l.failed(method, err.Error())
@@ -181,7 +179,7 @@ func (l *load) ask(client *http.Client, token, method, path, body string, status
 	return string(text), true
 }
 
-// failed counts a request that was not answered as it should be.
+// failed counts a request with a wrong answer or none.
 func (l *load) failed(method, why string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -189,7 +187,7 @@ func (l *load) failed(method, why string) bool {
 	return false
 }
 
-// acknowledged keeps the id of an account that was registered.
+// acknowledged keeps the id of a registered account.
 func (l *load) acknowledged(name, body string) {
 	var made harness.Account
 	if err := json.Unmarshal([]byte(body), &made); err != nil || made.Username != name || made.ID == "" {
@@ -201,14 +199,13 @@ func (l *load) acknowledged(name, body string) {
 	l.accounts[name] = made.ID
 }
 
-// total is how many requests have ended.
+// total is the number of finished requests.
 func (l *load) total() int {
 	right, failed, _ := l.count()
 	return right + failed
 }
 
-// count is how many requests were answered as they should be, how many were not, and what there was of each kind. Of the
-// failures it tells only a few: they may be thousands.
+// count is the number of right answers and of failures, and a text with the number of each kind; at most five kinds of failures.
 func (l *load) count() (right, failed int, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,17 +214,17 @@ func (l *load) count() (right, failed int, text string) {
 		right += l.statuses[status]
 		kinds = append(kinds, fmt.Sprintf("%s: %d", status, l.statuses[status]))
 	}
-	const told = 5
+	const kindsShown = 5
 	for _, what := range slices.Sorted(maps.Keys(l.failures)) {
 		failed += l.failures[what]
-		if len(kinds) < len(l.statuses)+told {
+		if len(kinds) < len(l.statuses)+kindsShown {
 			kinds = append(kinds, fmt.Sprintf("%q: %d", what, l.failures[what]))
 		}
 	}
 	return right, failed, strings.Join(kinds, ", ")
 }
 
-// areStored demands that every account that was acknowledged is in the database as it was.
+// areStored demands that the database has every acknowledged account.
 func (l *load) areStored(t *testing.T, db *sql.DB) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "SELECT username, id FROM accounts")

@@ -9,10 +9,10 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// garbage is sent where the token must not be looked at.
+// garbage is a token that must not matter.
 const garbage = "no.token.atall"
 
-// checkRouting: a path that does not exist is 404 for everybody, and a path is what it is to the letter.
+// checkRouting: an unknown path is 404 for everybody, and paths are case-sensitive.
 func checkRouting(t *testing.T, tg *harness.Target) {
 	for _, path := range []string{
 		"/nothing", "/service", "/service/nothing", "/service/account/stevenm/more", "/service/storyspaces/1/2",
@@ -27,7 +27,7 @@ func checkRouting(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// checkMethods: a method that a path does not have is 405 for everybody, with the methods that it has.
+// checkMethods: an unknown method of a path is 405 for everybody, with Allow.
 func checkMethods(t *testing.T, tg *harness.Target) {
 	doc := tg.OpenAPI(t)
 	for _, path := range []string{"/docs", "/openapi.json"} { // the documentation need not document itself
@@ -58,7 +58,7 @@ func checkMethods(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// checkSlashes: a path answers with and without the slash at its end, and never by a redirect.
+// checkSlashes: a path works with and without a trailing slash, and is never redirected.
 func checkSlashes(t *testing.T, tg *harness.Target) {
 	for _, op := range tg.OpenAPI(t).Operations {
 		for _, slash := range []string{"", "/"} {
@@ -119,7 +119,7 @@ func checkHead(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// getAndHead are the answers to both methods at a moment at which what is asked for does not change.
+// getAndHead are the answers to both methods. It retries until the object did not change in between.
 func getAndHead(t *testing.T, tg *harness.Target, c harness.Call) (get, head harness.Answer) {
 	t.Helper()
 	harness.Eventually(t, harness.StartTimeout, "two answers to "+c.Path+" that are equal", func() bool {
@@ -133,8 +133,8 @@ func getAndHead(t *testing.T, tg *harness.Target, c harness.Call) (get, head har
 	return get, head
 }
 
-// checkPaths: path parameters are percent-decoded exactly once, and no spelling of a path finds its way to a file, past
-// a guard, or into SQL.
+// checkPaths: path parameters are percent-decoded exactly once. No spelling of a path reaches a file, passes a guard, or becomes
+// SQL.
 func checkPaths(t *testing.T, tg *harness.Target) {
 	const steven = `{"id":"2112","username":"stevenm"}`
 	tests := []struct {
@@ -190,7 +190,7 @@ func checkPaths(t *testing.T, tg *harness.Target) {
 			a.Is(t, tt.status, `{"detail":"Not Found"}`)
 		}
 	}
-	// No spelling of a guarded path is open.
+	// Every spelling of a guarded path is guarded.
 	for _, path := range []string{
 		"//service/whoami", "/./service/whoami", "/docs/../service/whoami", "/docs/%2e%2e/service/whoami", "/service//whoami",
 		"/%73ervice/whoami", "/service%2Fwhoami", "/docs/..%2fservice/whoami", "/service/whoami;x", "/service/whoami%00",
@@ -203,7 +203,7 @@ func checkPaths(t *testing.T, tg *harness.Target) {
 	}
 }
 
-// checkOpenRoutes: what needs no token answers without one, and with a bad one.
+// checkOpenRoutes: open routes answer without a token, and with a bad one.
 func checkOpenRoutes(t *testing.T, tg *harness.Target) {
 	for _, token := range []string{"", garbage} {
 		a := tg.Do(t, harness.Call{Path: "/", Token: token})

@@ -14,8 +14,8 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkAudienceOptional: with JWT_REQUIRE_AUDIENCE=false the payload of older clients, which has no aud, is accepted;
-// an aud that is there must still be right.
+// checkAudienceOptional: with JWT_REQUIRE_AUDIENCE=false a token of an older client, without aud, is accepted. A wrong aud is
+// still refused.
 func checkAudienceOptional(t *testing.T, bin string) {
 	strict := harness.StartProcess(t, bin, nil)
 	lenient := harness.StartProcess(t, bin, map[string]string{"JWT_REQUIRE_AUDIENCE": "false"})
@@ -37,7 +37,7 @@ func checkAudienceOptional(t *testing.T, bin string) {
 	}
 }
 
-// checkPreviousSecret: during a rotation tokens of both secrets verify, and no others.
+// checkPreviousSecret: with JWT_SECRET_KEY_PREVIOUS tokens of both secrets are accepted.
 func checkPreviousSecret(t *testing.T, bin string) {
 	older := harness.FreshSecrets()
 	p := harness.StartProcess(t, bin, map[string]string{"JWT_SECRET_KEY_PREVIOUS": older.SecretKey})
@@ -50,7 +50,7 @@ func checkPreviousSecret(t *testing.T, bin string) {
 	}
 }
 
-// checkAlgorithm: the shared key has one algorithm, the one that is configured.
+// checkAlgorithm: the shared key has only the algorithm in JWT_ALGORITHM.
 func checkAlgorithm(t *testing.T, bin string) {
 	p := harness.StartProcess(t, bin, map[string]string{"JWT_ALGORITHM": "HS512"})
 	good := p.Secrets.Good().JSON()
@@ -60,15 +60,14 @@ func checkAlgorithm(t *testing.T, bin string) {
 	p.ExpectToken(t, harness.SignHS256(`{"alg":"HS512"}`, good, p.Secrets.SecretKey), "signature verification failed")
 }
 
-// checkDocsOff: the page can be switched off, and the service still answers.
+// checkDocsOff: DOCS_ENABLED=false removes the documentation and nothing else.
 func checkDocsOff(t *testing.T, bin string) {
 	p := harness.StartProcess(t, bin, map[string]string{"DOCS_ENABLED": "false"})
 	p.Do(t, harness.Call{Path: "/docs"}).IsError(t, http.StatusNotFound)
 	p.Do(t, harness.Call{Path: "/service/whoami", Token: p.Secrets.Token()}).Is(t, http.StatusOK, "")
 }
 
-// checkRefusesToStart: what is wrong with the settings is told in one sentence each, without the secrets, with exit code
-// 1, and before anything listens.
+// checkRefusesToStart: wrong settings end the program with exit code 1, and one sentence for each problem, without secrets.
 func checkRefusesToStart(t *testing.T, bin string) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -88,17 +87,17 @@ func checkRefusesToStart(t *testing.T, bin string) {
 	tests := []struct {
 		name     string
 		settings map[string]string
-		says     []string // each stands somewhere in what is printed
+		says     []string // parts of the output
 		hides    string
 	}{
 		{"a port in use", map[string]string{"PORT": busyPort}, []string{busyPort}, ""},
 		{"a store that cannot be written", map[string]string{"DATABASE_URL": "sqlite:" + notAFolder + "/x.db"}, []string{notAFolder}, ""},
-		{"no way to authenticate", map[string]string{"API_KEY": "", "JWT_SECRET_KEY": ""}, []string{"API_KEY"}, ""},
+		{"no key at all", map[string]string{"API_KEY": "", "JWT_SECRET_KEY": ""}, []string{"API_KEY"}, ""},
 		{"a short secret", map[string]string{"JWT_SECRET_KEY": "k7Gq2-too-short-9x"}, []string{"JWT_SECRET_KEY"}, "k7Gq2-too-short-9x"},
 		{"the article's API key", map[string]string{"API_KEY": articleKey}, []string{"API_KEY"}, articleKey},
 		{"the article's secret", map[string]string{"JWT_SECRET_KEY": articleSecret}, []string{"JWT_SECRET_KEY"}, articleSecret},
 		{
-			"five faults",
+			"five problems",
 			map[string]string{
 				"PORT": "eighty", "JWT_ALGORITHM": "none", "JWT_LEEWAY": "1h", "TRUSTED_PROXIES": "*", "TLS_CERT_FILE": "cert.pem",
 			},

@@ -13,7 +13,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// pipedProcess is the program with one pipe for standard output and error, which a test reads as far as it wants.
+// pipedProcess is the program with a pipe for standard output and error. The test decides how much of it is read.
 type pipedProcess struct {
 	*harness.Process
 
@@ -21,7 +21,7 @@ type pipedProcess struct {
 	reader *bufio.Reader
 }
 
-// startPiped starts the program and reads no further than the first line, the one that has the addresses.
+// startPiped starts the program and reads only the first line, which has the addresses.
 func startPiped(t *testing.T, bin string) *pipedProcess {
 	t.Helper()
 	harness.NeedSignals(t)
@@ -44,7 +44,7 @@ func startPiped(t *testing.T, bin string) *pipedProcess {
 	return &pipedProcess{p, pipe, reader}
 }
 
-// ask sends requests one after the other; each is answered, and its line has a number as its request id.
+// ask sends requests one after the other, with numbers in their request ids. Each must be answered.
 func (p *pipedProcess) ask(t *testing.T, requests int) {
 	t.Helper()
 	token := p.Secrets.Token()
@@ -55,16 +55,16 @@ func (p *pipedProcess) ask(t *testing.T, requests int) {
 	p.OpsPage(t, "/readyz")
 }
 
-// dropped is the program's own count of lines that are lost.
+// dropped is the program's metric of lost lines.
 func (p *pipedProcess) dropped(t *testing.T) float64 {
 	t.Helper()
 	return harness.SumMetric(p.OpsPage(t, "/metrics"), "latchkey_log_lines_dropped_total")
 }
 
-// enough is how many requests have more lines than a pipe holds.
+// enough requests to fill a pipe with their lines.
 const enough = 1000
 
-// checkOutputGone: the reader of standard output goes away, as when a log shipper is restarted.
+// checkOutputGone: the reader of standard output ends, like a log shipper that restarts.
 func checkOutputGone(t *testing.T, bin string) {
 	p := startPiped(t, bin)
 	_ = p.pipe.Close()
@@ -75,7 +75,7 @@ func checkOutputGone(t *testing.T, bin string) {
 	}
 }
 
-// checkOutputBlocked: the reader of standard output stops reading, and is still there.
+// checkOutputBlocked: the reader of standard output stops reading, but does not end.
 func checkOutputBlocked(t *testing.T, bin string) {
 	p := startPiped(t, bin)
 	p.ask(t, enough)
@@ -84,13 +84,12 @@ func checkOutputBlocked(t *testing.T, bin string) {
 	}
 }
 
-// checkOutputResumed: a reader that comes back in time gets every line, whole and in order, also those that a stop finds
-// in the queue.
+// checkOutputResumed: a reader that reads again in time gets every line in order, including the lines that are queued at the stop.
 func checkOutputResumed(t *testing.T, bin string) {
 	p := startPiped(t, bin)
 	p.ask(t, enough)
 	if dropped := p.dropped(t); dropped != 0 {
-		t.Errorf("%v lines are lost, and the queue has room for thousands", dropped)
+		t.Errorf("%v lines are lost, but the queue holds thousands", dropped)
 	}
 	lines := make(chan []string)
 	go func() {
@@ -110,7 +109,7 @@ func checkOutputResumed(t *testing.T, bin string) {
 			continue
 		}
 		if err := json.Unmarshal([]byte(line), &fields); err != nil || !strings.HasSuffix(line, "}\n") {
-			t.Fatalf("a line is not whole: %q: %v", line, err)
+			t.Fatalf("a line is torn: %q: %v", line, err)
 		}
 		if fields.ID == "ask-"+strconv.Itoa(next) {
 			next++

@@ -15,7 +15,7 @@ type storyspace struct {
 	Name string `json:"name"`
 }
 
-// checkStoryspaces: the demo rows, and storyspaces from their beginning to the list of their user.
+// checkStoryspaces: the demo rows are there, and new storyspaces are in the list of their user.
 func checkStoryspaces(t *testing.T, tg *harness.Target) {
 	for path, want := range map[string]string{
 		"/service/storyspaces/?username=stevenm": `[{"id":"1","name":"barfood"},{"id":"2","name":"bazbars"}]`,
@@ -23,7 +23,7 @@ func checkStoryspaces(t *testing.T, tg *harness.Target) {
 		"/service/storyspaces/2113":              `{"id":"2113","name":"barfood"}`,
 		"/service/storyspaces/?username=nobody":  `[]`,
 	} {
-		// Other checks begin no storyspace for the demo users but the documented example, so it is not among the first.
+		// Other checks may append storyspaces to the demo users' lists: the documented example.
 		a := tg.Do(t, harness.Call{Path: path, Token: tg.Secrets.Token()})
 		a.Is(t, http.StatusOK, "")
 		if strings.HasPrefix(want, "[{") {
@@ -60,7 +60,7 @@ func checkStoryspaces(t *testing.T, tg *harness.Target) {
 	}
 	for _, one := range all {
 		if !begun[one] {
-			t.Errorf("listed %+v, never begun", one)
+			t.Errorf("listed %+v, but never created", one)
 		}
 	}
 	c := harness.Post("/service/storyspaces/begin", `{"username":"`+harness.FreshName()+`","name":"x"}`)

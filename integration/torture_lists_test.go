@@ -33,7 +33,7 @@ const (
 	pageTimeout = 50 * time.Millisecond
 	pagesRead   = 100
 	listCallers = 64
-	// patience bounds what a program that does worse may take for one kind of page.
+	// patience is the time for one kind of page in a slower program.
 	patience = 5 * time.Second
 	// listTimeout is the REQUEST_TIMEOUT of lists that would take longer.
 	listTimeout = 100 * time.Millisecond

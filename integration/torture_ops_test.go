@@ -97,7 +97,7 @@ func TestTortureCostOfOpsConnections(t *testing.T) {
 	}
 }
 
-// TestTortureCostOfOpsSlowness: who sends a header a byte at a time is cut, and so is who does not read.
+// TestTortureCostOfOpsSlowness: a client that sends a byte a second, or does not read, is disconnected.
 func TestTortureCostOfOpsSlowness(t *testing.T) {
 	p := harness.StartProcess(t, tortureBinary(t), nil)
 	for _, tt := range []struct {
@@ -126,13 +126,13 @@ func TestTortureCostOfOpsSlowness(t *testing.T) {
 	}
 }
 
-// TestTortureCostOfOpsFlood: strangers who come again and again, as fast as they can, do not keep the probes out.
+// TestTortureCostOfOpsFlood: a flood of connections to the operations address does not block the probes.
 func TestTortureCostOfOpsFlood(t *testing.T) {
 	bin := tortureBinary(t)
 	for _, tt := range []struct {
 		from string
 		most int // probes that may fail
-	}{{"127.0.0.2", 0}, {"127.0.0.1", 10}} { // who has the address of the probes is told from them by nothing
+	}{{"127.0.0.2", 0}, {"127.0.0.1", 10}} { // a flood from the probes' own address cannot be told from them
 		floodOps(t, bin, tt.from, tt.most)
 	}
 }
@@ -184,7 +184,7 @@ func floodOps(t *testing.T, bin, from string, mayFail int) {
 	p.Stop(t)
 }
 
-// TestTortureCostOfMetrics: strangers who ask for /metrics in a loop leave the API half of its rate.
+// TestTortureCostOfMetrics: while clients load /metrics in a loop, the API keeps half of its rate.
 func TestTortureCostOfMetrics(t *testing.T) {
 	cores := harness.AllowedCores(t)
 	if len(cores) < 2 {
@@ -225,7 +225,7 @@ func TestTortureCostOfMetrics(t *testing.T) {
 		during.Wrong() == 0 && share >= 0.5 && pages.Load() > 0)
 }
 
-// startFew starts the program where it may have few descriptors.
+// startFew starts the program with few descriptors.
 func startFew(t *testing.T, bin string) *harness.Process {
 	t.Helper()
 	dir, s := t.TempDir(), harness.FreshSecrets()
@@ -239,7 +239,7 @@ func startFew(t *testing.T, bin string) *harness.Process {
 	return p
 }
 
-// probed is what probes were answered.
+// probed are the results of probes.
 type probed struct {
 	text string
 	good int // with 200, in time
@@ -268,7 +268,7 @@ func probeReady(url string, times int) (answers probed, slowest time.Duration) {
 	return answers, slowest
 }
 
-// hasItsEnd says whether the program still has its end of a connection.
+// hasItsEnd reports whether the program still holds its end of a connection.
 func hasItsEnd(t *testing.T, conn net.Conn) bool {
 	t.Helper()
 	table, err := os.ReadFile("/proc/net/tcp")

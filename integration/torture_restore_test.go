@@ -23,12 +23,11 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// tortureKills is how often each of the tests below kills something.
+// tortureKills is the number of kills of each test below.
 const tortureKills = 100
 
-// TestTortureRestoreAfterKill kills a server at random moments of a write load, puts a backup back that was made during
-// it, and starts the server again, for many rounds on one store. An older program at TORTURE_BINARY, which has no restore,
-// gets what people did then: the backup is copied over the store.
+// TestTortureRestoreAfterKill repeats on one store: a write load, a backup during it, a kill at a random moment, a restore, a
+// start. For an older program at TORTURE_BINARY without restore, the backup is copied over the store.
 func TestTortureRestoreAfterKill(t *testing.T) {
 	bin := tortureBinary(t)
 	s, dir := harness.FreshSecrets(), t.TempDir()
@@ -41,7 +40,7 @@ func TestTortureRestoreAfterKill(t *testing.T) {
 	if copied {
 		how = "copied over the store"
 	}
-	defer func() { // also where a store is so broken that the test cannot go on
+	defer func() { // also where a broken store ends the test
 		tortureRow(t, fmt.Sprintf("%d times: kill -9 during writes, %s, start", tortureKills, how),
 			"integrity ok; exactly the backup's rows; keys and audit of the killed store; no revoked key accepted, no other refused",
 			fmt.Sprintf("%d rounds, %s; %d accounts written and %d keys of the backup revoked between backup and kill; %d revoked and %d other keys tried",
@@ -155,7 +154,7 @@ func TestTortureRestoreInterrupted(t *testing.T) {
 		found.none() && interrupted == tortureKills)
 }
 
-// faultsFound are what was seen and should not be. The first is told, the others are counted.
+// faultsFound counts problems and keeps the first.
 type faultsFound struct {
 	round, count int
 	first        string
@@ -200,7 +199,7 @@ func restoring(t *testing.T, bin, dir string, s harness.Secrets, backup string) 
 	return cmd
 }
 
-// restoreLoad writes from several connections, and knows what it was told is written.
+// restoreLoad writes from several connections, and keeps what was acknowledged.
 type restoreLoad struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -231,13 +230,13 @@ func (l *restoreLoad) begin(t *testing.T, p *harness.Process) {
 	}
 }
 
-// end waits until nobody writes any more: the server is gone.
+// end stops the writers and waits for them.
 func (l *restoreLoad) end() {
 	l.stop()
 	l.done.Wait()
 }
 
-// write writes one thing, and notes it if that was acknowledged.
+// write makes one change, and keeps it if it was acknowledged.
 func (l *restoreLoad) write(t *testing.T, p *harness.Process, turn int64) error {
 	admin := func(path, body string) (harness.Answer, error) {
 		c := harness.Call{Method: http.MethodPost, Path: path, Token: p.Admin.Token(), Body: body, Unready: true}
@@ -291,7 +290,7 @@ func (l *restoreLoad) noteMade(t *testing.T, a harness.Answer, err error) error 
 	return err
 }
 
-// take gives a key of which nobody else does anything from now on.
+// take removes a key from live, so that no other writer changes it.
 func (l *restoreLoad) take() (harness.Key, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -302,8 +301,7 @@ func (l *restoreLoad) take() (harness.Key, bool) {
 	return harness.Key{}, false
 }
 
-// checkKeys demands that no key is accepted of which the revocation was acknowledged, and that the others are: all that
-// died in the latest round, and some of the rest.
+// checkKeys demands that revoked keys are refused and others accepted: all keys of the latest round, and some older ones.
 func (l *restoreLoad) checkKeys(t *testing.T, p *harness.Process, found *faultsFound) {
 	t.Helper()
 	const some = 20

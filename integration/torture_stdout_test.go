@@ -18,7 +18,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// What a reader of standard output that stops or goes away may cost.
+// The bounds for a reader of standard output that blocks or ends.
 const (
 	logRate     = 2000 // requests a second, each with a line
 	logBlocked  = time.Minute

@@ -18,16 +18,16 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// stored is all that a SQLite store has, read by SQLite itself.
+// stored is the content of a SQLite store.
 type stored struct {
 	integrity string
 	rows      map[string][]string // by table, in the order in which they were written
 }
 
-// instancesOwn are tables about the processes that use a store, and counters.
+// instancesOwn are tables about running instances, and counters.
 var instancesOwn = []string{"instances", "fleet", "sqlite_sequence"}
 
-// readStore reads the store at path. It may change what is beside it, so it reads copies of what is looked at later.
+// readStore reads the store at path. SQLite may change the files beside it, so a store that is needed later is copied first.
 func readStore(t *testing.T, path string) stored {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -140,7 +140,7 @@ func revokedBetween(early, late stored) []string {
 	return ids
 }
 
-// addAccounts writes rows into a store that nobody serves.
+// addAccounts writes accounts into a store that no server uses.
 func addAccounts(t *testing.T, path string, n int) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)

@@ -11,8 +11,8 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// The tests named TestTorture attack the built binary for minutes, so they are no part of `go test ./...`: the tag torture
-// adds them, and `task torture` runs them. Each states what it expects before it tries, and prints a row for what it saw.
+// The tests TestTorture... attack the built binary for minutes, so only the build tag torture adds them, and `task torture` runs
+// them. Each prints rows: what was tried, expected and seen.
 
 var tortureHeader sync.Once
 
@@ -28,7 +28,7 @@ func tortureRow(t *testing.T, tried, expected, seen string, ok bool) {
 	fmt.Fprintf(os.Stdout, "| %s | %s | %s | %s | %s |\n", t.Name(), tried, expected, seen, verdict)
 }
 
-// tortureBinary is the program to be measured: the one at TORTURE_BINARY, an older one say, or one built from this tree.
+// tortureBinary is the program at TORTURE_BINARY (an older one, for comparison), or one built from this tree.
 func tortureBinary(t *testing.T) string {
 	t.Helper()
 	if bin := os.Getenv("TORTURE_BINARY"); bin != "" {

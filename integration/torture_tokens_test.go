@@ -18,8 +18,7 @@ import (
 // What tokens of a size that the caller chose may cost.
 const (
 	manyTokens = 20_000
-	// acceptedCost is what they may add to the memory of the process, in KiB, and refusedCost what the memory of a
-	// process in which nothing is kept differs by from one moment to the next.
+	// acceptedCost is the memory that accepted tokens may add, in KiB. refusedCost is the noise of a process that keeps nothing.
 	acceptedCost = 30 << 10
 	refusedCost  = 4 << 10
 	tokenCallers = 16
@@ -34,8 +33,7 @@ func fatToken(key harness.Key, audience string, i int) string {
 	return key.JWT(key.Good().With("aud", audiences).With("jti", fmt.Sprint(i)))
 }
 
-// TestTortureCostOfTokens: what the service remembers of tokens does not depend on what stands in them, and of those that
-// it refuses it remembers nothing.
+// TestTortureCostOfTokens: the memory for cached tokens does not depend on their content, and refused tokens are not cached.
 func TestTortureCostOfTokens(t *testing.T) {
 	bin := tortureBinary(t)
 	for _, tt := range []struct {
@@ -65,7 +63,7 @@ func TestTortureCostOfTokens(t *testing.T) {
 	}
 }
 
-// TestTortureCostOfIdleConnections: what a connection asked for once, it does not hold from then on, whoever asked.
+// TestTortureCostOfIdleConnections: an idle connection keeps no memory of a large request.
 func TestTortureCostOfIdleConnections(t *testing.T) {
 	const connections, most = 3000, 150 << 10
 	bin := tortureBinary(t)
@@ -107,7 +105,7 @@ func createKey(t *testing.T, p *harness.Process, flags ...string) harness.Key {
 	return harness.ParseKey(t, made.Secret, p.Secrets.Audience)
 }
 
-// sendTokens sends manyTokens requests, each with a token of its own, and wants one status for all.
+// sendTokens sends manyTokens requests with different tokens, and demands one status for all.
 func sendTokens(t *testing.T, p *harness.Process, path string, status int, token func(i int) string) {
 	t.Helper()
 	var callers sync.WaitGroup
@@ -126,9 +124,8 @@ func sendTokens(t *testing.T, p *harness.Process, path string, status int, token
 	callers.Wait()
 }
 
-// TestTortureCostOfStrangers: made-up ids do not keep a key that is used for the first time waiting, with a store that is
-// 5 ms away. The server has a core of its own; who waits for that core waits with and without strangers' ids, so a key
-// that is known already is measured beside.
+// TestTortureCostOfStrangers: a flood of made-up ids does not delay the first use of a key, with a store 5 ms away. The server
+// has its own core. A known key, measured at the same time, shows the wait for that core.
 func TestTortureCostOfStrangers(t *testing.T) {
 	const strangers, firstUses, away, most = 2500, 40, 5 * time.Millisecond, 100 * time.Millisecond
 	cores := harness.AllowedCores(t)
@@ -197,7 +194,7 @@ func TestTortureCostOfStrangers(t *testing.T) {
 		refused == 0 && wait < most)
 }
 
-// TestTortureCostOfNotices: anybody in the database may tell of changes, as often as he can.
+// TestTortureCostOfNotices: a flood of NOTIFY does not become a flood of queries.
 func TestTortureCostOfNotices(t *testing.T) {
 	const tellers, perSecond, d = 4, 60, 4 * time.Second
 	databaseURL, db := harness.NewDatabase(t)
@@ -239,7 +236,7 @@ func TestTortureCostOfNotices(t *testing.T) {
 	p.Stop(t)
 }
 
-// TestTortureCostOfManyChanges: an instance that is hundreds of thousands of changes behind catches up.
+// TestTortureCostOfManyChanges: an instance catches up with hundreds of thousands of changes.
 func TestTortureCostOfManyChanges(t *testing.T) {
 	const changes = 400_000
 	databaseURL, db := harness.NewDatabase(t)

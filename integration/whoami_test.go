@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/integration/harness"
 )
 
-// checkWhoami: a caller sees as whom it is known, until when, and what its token may do after narrowing.
+// checkWhoami: whoami has the key, the client, the expiry, and the scopes after narrowing.
 func checkWhoami(t *testing.T, tg *harness.Target) {
 	every := tg.EveryScope(t)
 	all := slices.DeleteFunc(slices.Clone(every), func(scope string) bool { return scope == "keys:admin" })

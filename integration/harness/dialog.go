@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Dialog is a connection on which one request follows another.
+// Dialog is a connection for many requests, one after the other.
 type Dialog struct {
 	conn   net.Conn
 	reader *bufio.Reader
@@ -34,7 +34,7 @@ func (d *Dialog) Ask(request string) (status int, err error) {
 	return status, err
 }
 
-// TimedAsk is ask, and how long it took. A status of 0 is none.
+// TimedAsk is Ask with its duration. Status 0 means no answer.
 func (d *Dialog) TimedAsk(request string) (status int, took time.Duration) {
 	began := time.Now()
 	status, _ = d.Ask(request)

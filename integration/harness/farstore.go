@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// FarStore leads to a database that answers later than it does.
+// FarStore is a TCP proxy that delays the answers of a database.
 type FarStore struct {
 	server   string
 	delay    time.Duration
-	Requests atomic.Int64 // how often something was sent to it
+	Requests atomic.Int64 // writes to the database
 }
 
-// NewFarStore gives a way to the database by which each answer takes so much longer, and its URL.
+// NewFarStore starts the proxy, and gives the URL of the database through it.
 func NewFarStore(t *testing.T, databaseURL string, delay time.Duration) (*FarStore, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
@@ -66,7 +66,7 @@ func (f *FarStore) lead(near net.Conn) {
 	go func() {
 		defer near.Close()
 		for p := range parts {
-			time.Sleep(time.Until(p.due)) // this is the distance
+			time.Sleep(time.Until(p.due)) // the delay
 			_, _ = near.Write(p.text)     // the other direction notices that it is closed
 		}
 	}()

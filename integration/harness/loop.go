@@ -22,14 +22,14 @@ func GetRequest(path, lines string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" + lines + "\r\n"
 }
 
-// LoopCounts is what callers in a loop were answered.
+// LoopCounts counts the answers to callers in a loop.
 type LoopCounts struct {
 	OK, Refused, Failed atomic.Int64
 	bytes               atomic.Int64
 	Took                time.Duration
 }
 
-// Wrong is how many requests had no answer or one that is not 200.
+// Wrong is the number of answers other than 200, and of failures.
 func (c *LoopCounts) Wrong() int64 { return c.Refused.Load() + c.Failed.Load() }
 
 // PerSecond is the rate of the answers with 200.
@@ -40,7 +40,7 @@ func (c *LoopCounts) String() string {
 		c.Refused.Load(), c.Failed.Load())
 }
 
-// Loops sends request from so many connections, again and again, for a while.
+// Loops sends request in a loop on each connection, for the duration d.
 func (p *Process) Loops(t *testing.T, request string, connections int, d time.Duration) *LoopCounts {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
@@ -92,7 +92,7 @@ func (p *Process) Loop(ctx context.Context, request string, result *LoopCounts) 
 	}
 }
 
-// readAnswer takes one answer off the connection, with little work: http.ReadResponse would be the slower side.
+// readAnswer reads one answer with little work: http.ReadResponse would be slower than the server.
 func readAnswer(reader *bufio.Reader) (status, size int, err error) {
 	for first := true; ; first = false {
 		line, err := reader.ReadSlice('\n')

@@ -11,8 +11,7 @@ import (
 	"testing"
 )
 
-// StartPgBouncer puts a PgBouncer of the test's own before the server of a database, and gives the URL of the database
-// through it, without parameters.
+// StartPgBouncer starts a PgBouncer before a database, and gives the URL of the database through it, without parameters.
 func StartPgBouncer(t *testing.T, databaseURL, mode string) string {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
@@ -43,7 +42,7 @@ func StartPgBouncer(t *testing.T, databaseURL, mode string) string {
 	}
 	_, port, _ := strings.Cut(address, ":")
 	file := filepath.Join(t.TempDir(), "pgbouncer.ini")
-	// Fewer connections to the server than one instance would have, so that they change hands.
+	// Fewer server connections than one instance would open, so that transactions must share them.
 	text := server + `
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -58,7 +57,7 @@ pool_mode = ` + mode + "\n"
 		t.Fatal(err)
 	}
 	args := []string{file}
-	if os.Getuid() == 0 { // it refuses to run as root, and reads the file before it becomes somebody else
+	if os.Getuid() == 0 { // it refuses to run as root; it reads the file before it changes its user
 		args = []string{"-u", "nobody", file}
 	}
 	command, log := exec.Command(program, args...), &Output{}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Memory is a line of the process's /proc/PID/status, in KiB.
+// Memory is a value of /proc/PID/status, in KiB.
 func (p *Process) Memory(t *testing.T, name string) int {
 	t.Helper()
 	return procStatus(t, p.Cmd.Process.Pid, name)
@@ -61,7 +61,7 @@ func Pin(t *testing.T, pid int, cores string) {
 	}
 }
 
-// Heap is the size of the heap that is in use, in MiB.
+// Heap is the heap in use, in MiB.
 func (p *Process) Heap(t *testing.T) float64 {
 	t.Helper()
 	return SumMetric(p.OpsPage(t, "/metrics"), "go_memstats_heap_inuse_bytes") / (1 << 20)
