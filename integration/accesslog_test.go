@@ -55,14 +55,14 @@ func checkProbesWriteNoLine(t *testing.T, tg *harness.Target) {
 	if tg.Log == nil {
 		t.Skip("NOT TESTED: the log of a deployment cannot be read")
 	}
-	asked := func(c harness.Call) string {
+	send := func(c harness.Call) string {
 		id := harness.FreshName()
 		c.Header = map[string]string{"X-Request-ID": id}
 		tg.Do(t, c)
 		return id
 	}
-	silent := []string{asked(harness.Call{Path: "/livez"}), asked(harness.Call{Path: "/readyz"}), asked(harness.Call{Method: http.MethodHead, Path: "/readyz/"})}
-	for _, id := range []string{asked(harness.Call{Method: http.MethodPost, Path: "/livez"}), asked(harness.Call{Path: "/"})} {
+	silent := []string{send(harness.Call{Path: "/livez"}), send(harness.Call{Path: "/readyz"}), send(harness.Call{Method: http.MethodHead, Path: "/readyz/"})}
+	for _, id := range []string{send(harness.Call{Method: http.MethodPost, Path: "/livez"}), send(harness.Call{Path: "/"})} {
 		harness.Eventually(t, harness.StartTimeout, "a log line with "+id, func() bool { return len(harness.AccessLines(tg.Log(t), id)) == 1 })
 	}
 	for _, id := range silent {

@@ -44,7 +44,7 @@ func checkConditional(t *testing.T, tg *harness.Target) {
 			}
 		}
 		if encoding := plain.Header.Get("Content-Encoding"); encoding != "" {
-			t.Errorf("%s: Content-Encoding %s, nobody asked for it", path, encoding)
+			t.Errorf("%s: Content-Encoding %s without Accept-Encoding", path, encoding)
 		}
 		if got := zipped.Header.Get("Content-Encoding") == "gzip"; got != compressed {
 			t.Errorf("%s: Content-Encoding %q", path, zipped.Header.Get("Content-Encoding"))

@@ -29,9 +29,9 @@ type callers struct {
 
 // victim is the key that is revoked during a fault, and when that was requested and acknowledged.
 type victim struct {
-	key          harness.Key
-	token        string
-	asked, acked atomic.Pointer[time.Time]
+	key                     harness.Key
+	token                   string
+	requested, acknowledged atomic.Pointer[time.Time]
 }
 
 func newCallers(t *testing.T, tg *harness.Target) *callers {
@@ -61,7 +61,7 @@ func (c *callers) revoke(l *harness.FaultLoad) <-chan struct{} {
 	v, done := c.victim.Load(), make(chan struct{})
 	now := func() *time.Time { at := time.Now(); return &at }
 	ask := harness.Call{Method: http.MethodPost, Path: "/service/keys/" + v.key.ID + "/revoke", Token: c.target.Admin.Token(), Unready: true}
-	v.asked.Store(now())
+	v.requested.Store(now())
 	l.Workers.Go(func() {
 		defer close(done)
 		for !l.Stopped() {
@@ -69,7 +69,7 @@ func (c *callers) revoke(l *harness.FaultLoad) <-chan struct{} {
 			switch {
 			case err == nil && a.Status == http.StatusServiceUnavailable:
 			case err == nil && a.Status == http.StatusOK:
-				v.acked.Store(now())
+				v.acknowledged.Store(now())
 				return
 			default:
 				l.Complain("revoke: %d %s, %v", a.Status, a.Body, err)
@@ -144,10 +144,10 @@ func (c *callers) errands() []harness.RequestKind {
 					return true // a token of the previous victim
 				}
 				if a.Status == http.StatusOK {
-					acked := v.acked.Load()
-					return acked == nil || began.Before(acked.Add(revokedTimeout))
+					at := v.acknowledged.Load()
+					return at == nil || began.Before(at.Add(revokedTimeout))
 				}
-				return v.asked.Load() != nil && incorrect(sent, a, began)
+				return v.requested.Load() != nil && incorrect(sent, a, began)
 			},
 		},
 	}

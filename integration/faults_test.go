@@ -210,13 +210,13 @@ func stopWaiting(t *testing.T, instances []*harness.Process) {
 		}
 	}
 	waitReadiness(t, instances, http.StatusServiceUnavailable, time.Now())
-	asked := time.Now()
+	stopped := time.Now()
 	for _, p := range instances {
 		waiting.Go(func() {
 			if code := p.Stop(t); code != 0 {
 				t.Errorf("the program ended with code %d", code)
 			}
-			t.Logf("the program ended %v after SIGTERM", time.Since(asked).Round(time.Millisecond))
+			t.Logf("the program ended %v after SIGTERM", time.Since(stopped).Round(time.Millisecond))
 		})
 	}
 	waiting.Wait()

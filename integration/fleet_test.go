@@ -176,15 +176,15 @@ func checkFleetLimit(t *testing.T, bin string) {
 		}
 		load.Wait()
 		took := time.Since(began).Seconds()
-		through, asked := 0, 0
+		through, sent := 0, 0
 		for i := range fleet {
 			for _, n := range counts[i] {
 				through += n
 			}
-			asked += offered / len(fleet) * seconds
+			sent += offered / len(fleet) * seconds
 		}
 		bound := rate*(took+3) + burst + float64(len(fleet))
-		t.Logf("%d of %d requests let through in %.1f s: rate x time is %.0f, the bound %.0f", through, asked, took, rate*took, bound)
+		t.Logf("%d of %d requests let through in %.1f s: rate x time is %.0f, the bound %.0f", through, sent, took, rate*took, bound)
 		if float64(through) > bound {
 			t.Errorf("%d requests were let through, at most %.0f may be", through, bound)
 		}

@@ -88,7 +88,7 @@ func (f *fleet) whoami(t *testing.T) {
 }
 
 func checkSpread(t *testing.T, f *fleet) {
-	harness.Eventually(t, harness.StartTimeout, "both instances are asked", func() bool {
+	harness.Eventually(t, harness.StartTimeout, "both instances get requests", func() bool {
 		f.whoami(t)
 		return served(f.instances[0]) > 2 && served(f.instances[1]) > 2
 	})
@@ -217,7 +217,7 @@ func checkLeftInTime(t *testing.T, f *fleet) {
 	}
 
 	stopping.Signal(t, syscall.SIGTERM)
-	harness.Eventually(t, 10*time.Second, "the instance is asked no more", func() bool {
+	harness.Eventually(t, 10*time.Second, "the instance gets no more requests", func() bool {
 		before, others := served(stopping), served(other)
 		for range 20 {
 			f.whoami(t)
@@ -245,7 +245,7 @@ func checkRollingRestart(t *testing.T, f *fleet) {
 			t.Errorf("exit code %d", code)
 		}
 		f.start(t, i, nil)
-		harness.Eventually(t, harness.StartTimeout, "the instance is asked again", func() bool { return served(f.instances[i]) > 10 })
+		harness.Eventually(t, harness.StartTimeout, "the instance gets requests again", func() bool { return served(f.instances[i]) > 10 })
 	}
 	total := end()
 	t.Logf("%d requests during two restarts", total)

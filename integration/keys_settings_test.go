@@ -132,11 +132,11 @@ func checkWarmTokenExpires(t *testing.T, bin string) {
 		token := holder.JWT(holder.Good().With("exp", expires.Unix()))
 		p.ExpectToken(t, token, "")
 		harness.Eventually(t, harness.StartTimeout, name+": a token expires", func() bool {
-			asked := time.Now()
+			sent := time.Now()
 			a := p.Do(t, harness.Call{Path: "/service/account/stevenm", Token: token})
 			if a.Status == http.StatusOK {
-				if asked.After(expires) {
-					t.Errorf("%s: accepted %s after exp", name, asked.Sub(expires))
+				if sent.After(expires) {
+					t.Errorf("%s: accepted %s after exp", name, sent.Sub(expires))
 				}
 				return false
 			}

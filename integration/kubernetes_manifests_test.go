@@ -290,8 +290,8 @@ func (p podSpec) checkSecurity(user string, found *problems) {
 		s := container.Security
 		found.unless(s.Escalation != nil && !*s.Escalation && s.ReadOnlyRoot && slices.Equal(s.Capabilities.Drop, []string{"ALL"}),
 			"%s is not hardened: %+v", container.Name, s)
-		asked, limit := mebibytes(container.Resources.Requests.Memory), mebibytes(container.Resources.Limits.Memory)
-		found.unless(asked > 0 && limit >= asked && container.Resources.Requests.CPU != "", "%s: memory %d MiB, at most %d MiB", container.Name, asked, limit)
+		requested, limit := mebibytes(container.Resources.Requests.Memory), mebibytes(container.Resources.Limits.Memory)
+		found.unless(requested > 0 && limit >= requested && container.Resources.Requests.CPU != "", "%s: memory %d MiB, at most %d MiB", container.Name, requested, limit)
 	}
 }
 

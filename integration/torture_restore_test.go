@@ -221,10 +221,10 @@ func (l *restoreLoad) begin(t *testing.T, p *harness.Process) {
 	ctx, stop := context.WithCancel(t.Context())
 	l.stop, l.fresh, l.accounts = stop, map[string]bool{}, nil
 	t.Cleanup(l.end)
-	var turn atomic.Int64
+	var writes atomic.Int64
 	for range 6 {
 		l.done.Go(func() {
-			for ctx.Err() == nil && l.write(t, p, turn.Add(1)) == nil {
+			for ctx.Err() == nil && l.write(t, p, writes.Add(1)) == nil {
 			}
 		})
 	}
@@ -237,7 +237,7 @@ func (l *restoreLoad) end() {
 }
 
 // write makes one change, and keeps it if it was acknowledged.
-func (l *restoreLoad) write(t *testing.T, p *harness.Process, turn int64) error {
+func (l *restoreLoad) write(t *testing.T, p *harness.Process, n int64) error {
 	admin := func(path, body string) (harness.Answer, error) {
 		c := harness.Call{Method: http.MethodPost, Path: path, Token: p.Admin.Token(), Body: body, Unready: true}
 		if body != "" {
@@ -245,7 +245,7 @@ func (l *restoreLoad) write(t *testing.T, p *harness.Process, turn int64) error 
 		}
 		return p.Try(t, c)
 	}
-	switch turn % 6 {
+	switch n % 6 {
 	case 0, 1:
 		name := harness.FreshName()
 		c := harness.Post("/service/account/register", harness.Body{"username": name}.JSON())
@@ -265,7 +265,7 @@ func (l *restoreLoad) write(t *testing.T, p *harness.Process, turn int64) error 
 	if !ok {
 		return nil
 	}
-	if turn%6 == 4 {
+	if n%6 == 4 {
 		a, err := admin("/service/keys/"+key.ID+"/rotate", "")
 		return l.noteMade(t, a, err)
 	}

@@ -64,7 +64,7 @@ func TestTortureStdoutResumed(t *testing.T) {
 	sent := load.sent.Load() + after.sent.Load()
 	tortureRow(t, fmt.Sprintf("nobody reads standard output for %v at %d requests a second, then somebody does", logBlocked, logRate),
 		"0 failed; lines read and lines counted are the requests; the log says how many are missing; none is torn",
-		fmt.Sprintf("%s; %d read + %.0f counted of %d; told %d; %d torn; exit code %d after %v", load, got.requests, dropped, sent, got.missing, got.torn, code, took),
+		fmt.Sprintf("%s; %d read + %.0f counted of %d; reported missing %d; %d torn; exit code %d after %v", load, got.requests, dropped, sent, got.missing, got.torn, code, took),
 		load.clean() && after.clean() && float64(got.requests)+dropped == float64(sent) && float64(got.missing) == dropped && got.torn == 0 && code == 0)
 }
 
@@ -166,12 +166,12 @@ func (p *pipedProcess) load(t *testing.T, d time.Duration) *pacedLoad {
 		for time.Since(began) < d {
 			time.Sleep(500 * time.Millisecond)
 			for _, address := range []string{p.URL, p.OpsURL} {
-				asked := time.Now()
+				sent := time.Now()
 				result.probes.Add(1)
 				if !ask(address + "/readyz") {
 					result.unanswered.Add(1)
 				}
-				result.slowest.Store(max(result.slowest.Load(), int64(time.Since(asked))))
+				result.slowest.Store(max(result.slowest.Load(), int64(time.Since(sent))))
 			}
 		}
 	})

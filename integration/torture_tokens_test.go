@@ -206,7 +206,7 @@ func TestTortureCostOfNotices(t *testing.T) {
 		return float64(line.Requests.Load()-before) / time.Since(began).Seconds()
 	}
 	atRest := rate()
-	var told atomic.Int64
+	var notices atomic.Int64
 	stop := make(chan struct{})
 	var all sync.WaitGroup
 	for range tellers {
@@ -221,16 +221,16 @@ func TestTortureCostOfNotices(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				told.Add(1)
+				notices.Add(1)
 			}
 		})
 	}
 	began := time.Now()
 	flooded := rate()
-	tells := float64(told.Load()) / time.Since(began).Seconds()
+	noticeRate := float64(notices.Load()) / time.Since(began).Seconds()
 	close(stop)
 	all.Wait()
-	tortureRow(t, fmt.Sprintf("NOTIFY from %d connections, %.0f a second", tellers, tells),
+	tortureRow(t, fmt.Sprintf("NOTIFY from %d connections, %.0f a second", tellers, noticeRate),
 		fmt.Sprintf("the store is asked at most %d times a second", perSecond),
 		fmt.Sprintf("%.0f times a second (%.1f at rest)", flooded, atRest), flooded < perSecond)
 	p.Stop(t)

@@ -82,9 +82,9 @@ func (in *Instance) watch(ctx context.Context) {
 }
 
 func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	turn := int(b.next.Add(1))
+	first := int(b.next.Add(1))
 	for i := range b.Instances {
-		in := b.Instances[(turn+i)%len(b.Instances)]
+		in := b.Instances[(first+i)%len(b.Instances)]
 		if !in.Ready.Load() {
 			continue
 		}

@@ -45,8 +45,8 @@ type Phase struct {
 
 // answerGroup is what a phase counts by: 503 apart from other statuses.
 type answerGroup struct {
-	instance, errand string
-	refused          bool
+	instance, kind string
+	refused        bool
 }
 
 func (p *Phase) String() string {
