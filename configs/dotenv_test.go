@@ -128,6 +128,41 @@ EMPTY=
 	}
 }
 
+func TestDotenvIsForDevelopment(t *testing.T) {
+	dir := clean(t)
+	write(t, dir, ".env", "PORT=1\nnonsense\nUNKNOWN=1\n")
+	l := mustLoad(t, Sources{Dir: dir, Flags: map[string]string{"APP_ENV": "production"}})
+	if l.Config.Port != 8000 {
+		t.Errorf("production took port %d from .env", l.Config.Port)
+	}
+	write(t, dir, ".env", "APP_ENV=development\nPORT=1\nOTEL_SERVICE_NAME=x\n")
+	if got := mustLoad(t, Sources{Dir: dir}).Config.Port; got != 1 {
+		t.Errorf("development has port %d", got)
+	}
+}
+
+func TestDotenvOfTheWorkingDirectory(t *testing.T) {
+	dir := clean(t)
+	write(t, dir, ".env", "PORT=1\n")
+	t.Chdir(dir)
+	if got := mustLoad(t, Sources{}).Config.Port; got != 1 {
+		t.Errorf("port %d", got)
+	}
+}
+
+// The environment sets a name also by its NAME_FILE, and then neither spelling counts in .env.
+func TestEnvironmentHidesBothSpellingsInDotenv(t *testing.T) {
+	dir := clean(t)
+	path := write(t, dir, "secret", "from-file\n")
+	write(t, dir, ".env", "API_KEY=from-dotenv\nJWT_SECRET_KEY_FILE=/absent\n")
+	t.Setenv("API_KEY_FILE", path)
+	t.Setenv("JWT_SECRET_KEY", "from-environment")
+	c := mustLoad(t, Sources{Dir: dir}).Config
+	if c.APIKey.Reveal() != "from-file" || c.JWTSecretKey.Reveal() != "from-environment" {
+		t.Errorf("got %q and %q", c.APIKey.Reveal(), c.JWTSecretKey.Reveal())
+	}
+}
+
 // FuzzParseDotenv demands that every line of the file is accounted for: blank, a comment, a value that stands on that
 // very line, or a problem that names the line.
 func FuzzParseDotenv(f *testing.F) {
