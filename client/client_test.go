@@ -80,7 +80,7 @@ func get(t testing.TB, url string) *http.Request {
 	return req
 }
 
-func TestARequestCarriesTheToken(t *testing.T) {
+func TestRequestCarriesTheToken(t *testing.T) {
 	key := newKey(t, keystring.Ed25519)
 	net := &network{answers: []*http.Response{answer(200, "", newBody("{}"))}}
 	transport := newTransport(t, key, client.Options{Base: net})
@@ -104,7 +104,7 @@ func TestARequestCarriesTheToken(t *testing.T) {
 	}
 }
 
-func TestARequestWithoutAHeaderMap(t *testing.T) {
+func TestRequestWithoutAHeaderMap(t *testing.T) {
 	net := &network{answers: []*http.Response{answer(200, "", newBody(""))}}
 	req := get(t, service)
 	req.Header = nil
@@ -116,7 +116,7 @@ func TestARequestWithoutAHeaderMap(t *testing.T) {
 	}
 }
 
-func TestOnlyTheServiceGetsTheToken(t *testing.T) {
+func TestTokenIsSentToTheServiceOnly(t *testing.T) {
 	for _, tt := range []struct {
 		origin, url string
 		want        bool
@@ -158,15 +158,15 @@ func TestOnlyTheServiceGetsTheToken(t *testing.T) {
 	}
 }
 
-func TestARequestWithoutAURLIsTheBaseTransportsAffair(t *testing.T) {
+func TestRequestWithoutAURLIsTheBaseTransportsAffair(t *testing.T) {
 	resp, err := newTransport(t, newKey(t, keystring.HS256), client.Options{}).RoundTrip(&http.Request{Header: http.Header{}})
 	if err == nil {
 		t.Error("accepted", resp)
 	}
 }
 
-// TestARedirectLeavesTheTokenBehind follows redirects with a real client: within the service, then to another port.
-func TestARedirectLeavesTheTokenBehind(t *testing.T) {
+// TestRedirectLeavesTheTokenBehind follows redirects with a real client: within the service, then to another port.
+func TestRedirectLeavesTheTokenBehind(t *testing.T) {
 	var seen []string
 	foreign := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		seen = append(seen, "foreign "+strings.Join(r.Header["Authorization"], ","))
@@ -196,7 +196,7 @@ func TestARedirectLeavesTheTokenBehind(t *testing.T) {
 	}
 }
 
-func TestTheCallersOwnAuthorizationStays(t *testing.T) {
+func TestAuthorizationOfTheCallerStays(t *testing.T) {
 	net := &network{answers: []*http.Response{answer(401, challenge(fault.TokenExpired), newBody(""))}}
 	req := get(t, service)
 	req.Header.Set("Authorization", "Bearer own")
@@ -208,7 +208,7 @@ func TestTheCallersOwnAuthorizationStays(t *testing.T) {
 	}
 }
 
-func TestATrailerThatIsSetWhileTheBodyIsRead(t *testing.T) {
+func TestTrailerThatIsSetWhileTheBodyIsRead(t *testing.T) {
 	got := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -244,7 +244,7 @@ func (f atEnd) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestAnErrorOfTheBaseTransportIsTheCallers(t *testing.T) {
+func TestErrorOfTheBaseTransportIsReturned(t *testing.T) {
 	down := errors.New("down")
 	calls := 0
 	transport := newTransport(t, newKey(t, keystring.HS256), client.Options{Base: roundTripper(func(*http.Request) (*http.Response, error) {
@@ -256,7 +256,7 @@ func TestAnErrorOfTheBaseTransportIsTheCallers(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionsAreClosedBelow(t *testing.T) {
+func TestCloseIdleConnections(t *testing.T) {
 	idle := &idleCloser{}
 	(&http.Client{Transport: newTransport(t, newKey(t, keystring.HS256), client.Options{Base: idle})}).CloseIdleConnections()
 	if idle.closed != 1 {

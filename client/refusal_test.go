@@ -44,7 +44,7 @@ type answering struct{ resp *http.Response }
 
 func (a answering) RoundTrip(*http.Request) (*http.Response, error) { return a.resp, nil }
 
-func TestWithoutATokenNothingIsSent(t *testing.T) {
+func TestRequestWithoutATokenIsNotSent(t *testing.T) {
 	body := &closing{Reader: strings.NewReader("text")}
 	resp, err := failing(0, nil).RoundTrip(post(t, body)) // a base of nil panics when it is called
 	if !errors.Is(err, errSign) || resp != nil {
@@ -55,7 +55,7 @@ func TestWithoutATokenNothingIsSent(t *testing.T) {
 	}
 }
 
-func TestWithoutASecondTokenTheRefusalIsTheAnswer(t *testing.T) {
+func TestRenewalThatFailsAnswersTheRefusal(t *testing.T) {
 	refusal := &closing{Reader: strings.NewReader("refused")}
 	base := answering{&http.Response{
 		StatusCode: http.StatusUnauthorized,

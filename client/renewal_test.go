@@ -90,7 +90,7 @@ func TestRenewalHappensOnce(t *testing.T) {
 	}
 }
 
-func TestALongRefusalIsNotReadToItsEnd(t *testing.T) {
+func TestRenewalDoesNotReadALongRefusalToItsEnd(t *testing.T) {
 	long := newBody(strings.Repeat("x", 1<<20))
 	net := &network{answers: []*http.Response{answer(401, challenge(fault.TokenExpired), long), answer(200, "", newBody(""))}}
 	if _, err := newTransport(t, newKey(t, keystring.HS256), client.Options{Base: net}).RoundTrip(get(t, service)); err != nil {
@@ -101,8 +101,8 @@ func TestALongRefusalIsNotReadToItsEnd(t *testing.T) {
 	}
 }
 
-// TestAnExpiredTokenOnARealConnection renews against a server, with a real client, a body and a connection to reuse.
-func TestAnExpiredTokenOnARealConnection(t *testing.T) {
+// TestRenewalOnARealConnection renews against a server, with a real client, a body and a connection to reuse.
+func TestRenewalOnARealConnection(t *testing.T) {
 	var tokens, bodies, connections []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
@@ -134,9 +134,9 @@ func TestAnExpiredTokenOnARealConnection(t *testing.T) {
 	}
 }
 
-// TestManyGoroutinesMintOnce sends many requests at once, none of which is answered before all are sent; the first token
+// TestRenewalByManyGoroutinesMintsOnce sends many requests at once, none of which is answered before all are sent; the first token
 // is then said to have expired.
-func TestManyGoroutinesMintOnce(t *testing.T) {
+func TestRenewalByManyGoroutinesMintsOnce(t *testing.T) {
 	const callers = 64
 	var (
 		mu    sync.Mutex

@@ -98,7 +98,7 @@ func verified(t *testing.T, key keystring.Key, raw string) []byte {
 	return decoded[1]
 }
 
-func TestTokensOfBothKindsVerify(t *testing.T) {
+func TestTokenOfBothKindsVerifies(t *testing.T) {
 	for _, kind := range []keystring.Kind{keystring.Ed25519, keystring.HS256} {
 		t.Run(string(kind), func(t *testing.T) {
 			key, at := newKey(t, kind), &clock{start}
@@ -132,7 +132,7 @@ func TestTokensOfBothKindsVerify(t *testing.T) {
 	}
 }
 
-func TestOptionsReachTheToken(t *testing.T) {
+func TestTokenHasTheOptions(t *testing.T) {
 	key := newKey(t, keystring.HS256)
 	for name, tt := range map[string]struct {
 		options client.Options
@@ -164,7 +164,7 @@ func TestOptionsReachTheToken(t *testing.T) {
 	}
 }
 
-func TestScopesAreThoseOfTheCall(t *testing.T) {
+func TestTokenHasTheScopesOfTheCall(t *testing.T) {
 	key, scopes := newKey(t, keystring.HS256), []string{"accounts:read"}
 	transport := newTransport(t, key, client.Options{Scopes: scopes})
 	scopes[0] = "accounts:write"
@@ -173,8 +173,8 @@ func TestScopesAreThoseOfTheCall(t *testing.T) {
 	}
 }
 
-// TestReuse walks the clock to one nanosecond before and to the moment at which a token is due for replacement.
-func TestReuse(t *testing.T) {
+// TestTokenIsReused walks the clock to one nanosecond before and to the moment at which a token is due for replacement.
+func TestTokenIsReused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ttl time.Duration // of the options
 		due time.Time
@@ -207,7 +207,7 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-func TestAClockThatIsSetBack(t *testing.T) {
+func TestTokenAfterTheClockIsSetBack(t *testing.T) {
 	at := &clock{start}
 	transport := newTransport(t, newKey(t, keystring.HS256), client.Options{Now: at.now})
 	first := current(t, transport)
@@ -221,7 +221,7 @@ func TestAClockThatIsSetBack(t *testing.T) {
 	}
 }
 
-func TestWhatIsRefused(t *testing.T) {
+func TestNewRefuses(t *testing.T) {
 	good := newKey(t, keystring.Ed25519).Reveal()
 	typo := good[:69] + "0"
 	if typo == good {
@@ -272,8 +272,8 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-// TestNothingPrintsASecret prints a transport in every way, also where package fmt cannot call methods.
-func TestNothingPrintsASecret(t *testing.T) {
+// TestSecretIsNeverPrinted prints a transport in every way, also where package fmt cannot call methods.
+func TestSecretIsNeverPrinted(t *testing.T) {
 	for _, kind := range []keystring.Kind{keystring.Ed25519, keystring.HS256} {
 		t.Run(string(kind), func(t *testing.T) {
 			key := newKey(t, kind)

@@ -154,7 +154,7 @@ func TestBootstrapInTheWorkingDirectory(t *testing.T) {
 	onlyDotenv(t, dir)
 }
 
-func TestConcurrentStartsUseOneFile(t *testing.T) {
+func TestBootstrapByConcurrentStarts(t *testing.T) {
 	dir := clean(t)
 	const starts = 16
 	var created [starts]bool
@@ -210,7 +210,7 @@ func TestBootstrapWhereNothingCanBeWritten(t *testing.T) {
 	}
 }
 
-func TestNeedsBootstrap(t *testing.T) {
+func TestBootstrapIsNeeded(t *testing.T) {
 	rows := []struct {
 		name string
 		env  []string
@@ -249,7 +249,7 @@ func TestNeedsBootstrap(t *testing.T) {
 	}
 }
 
-func TestFreshSecrets(t *testing.T) {
+func TestSecretsAreFresh(t *testing.T) {
 	a, b := FreshSecrets(), FreshSecrets()
 	if a.APIKey.Reveal() == b.APIKey.Reveal() || a.JWTSecretKey.Reveal() == b.JWTSecretKey.Reveal() || a.MasterKey.Reveal() == b.MasterKey.Reveal() {
 		t.Error("two calls give the same secret")

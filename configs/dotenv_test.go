@@ -82,7 +82,7 @@ func TestDotenvFaults(t *testing.T) {
 }
 
 // Compose reads .env, too, and so do other programs.
-func TestNamesOfOthersInDotenvAreIgnored(t *testing.T) {
+func TestDotenvIgnoresNamesOfOthers(t *testing.T) {
 	dir := clean(t)
 	write(t, dir, ".env", `POSTGRES_PASSWORD=hush
 TZ=Europe/Berlin # here
@@ -151,7 +151,7 @@ func TestDotenvOfTheWorkingDirectory(t *testing.T) {
 }
 
 // The environment sets a name also by its NAME_FILE, and then neither spelling counts in .env.
-func TestEnvironmentHidesBothSpellingsInDotenv(t *testing.T) {
+func TestDotenvIsHiddenByTheEnvironment(t *testing.T) {
 	dir := clean(t)
 	path := write(t, dir, "secret", "from-file\n")
 	write(t, dir, ".env", "API_KEY=from-dotenv\nJWT_SECRET_KEY_FILE=/absent\n")

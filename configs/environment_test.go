@@ -38,7 +38,7 @@ func TestNameFile(t *testing.T) {
 }
 
 // Compose gives "${NAME_FILE:-}" for a variable that nobody set.
-func TestAnEmptyNameFileIsUnset(t *testing.T) {
+func TestNameFileThatIsEmptyIsUnset(t *testing.T) {
 	dir := clean(t)
 	write(t, dir, ".env", "JWT_SECRET_KEY=from-dotenv\nJWT_AUDIENCE_FILE=\nCONFIG_FILE=\n")
 	for _, name := range []string{"API_KEY_FILE", "JWT_SECRET_KEY_FILE", "PORT_FILE", "MASTER_KEY_FILE", "TLS_CERT_FILE", "CONFIG_FILE"} {
@@ -81,7 +81,7 @@ func TestNameFileWorksForEverySettingThatIsNoPath(t *testing.T) {
 	}
 }
 
-func TestPathSettingsAreNotRead(t *testing.T) {
+func TestNameFileIsNotReadForPaths(t *testing.T) {
 	dir := clean(t)
 	path := write(t, dir, "cert.pem", "the certificate")
 	t.Setenv("TLS_CERT_FILE", path)

@@ -179,7 +179,7 @@ var sources = []source{
 	}},
 }
 
-func TestLaterLayersWin(t *testing.T) {
+func TestLayersWinOverEarlierOnes(t *testing.T) {
 	for _, s := range settings() {
 		if s.name == nameAppEnv {
 			continue
@@ -273,7 +273,7 @@ func TestEmptyConfigFiles(t *testing.T) {
 	}
 }
 
-func TestOnlyLooksAtWhatIsUsed(t *testing.T) {
+func TestLoadOfSomeSettingsLooksAtNoOthers(t *testing.T) {
 	dir := clean(t)
 	t.Setenv("API_KEY_FILE", "/absent")
 	t.Setenv("JWT_TTL", "nonsense")
@@ -289,7 +289,7 @@ func TestOnlyLooksAtWhatIsUsed(t *testing.T) {
 	}
 }
 
-func TestNamesHaveDescriptions(t *testing.T) {
+func TestSettingsHaveDescriptions(t *testing.T) {
 	help := Describe()
 	for _, s := range Names() {
 		if s.Description == "" || s.Layer != "default" {

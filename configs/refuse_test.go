@@ -25,7 +25,7 @@ func problemsOf(t *testing.T, err error) []string {
 	return problems
 }
 
-func TestValuesThatAreRefused(t *testing.T) {
+func TestValidateRefusesValues(t *testing.T) {
 	rows := map[string][]string{
 		"APP_ENV":                     {"", "prod", "Production", " production"},
 		"HOST":                        {"", "[::1]", "a b", "http://x", "-x", "x..y", "300.1.1.1", "1.2.3", strings.Repeat("a", 64), strings.Repeat("a.", 127)},
@@ -95,7 +95,7 @@ func fallbackOf(name string) string {
 
 const strong = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-func TestRefusalsOfAServer(t *testing.T) {
+func TestValidateRefusesServers(t *testing.T) {
 	const key32 = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 	placeholder := map[string]string{}
 	for _, s := range settings() {
@@ -163,7 +163,7 @@ func TestRefusalsOfAServer(t *testing.T) {
 	}
 }
 
-func TestSoundServers(t *testing.T) {
+func TestValidateAcceptsServers(t *testing.T) {
 	rows := map[string][]string{
 		"nothing at all, the store decides": nil,
 		"32 bytes for HS256":                {"API_KEY=k", "JWT_SECRET_KEY=" + strong[:32]},
@@ -188,7 +188,7 @@ func TestSoundServers(t *testing.T) {
 	}
 }
 
-func TestFiveFaultsAreFiveLines(t *testing.T) {
+func TestValidateReportsFiveFaultsInFiveLines(t *testing.T) {
 	dir := clean(t)
 	t.Setenv("APP_ENV", "production")
 	t.Setenv("PORT", "http")
@@ -216,7 +216,7 @@ func TestFiveFaultsAreFiveLines(t *testing.T) {
 	}
 }
 
-func TestVariablesAndFiles(t *testing.T) {
+func TestNameFileFaults(t *testing.T) {
 	dir := clean(t)
 	good := write(t, dir, "good", "value")
 	empty := write(t, dir, "empty", "\n")
@@ -279,7 +279,7 @@ func TestSecretsWithWhiteSpaceAtAnEnd(t *testing.T) {
 	}
 }
 
-func TestEqualSecrets(t *testing.T) {
+func TestSecretsThatAreEqual(t *testing.T) {
 	const value = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=" // fits all of them
 	var names []string
 	for _, s := range settings() {
@@ -336,7 +336,7 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 }
 
-func TestFlagsThatDoNotExist(t *testing.T) {
+func TestFlagsThatAreUnknown(t *testing.T) {
 	_, err := Load(Sources{Dir: clean(t), Flags: map[string]string{"API_KEY": "hush", "NONSENSE": "hush"}})
 	if got := problemsOf(t, err); !slices.Equal(got, []string{"there is no flag --api-key", "there is no flag --nonsense"}) {
 		t.Errorf("problems: %q", got)

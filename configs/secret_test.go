@@ -58,7 +58,7 @@ func TestSecretsCannotBePrinted(t *testing.T) {
 	}
 }
 
-func TestEmptySecrets(t *testing.T) {
+func TestSecretsThatAreEmpty(t *testing.T) {
 	for _, s := range []Secret{{}, NewSecret("")} {
 		if !s.IsZero() || s.Reveal() != "" || s.String() != "" || fmt.Sprintf("%v%#v", s, s) != "" {
 			t.Errorf("an empty secret is %q", s.Reveal())
@@ -69,7 +69,7 @@ func TestEmptySecrets(t *testing.T) {
 	}
 }
 
-func TestListingMasks(t *testing.T) {
+func TestSecretsAreMaskedInTheListing(t *testing.T) {
 	rows := []struct{ name, value, want string }{
 		{"API_KEY", "hush", "[redacted]"},
 		{"API_KEY", "", ""},
@@ -89,7 +89,7 @@ func TestListingMasks(t *testing.T) {
 }
 
 // Every setting gets the marker in every way a value can be given; whatever is wrong with it, no sentence repeats it.
-func TestProblemsNeverShowAValue(t *testing.T) {
+func TestValidateNeverShowsAValue(t *testing.T) {
 	const marker = "SECRET-MARKER"
 	wrongs := []string{marker, "'" + marker, marker + "=\n" + marker, "\x00" + marker, "postgres://u:" + marker + "@h:" + marker, "{" + marker, "*" + marker}
 	for _, s := range settings() {

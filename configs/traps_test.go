@@ -8,7 +8,7 @@ import (
 
 // The traps of cleanenv, one test each.
 
-func TestAnExplicitFalseBeatsADefaultOfTrue(t *testing.T) {
+func TestLayersFalseBeatsADefaultOfTrue(t *testing.T) {
 	dir := clean(t)
 	path := write(t, dir, "x.yaml", "docs_enabled: false\njwt_require_audience: false\nport: 0\njwt_leeway: 0s\n")
 	c := mustLoad(t, Sources{Dir: dir, Flags: map[string]string{"CONFIG_FILE": path}}).Config
@@ -17,7 +17,7 @@ func TestAnExplicitFalseBeatsADefaultOfTrue(t *testing.T) {
 	}
 }
 
-func TestAnEmptyVariableIsSet(t *testing.T) {
+func TestEnvironmentVariableThatIsEmptyIsSet(t *testing.T) {
 	dir := clean(t)
 	write(t, dir, ".env", "API_KEY=from-dotenv\nOPS_ADDR=:1\nTLS_CERT_FILE=x\n")
 	t.Setenv("API_KEY", "")
@@ -32,7 +32,7 @@ func TestAnEmptyVariableIsSet(t *testing.T) {
 	}
 }
 
-func TestAnEmptySecretDoesNotPassForASecret(t *testing.T) {
+func TestSecretsThatAreEmptyAreMissing(t *testing.T) {
 	for _, environment := range []string{"development", "production"} {
 		dir := clean(t)
 		t.Setenv("APP_ENV", environment)
@@ -58,7 +58,7 @@ func TestDotenvLeavesTheEnvironmentAlone(t *testing.T) {
 	}
 }
 
-func TestAFaultOfTheEnvironmentIsNotCoveredByDotenv(t *testing.T) {
+func TestDotenvDoesNotCoverAFaultOfTheEnvironment(t *testing.T) {
 	dir := clean(t)
 	write(t, dir, ".env", "API_KEY_FILE="+dir+"/absent\nJWT_SECRET_KEY=from-dotenv\n")
 	t.Setenv("API_KEY_FILE", dir+"/absent")
@@ -73,7 +73,7 @@ func TestAFaultOfTheEnvironmentIsNotCoveredByDotenv(t *testing.T) {
 }
 
 // cleanenv would keep the blanks around the items of a list.
-func TestListsAreReadWhole(t *testing.T) {
+func TestEnvironmentListsLoseTheirBlanks(t *testing.T) {
 	dir := clean(t)
 	t.Setenv("TRUSTED_PROXIES", " 10.0.0.0/8 , 192.0.2.1 ")
 	if got := mustLoad(t, Sources{Dir: dir}).Config.TrustedProxies; len(got) != 2 {
@@ -82,7 +82,7 @@ func TestListsAreReadWhole(t *testing.T) {
 }
 
 // An image sets DATABASE_URL, and who runs it cannot unset a variable of the image, only empty it.
-func TestAnEmptyVariableGivesWayToItsFile(t *testing.T) {
+func TestNameFileFillsAnEmptyVariable(t *testing.T) {
 	dir := clean(t)
 	t.Setenv("DATABASE_URL", "")
 	t.Setenv("DATABASE_URL_FILE", write(t, dir, "url", "sqlite:/data/other.db\n"))

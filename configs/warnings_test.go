@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestFilesThatOthersCanRead(t *testing.T) {
+func TestWarningOfFilesThatOthersCanRead(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a mode says nothing of others here")
 	}
@@ -90,7 +90,7 @@ func TestFilesThatOthersCanRead(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatMayBeSpokenToInClear(t *testing.T) {
+func TestWarningOfADatabaseWithoutTLS(t *testing.T) {
 	rows := []struct {
 		name, url, host string // host is "" where nothing is to be said
 		env             []string

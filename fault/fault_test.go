@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-func TestEveryCodeHasItsOwnNameAndAnASCIIText(t *testing.T) {
+func TestCodesHaveTheirOwnNameAndAnASCIIText(t *testing.T) {
 	seen := map[string]fault.Code{}
 	for _, code := range fault.Codes() {
 		if code.Reason() == "" || code.Text() == "" {
@@ -52,7 +52,7 @@ func TestCodeOf(t *testing.T) {
 	}
 }
 
-func TestTheCauseStaysReachable(t *testing.T) {
+func TestCauseStaysReachable(t *testing.T) {
 	cause := errors.New("disk on fire")
 	err := fault.Wrap(fault.Unavailable, cause)
 	if !errors.Is(err, cause) {

@@ -48,7 +48,7 @@ func (o *outlet) free() bool {
 	return true
 }
 
-func TestOutletSendsTheBody(t *testing.T) {
+func TestLargeBodyIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, body := newOutlet(), bytes.Repeat([]byte("0123456789"), 100_000)
 		stream, c, err := offer(t, out, body)
@@ -68,8 +68,8 @@ func TestOutletSendsTheBody(t *testing.T) {
 	})
 }
 
-// TestOutletReadersWhoStop: they lose their places, and those who read are served in the meantime.
-func TestOutletReadersWhoStop(t *testing.T) {
+// TestLargeBodyOfAReaderWhoStops: they lose their places, and those who read are served in the meantime.
+func TestLargeBodyOfAReaderWhoStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, body := newOutlet(), make([]byte, 1<<20)
 		gone := make(chan struct{})
@@ -104,8 +104,8 @@ func TestOutletReadersWhoStop(t *testing.T) {
 	})
 }
 
-// TestOutletWithoutAnswer: a place comes back where the body is never written, as with a connection that ended.
-func TestOutletWithoutAnswer(t *testing.T) {
+// TestLargeBodyThatIsNeverWritten: a place comes back where the body is never written, as with a connection that ended.
+func TestLargeBodyThatIsNeverWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := newOutlet()
 		for range sendersAtOnce {
@@ -123,8 +123,8 @@ func TestOutletWithoutAnswer(t *testing.T) {
 	})
 }
 
-// TestOutletIsFull: whoever finds no place waits a while and is asked to come again.
-func TestOutletIsFull(t *testing.T) {
+// TestLargeBodyWithoutAFreePlace: whoever finds no place waits a while and is asked to come again.
+func TestLargeBodyWithoutAFreePlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := newOutlet()
 		if err := out.places.Acquire(t.Context(), sendersAtOnce); err != nil {
@@ -143,8 +143,8 @@ func TestOutletIsFull(t *testing.T) {
 	})
 }
 
-// TestOutletEndsWithTheRequest: the request's own deadline ends the wait, too.
-func TestOutletEndsWithTheRequest(t *testing.T) {
+// TestLargeBodyWaitEndsWithTheRequest: the request's own deadline ends the wait, too.
+func TestLargeBodyWaitEndsWithTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := newOutlet()
 		if err := out.places.Acquire(t.Context(), sendersAtOnce); err != nil {
@@ -163,8 +163,8 @@ func TestOutletEndsWithTheRequest(t *testing.T) {
 	})
 }
 
-// TestOutletRate: all bodies together are sent with the rate, however many there are.
-func TestOutletRate(t *testing.T) {
+// TestLargeBodyRate: all bodies together are sent with the rate, however many there are.
+func TestLargeBodyRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := newOutlet()
 		const senders, each = 4, 16 << 20

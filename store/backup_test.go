@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-func TestABackupIsAStore(t *testing.T) {
+func TestBackupIsAStore(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	if err := s.InsertDemo(t.Context()); err != nil {
@@ -53,7 +53,7 @@ func TestABackupIsAStore(t *testing.T) {
 	}
 }
 
-func TestABackupOverwritesNothing(t *testing.T) {
+func TestBackupOverwritesNothing(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	taken := filepath.Join(t.TempDir(), "taken")
@@ -69,7 +69,7 @@ func TestABackupOverwritesNothing(t *testing.T) {
 	}
 }
 
-func TestAFailedBackupLeavesNoFile(t *testing.T) {
+func TestBackupThatFailsLeavesNoFile(t *testing.T) {
 	file, folder := newFile(t), t.TempDir()
 	closeNow(t, openAt(t, file))
 	openAt(t, file)
@@ -125,7 +125,7 @@ type stopped struct{}
 
 func (stopped) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-func TestABackupGoesToAWriter(t *testing.T) {
+func TestBackupToAWriter(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	if err := s.InsertDemo(t.Context()); err != nil {
@@ -156,7 +156,7 @@ func TestABackupGoesToAWriter(t *testing.T) {
 	}
 }
 
-func TestADamagedStoreIsNotBackedUp(t *testing.T) {
+func TestBackupRefusesADamagedStore(t *testing.T) {
 	file, folder := newFile(t), t.TempDir()
 	closeNow(t, openAt(t, file))
 	whole := string(read(t, file))
@@ -172,7 +172,7 @@ func TestADamagedStoreIsNotBackedUp(t *testing.T) {
 	isOne(t, "left", names(t, folder))
 }
 
-func TestABackupThatCannotBeWrittenSaysWhatToDo(t *testing.T) {
+func TestBackupThatCannotBeWrittenSaysWhatToDo(t *testing.T) {
 	file := newFile(t)
 	openAt(t, file)
 	folder := t.TempDir()

@@ -116,7 +116,7 @@ func (p *process) rest() []string {
 	return lines
 }
 
-func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
+func TestWritesSurviveAKill(t *testing.T) {
 	file := newFile(t)
 	var acknowledged []string
 	for range 5 {
@@ -141,7 +141,7 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 	}
 }
 
-func TestProcessesOpenOneFreshStoreAtOnce(t *testing.T) {
+func TestOpenByManyProcessesAtOnce(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		for range 3 {
 			p := newPlace(t)
@@ -175,7 +175,7 @@ func TestProcessesOpenOneFreshStoreAtOnce(t *testing.T) {
 	})
 }
 
-func TestAnUnwritablePathIsExplained(t *testing.T) {
+func TestOpenExplainsAnUnwritablePath(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become another user")
 	}

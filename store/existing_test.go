@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-func TestWhoNeedsAStoreMakesNone(t *testing.T) {
+func TestOpenExistingMakesNoStore(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		for name, change := range map[string]func(*store.Options){
 			"existing": func(o *store.Options) { o.Existing = true },
@@ -55,7 +55,7 @@ func TestWhoNeedsAStoreMakesNone(t *testing.T) {
 	})
 }
 
-func TestWhoOnlyReadsDoesNotMigrate(t *testing.T) {
+func TestOpenForReadingDoesNotMigrate(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
 		closeNow(t, p.open(t))

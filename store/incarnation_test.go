@@ -70,7 +70,7 @@ func contents(t *testing.T, folder string) map[string]string {
 	return all
 }
 
-func TestALogThatIsNotTheStoresOwnIsRefused(t *testing.T) {
+func TestIncarnationRefusesTheLogOfAnotherStore(t *testing.T) {
 	tests := []struct {
 		name string
 		// copied makes the copy that is put in the place of the store while a server is killed.
@@ -150,7 +150,7 @@ func accounts(t *testing.T, file string) (n int) {
 	return n
 }
 
-func TestAStoreAndItsLogMoveTogether(t *testing.T) {
+func TestIncarnationOfAStoreMovedWithItsLog(t *testing.T) {
 	file := newFile(t)
 	acknowledged := killedWhileServing(t, file)
 	other := newFile(t)
@@ -172,7 +172,7 @@ func TestAStoreAndItsLogMoveTogether(t *testing.T) {
 	}
 }
 
-func TestALogWithoutItsFileIsNotDeleted(t *testing.T) {
+func TestIncarnationKeepsALogWithoutItsFile(t *testing.T) {
 	file := newFile(t)
 	killedWhileServing(t, file)
 	log := read(t, file+"-wal")
@@ -189,7 +189,7 @@ func TestALogWithoutItsFileIsNotDeleted(t *testing.T) {
 	}
 }
 
-func TestAJournalThatIsNotTheStoresOwnIsRefused(t *testing.T) {
+func TestIncarnationRefusesTheJournalOfAnotherStore(t *testing.T) {
 	file, backup := newFile(t), filepath.Join(t.TempDir(), "backup.db")
 	s, err := store.Open(t.Context(), serving(file))
 	if err != nil {
@@ -221,7 +221,7 @@ func incarnationOf(t *testing.T, file string) (of string, list []string) {
 	return of, strings.Fields(string(read(t, file+"-incarnation")))
 }
 
-func TestEachStartOfAServerIsAnotherIncarnation(t *testing.T) {
+func TestIncarnationChangesWithEachStart(t *testing.T) {
 	file, seen := newFile(t), map[string]bool{}
 	for range 3 {
 		s, err := store.Open(t.Context(), serving(file))
@@ -242,7 +242,7 @@ func TestEachStartOfAServerIsAnotherIncarnation(t *testing.T) {
 	}
 }
 
-func TestServersOfOneFileDoNotRefuseEachOther(t *testing.T) {
+func TestIncarnationsOfServersOnOneFile(t *testing.T) {
 	file := newFile(t)
 	first := startChild(t, "serve", file)
 	if !first.lines.Scan() {
@@ -278,7 +278,7 @@ func TestServersOfOneFileDoNotRefuseEachOther(t *testing.T) {
 }
 
 // Whenever a server is killed while it starts, the next one starts.
-func TestAServerThatIsKilledWhileItStartsCanStart(t *testing.T) {
+func TestIncarnationAfterAKillDuringTheStart(t *testing.T) {
 	file := newFile(t)
 	closeNow(t, openAt(t, file))
 	for range 15 {
@@ -301,7 +301,7 @@ func TestAServerThatIsKilledWhileItStartsCanStart(t *testing.T) {
 	}
 }
 
-func TestAServerStartsWhereTheListCannotBeWritten(t *testing.T) {
+func TestIncarnationListThatCannotBeWritten(t *testing.T) {
 	start := func(t *testing.T, file string) {
 		t.Helper()
 		s, err := store.Open(t.Context(), serving(file))
@@ -334,7 +334,7 @@ func TestAServerStartsWhereTheListCannotBeWritten(t *testing.T) {
 	start(t, file)
 }
 
-func TestADamagedStoreWithALogIsRefused(t *testing.T) {
+func TestIncarnationRefusesADamagedStoreWithALog(t *testing.T) {
 	file := newFile(t)
 	killedWhileServing(t, file)
 	closeNow(t, openAt(t, file)) // the rows are in the file

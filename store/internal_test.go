@@ -28,7 +28,7 @@ func openTemp(t testing.TB) *Store {
 	return s
 }
 
-func TestNumberedPlaceholdersMeanTheirNumber(t *testing.T) {
+func TestSQLitePlaceholdersMeanTheirNumber(t *testing.T) {
 	s := openTemp(t)
 	var got string
 	row := s.db.read.QueryRowContext(t.Context(), "SELECT $2 || $1 || $3 || $1", "one ", "two ", "three ")
@@ -37,7 +37,7 @@ func TestNumberedPlaceholdersMeanTheirNumber(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreSetUp(t *testing.T) {
+func TestSQLiteConnectionsAreSetUp(t *testing.T) {
 	s := openTemp(t)
 	want := map[string]map[string]string{
 		"writer": {
@@ -68,7 +68,7 @@ func TestConnectionsAreSetUp(t *testing.T) {
 	}
 }
 
-func TestErrorsOfTheDriver(t *testing.T) {
+func TestSQLiteErrors(t *testing.T) {
 	tests := []struct {
 		name  string
 		spoil string // run on the one connection that writes
@@ -109,7 +109,7 @@ func TestErrorsOfTheDriver(t *testing.T) {
 	}
 }
 
-func TestReadersCannotWrite(t *testing.T) {
+func TestSQLiteReadersCannotWrite(t *testing.T) {
 	s := openTemp(t)
 	_, err := s.db.read.ExecContext(t.Context(), insertAccount, "1", "ada", "", "", "", "")
 	if code := s.db.classify(err); code != fault.Unavailable {
@@ -117,7 +117,7 @@ func TestReadersCannotWrite(t *testing.T) {
 	}
 }
 
-func TestForeignKeysHold(t *testing.T) {
+func TestSQLiteForeignKeysHold(t *testing.T) {
 	s := openTemp(t)
 	_, err := s.write(t.Context(), "INSERT INTO storyspaces (id, account_id, name) VALUES ($1, $2, $3)", "1", "nobody", "x")
 	if err == nil || fault.CodeOf(err) != fault.Internal {
@@ -138,7 +138,7 @@ func hang(t *testing.T, p *pool) (release func()) {
 	}
 }
 
-func TestWaitingForAPlaceEnds(t *testing.T) {
+func TestPoolWaitForAPlaceEnds(t *testing.T) {
 	tests := []struct {
 		name string
 		ctx  func(context.Context) (context.Context, context.CancelFunc)
@@ -191,7 +191,7 @@ type timeOnly struct {
 
 func (c timeOnly) Deadline() (time.Time, bool) { return c.deadline, true }
 
-func TestReadyComesBackWhileTheDriverHangs(t *testing.T) {
+func TestReadyReturnsWhileTheDriverHangs(t *testing.T) {
 	s := openTemp(t)
 	release := hang(t, s.reader)
 	before := runtime.NumGoroutine()

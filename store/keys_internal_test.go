@@ -39,7 +39,7 @@ func keyWrites(s *Store) map[string]func(context.Context) error {
 	}
 }
 
-func TestKeyAndEventAreWrittenTogetherOrNotAtAll(t *testing.T) {
+func TestKeyChangesAndTheirEventsAreOneWrite(t *testing.T) {
 	tests := []struct {
 		name  string
 		spoil string // run on the one connection that writes
@@ -95,7 +95,7 @@ func TestKeyAndEventAreWrittenTogetherOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestTheAuditIsNotRewritten(t *testing.T) {
+func TestAuditIsAppendOnly(t *testing.T) {
 	s := openTemp(t)
 	want := keys.Event{At: time.UnixMicro(1).UTC(), Actor: keys.Actor{Key: "cli"}, Action: keys.ActionRevoke, Target: "E1", Count: 1}
 	if err := s.AppendEvents(t.Context(), []keys.Event{want}); err != nil {
@@ -113,8 +113,8 @@ func TestTheAuditIsNotRewritten(t *testing.T) {
 }
 
 // Every filter of a list is a part of the index that gives its order: what is read only to be left out costs more with
-// every row that others add. TestNoListScansOrSorts knows all lists, this one their filters.
-func TestTheIndexesOfLists(t *testing.T) {
+// every row that others add. TestListPlansNeitherScanNorSort knows all lists, this one their filters.
+func TestListIndexes(t *testing.T) {
 	s := openTemp(t)
 	tests := map[string]struct {
 		query string
@@ -163,7 +163,7 @@ func TestTheIndexesOfLists(t *testing.T) {
 }
 
 // Each start looks at the keys that need the master key, and there may be few of them among millions.
-func TestSealedKeysAreFoundByTheirIndex(t *testing.T) {
+func TestSealedKeysUseTheirIndex(t *testing.T) {
 	s := openTemp(t)
 	var id, parent, unused int
 	var plan string

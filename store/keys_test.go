@@ -101,7 +101,7 @@ func keyCalls(s *store.Store) map[string]func(context.Context) error {
 	}
 }
 
-func TestEveryCallOfKeysSucceeds(t *testing.T) {
+func TestKeysCallsSucceed(t *testing.T) {
 	for name := range keyCalls(nil) {
 		s := openAt(t, newFile(t))
 		if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
@@ -114,7 +114,7 @@ func TestEveryCallOfKeysSucceeds(t *testing.T) {
 }
 
 // The command line opens the store beside a server.
-func TestTwoStoresOnOneFileChangeKeysTogether(t *testing.T) {
+func TestKeysChangedByTwoStoresOnOneFile(t *testing.T) {
 	file := newFile(t)
 	stores := []*store.Store{openAt(t, file), openAt(t, file)}
 	const rounds = 20

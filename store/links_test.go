@@ -9,7 +9,7 @@ import (
 )
 
 // Who may write in the folder of the store must not choose what a start by root overwrites.
-func TestAStartFollowsNoLinkBesideTheStore(t *testing.T) {
+func TestOpenFollowsNoLinkBesideTheStore(t *testing.T) {
 	for _, suffix := range []string{"-incarnation.new", "-reserve.new"} {
 		file, victim := newFile(t), filepath.Join(t.TempDir(), "victim")
 		write(t, victim, "mine")
@@ -34,7 +34,7 @@ func TestAStartFollowsNoLinkBesideTheStore(t *testing.T) {
 }
 
 // The names beside the store are those of the new store while it is made, so they are cleared.
-func TestABackupWithTheNameOfTheNewStoreIsKept(t *testing.T) {
+func TestRestoreKeepsABackupWithTheNameOfTheNewStore(t *testing.T) {
 	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
 		file, backup := twoStores(t)
 		chosen := file + "-restore" + suffix

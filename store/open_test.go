@@ -133,7 +133,7 @@ func tamper(t *testing.T, file, statements string) {
 	execute(t, rawSQLite(t, file), statements)
 }
 
-func TestAStoreThatIsNoFileIsSaidToBeNone(t *testing.T) {
+func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 	for _, path := range []string{t.TempDir(), os.DevNull} {
 		_, err := store.Open(t.Context(), options(path))
 		isSentence(t, err, path+" is no file")

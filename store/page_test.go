@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestCursorsComeBack(t *testing.T) {
+func TestCursorRoundTrip(t *testing.T) {
 	form := regexp.MustCompile(`^[A-Za-z0-9_-]{18}$`)
 	for _, seq := range []int64{1, 2, 255, 1 << 32, math.MaxInt64} {
 		want := Cursor{ListKeys, seq}
@@ -30,7 +30,7 @@ func TestCursorsComeBack(t *testing.T) {
 	}
 }
 
-func TestParseCursorRefuses(t *testing.T) {
+func TestCursorParserRefuses(t *testing.T) {
 	good := Cursor{ListStoryspaces, 7}.String()
 	tests := map[string]string{
 		"a number":                "7",

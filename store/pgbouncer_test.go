@@ -144,7 +144,7 @@ func crowd(t *testing.T, s *store.Store) {
 	}
 }
 
-func TestACrowdThroughPgBouncerLeavesNothingBehind(t *testing.T) {
+func TestPgBouncerCrowdLeavesNothingBehind(t *testing.T) {
 	b := startPgBouncer(t, "transaction")
 	databaseURL := newDatabase(t)
 	alterDatabase(t, databaseURL, "default_transaction_isolation = 'repeatable read'")
@@ -213,7 +213,7 @@ func TestACrowdThroughPgBouncerLeavesNothingBehind(t *testing.T) {
 }
 
 // A pooler may be on one of several ways to the server, and appear and go while the store is open.
-func TestAPoolerMayComeAndGo(t *testing.T) {
+func TestPgBouncerMayComeAndGo(t *testing.T) {
 	b := startPgBouncer(t, "transaction")
 	databaseURL := newDatabase(t)
 	p, through := startProxy(t, databaseURL)
@@ -246,7 +246,7 @@ func TestAPoolerMayComeAndGo(t *testing.T) {
 }
 
 // What a connection has prepared is outdated once a table changes under it, or when it is taken away.
-func TestOutdatedPreparedStatementsAreNoFault(t *testing.T) {
+func TestPostgresOutdatedStatementsAreNoFault(t *testing.T) {
 	databaseURL := newDatabase(t)
 	s := openURL(t, databaseURL)
 	raw := rawPostgres(t, databaseURL)

@@ -30,7 +30,7 @@ const manyRows = `
 
 // A list whose plan has to read what it leaves out, or to sort, takes the longer the more rows others have added. This
 // asks for the plan of every list there is.
-func TestNoListScansOrSorts(t *testing.T) {
+func TestListPlansNeitherScanNorSort(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
 		p.open(t)
@@ -65,7 +65,7 @@ func TestNoListScansOrSorts(t *testing.T) {
 }
 
 // Strangers ask for keys that they have made up, hundreds at a time: each costs a look at the index.
-func TestManyIDsAreFoundByTheIndex(t *testing.T) {
+func TestKeysByIDUsesTheIndex(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
 		p.open(t)

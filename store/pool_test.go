@@ -14,7 +14,7 @@ import (
 // Without the interruption the test would not end; it gives up after this long.
 const forever = 20 * time.Second
 
-func TestAListEndsWithItsRequest(t *testing.T) {
+func TestListEndsWithItsRequest(t *testing.T) {
 	tests := map[string]string{
 		"before its first row": `WITH RECURSIVE n(i) AS (SELECT $1 + $2 UNION ALL SELECT i + 1 FROM n)
 			SELECT i, 0, '', '', '', '', '', 0 FROM n WHERE i < 0`,
@@ -50,7 +50,7 @@ func TestAListEndsWithItsRequest(t *testing.T) {
 }
 
 // A caller that waits only for its turn is told what it is told everywhere: that the store has no time.
-func TestAListThatNeverBeganIsUnavailable(t *testing.T) {
+func TestListThatNeverBeganIsUnavailable(t *testing.T) {
 	s := openTemp(t)
 	s.lister.line <- struct{}{}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -77,7 +77,7 @@ func comer(ctx context.Context, t *testing.T, p *pool, name string, arrived chan
 	synctest.Wait()
 }
 
-func TestKeysAreChangedBeforeWhatElseWaits(t *testing.T) {
+func TestPoolServesKeyChangesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keyWriter := newPool(nil, 1, make(chan struct{}))
 		writer := keyWriter.behind(1)
@@ -108,7 +108,7 @@ func TestKeysAreChangedBeforeWhatElseWaits(t *testing.T) {
 	})
 }
 
-func TestListsLeaveRoomForOtherReads(t *testing.T) {
+func TestListLeavesRoomForOtherReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := newPool(nil, 4, make(chan struct{}))
 		lister := reader.behind(1)
@@ -142,7 +142,7 @@ func TestListsLeaveRoomForOtherReads(t *testing.T) {
 	})
 }
 
-func TestSQLiteKeepsAWayForKeysAndForReads(t *testing.T) {
+func TestPoolOfSQLiteKeepsPlacesForKeysAndReads(t *testing.T) {
 	s := openTemp(t)
 	// Everything that may wait for the writer, and all lists, stand in line.
 	s.writer.line <- struct{}{}
@@ -162,7 +162,7 @@ func TestSQLiteKeepsAWayForKeysAndForReads(t *testing.T) {
 }
 
 // Ids that nobody has cost a query each, and whoever makes them up has proven nothing.
-func TestStrangersLeaveRoomForOtherReads(t *testing.T) {
+func TestKeysByIDLeavesRoomForOtherReads(t *testing.T) {
 	s := openTemp(t)
 	half := s.db.readers / 2
 	for range half {
@@ -195,7 +195,7 @@ func TestStrangersLeaveRoomForOtherReads(t *testing.T) {
 
 // A crowd that reads lists leaves the processor to others: where there is always something to run, the runtime looks for
 // requests that have come every ten milliseconds only.
-func TestListsLeaveTheProcessorToOthers(t *testing.T) {
+func TestListLeavesTheProcessorToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := newPool(nil, 4, nil)
 		lister := reader.behind(1)
@@ -235,7 +235,7 @@ func TestListsLeaveTheProcessorToOthers(t *testing.T) {
 	})
 }
 
-func TestOnlyAServerRests(t *testing.T) {
+func TestListRestsOnlyInAServer(t *testing.T) {
 	for serving := range 2 {
 		o := Options{URL: "sqlite:" + filepath.Join(t.TempDir(), "store.db"), Environment: "development", Serving: serving == 1}
 		s, err := Open(t.Context(), o)

@@ -20,7 +20,7 @@ import (
 // answerLimit is the two seconds that a statement has, and what a busy machine may add.
 const answerLimit = 3 * time.Second
 
-func TestFaultsBetweenTheStoreAndPostgres(t *testing.T) {
+func TestPostgresFaultsOfTheNetwork(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		down        bool // while it lasts nothing is answered
@@ -39,7 +39,7 @@ func TestFaultsBetweenTheStoreAndPostgres(t *testing.T) {
 	}
 }
 
-func TestTheServerEndsEverySession(t *testing.T) {
+func TestPostgresEndsEverySession(t *testing.T) {
 	databaseURL := newDatabase(t)
 	other := rawPostgres(t, databaseURL)
 	survives(t, openURL(t, databaseURL), false, func() {
@@ -56,7 +56,7 @@ func TestTheServerEndsEverySession(t *testing.T) {
 // The same with a server that is really killed, stopped and paused. TEST_POSTGRES_CONTROL names a program that does so:
 // "up" starts a server with its data in PGTEST_DIR, at the port PGTEST_PORT, and prints its URL on the last line; "kill",
 // "stop", "start", "pause" and "resume" do to that server what they say.
-func TestFaultsOfAServer(t *testing.T) {
+func TestPostgresFaultsOfTheServer(t *testing.T) {
 	control := os.Getenv("TEST_POSTGRES_CONTROL")
 	if control == "" {
 		t.Skip("NOT TESTED: TEST_POSTGRES_CONTROL names no program that starts and stops a server")

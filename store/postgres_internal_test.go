@@ -15,7 +15,7 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-func TestErrorsOfPostgres(t *testing.T) {
+func TestPostgresErrors(t *testing.T) {
 	states := map[fault.Code][]string{
 		fault.Conflict: {"23505"},
 		fault.Unavailable: {
@@ -50,7 +50,7 @@ func TestErrorsOfPostgres(t *testing.T) {
 	}
 }
 
-func TestThePoolOfPostgresIsSetUp(t *testing.T) {
+func TestPostgresPoolIsSetUp(t *testing.T) {
 	const plain = "postgres://u:p@h/d"
 	for _, storeURL := range []string{plain, plain + "?pool_max_conns=3&connect_timeout=60&pool_ping_timeout=1h"} {
 		config, err := postgresConfig(storeURL)
@@ -66,7 +66,7 @@ func TestThePoolOfPostgresIsSetUp(t *testing.T) {
 	}
 }
 
-func TestParametersOfLibpqThatChangeTheConnection(t *testing.T) {
+func TestPostgresParametersThatChangeTheConnection(t *testing.T) {
 	const plain = "postgres://u:p@h1,h2/d?sslmode="
 	config, err := postgresConfig(plain + "prefer&ssl_min_protocol_version=TLSv1.3")
 	if err != nil {

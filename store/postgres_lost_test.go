@@ -13,7 +13,7 @@ import (
 )
 
 // A host is gone without a word while connections to it are made, when all but their settings is done.
-func TestConnectionsThatAreLostBeforeTheyServeKeepNoPlaces(t *testing.T) {
+func TestPostgresConnectionLostEarlyKeepsNoPlace(t *testing.T) {
 	t.Parallel()
 	p, databaseURL := startProxy(t, newDatabase(t))
 	s := openURL(t, databaseURL)
@@ -41,7 +41,7 @@ func TestConnectionsThatAreLostBeforeTheyServeKeepNoPlaces(t *testing.T) {
 	until(t, "work", func() bool { return served.Load() > 200 })
 }
 
-func TestASilentHostIsNotTheLastOne(t *testing.T) {
+func TestPostgresSilentHostIsNotTheLastOne(t *testing.T) {
 	t.Parallel()
 	databaseURL := newDatabase(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -54,7 +54,7 @@ func TestASilentHostIsNotTheLastOne(t *testing.T) {
 	until(t, "readiness", func() bool { return s.Ready(t.Context()) == nil })
 }
 
-func TestOpeningDoesNotWaitForAServerThatHangs(t *testing.T) {
+func TestPostgresOpenDoesNotWaitForAServerThatHangs(t *testing.T) {
 	t.Parallel()
 	const openLimit = 10 * time.Second
 	databaseURL := newDatabase(t)

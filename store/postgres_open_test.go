@@ -96,7 +96,7 @@ func TestOpenRefusesADatabaseThatCannotHoldTheStore(t *testing.T) {
 	isSentence(t, err, "the user "+role+" may not create tables", "public")
 }
 
-func TestOpeningAndMigratingEndWithTheirContext(t *testing.T) {
+func TestOpenAndMigrateEndWithTheirContext(t *testing.T) {
 	databaseURL := newDatabase(t)
 	o := store.Options{URL: databaseURL, Environment: "development"}
 	canceled, cancel := context.WithCancel(t.Context())
@@ -128,7 +128,7 @@ func TestBackupOfPostgresNamesTheTool(t *testing.T) {
 	}
 }
 
-func TestNothingBeginsOnPostgresAfterTheDeadlineOrTheEnd(t *testing.T) {
+func TestPostgresBeginsNothingAfterTheDeadlineOrTheEnd(t *testing.T) {
 	s := openURL(t, newDatabase(t))
 	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 
 // A row that has its number and cannot be seen yet holds those up that would come after it in the same list, and no
 // others: a reader would go past it and never come back.
-func TestRowsOfAListBecomeVisibleInTheirOrder(t *testing.T) {
+func TestListRowsBecomeVisibleInTheirOrder(t *testing.T) {
 	databaseURL := newDatabase(t)
 	s := openURL(t, databaseURL)
 	if err := s.InsertDemo(t.Context()); err != nil {
@@ -71,7 +71,7 @@ func TestRowsOfAListBecomeVisibleInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestWhatIsDisturbedIsTriedAgain(t *testing.T) {
+func TestRetryOfADisturbedTransaction(t *testing.T) {
 	for _, state := range []string{"40001", "40P01"} {
 		databaseURL := newDatabase(t)
 		s := openURL(t, databaseURL)
@@ -124,7 +124,7 @@ func TestWhatIsDisturbedIsTriedAgain(t *testing.T) {
 }
 
 // Another program locks the same rows in another order.
-func TestADeadlockIsTriedAgain(t *testing.T) {
+func TestRetryOfADeadlock(t *testing.T) {
 	databaseURL := newDatabase(t)
 	alterDatabase(t, databaseURL, "deadlock_timeout = '10ms'")
 	s := openURL(t, databaseURL)
@@ -167,7 +167,7 @@ func TestADeadlockIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestResourcesDoNotHoldUpChangesOfKeys(t *testing.T) {
+func TestKeyChangesDoNotWaitForResources(t *testing.T) {
 	s := openURL(t, newDatabase(t))
 	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
 		t.Fatal(err)

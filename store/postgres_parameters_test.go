@@ -11,9 +11,9 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// TestParametersOfLibpq has every parameter of PostgreSQL's own client library: it works, it is ignored and that is
+// TestPostgresParameters has every parameter of PostgreSQL's own client library: it works, it is ignored and that is
 // said, or the URL is refused with its name.
-func TestParametersOfLibpq(t *testing.T) {
+func TestPostgresParameters(t *testing.T) {
 	t.Parallel()
 	good := newDatabase(t)
 	const works, ignored, refused = "works", "ignored", "refused"
@@ -125,7 +125,7 @@ func TestParametersOfLibpq(t *testing.T) {
 	}
 }
 
-func TestIgnoredParametersAreSaidTogether(t *testing.T) {
+func TestPostgresParametersThatAreIgnoredAreSaidTogether(t *testing.T) {
 	o := store.Options{URL: "postgres://u:hunter2@h/d?sslmode=disable&keepalives=1&tcp_user_timeout=9&pool_max_conns=3&application_name=x"}
 	want := []string{"keepalives", "pool_max_conns", "tcp_user_timeout"}
 	got := o.Remarks()
@@ -140,7 +140,7 @@ func TestIgnoredParametersAreSaidTogether(t *testing.T) {
 }
 
 // A service file has the same parameters as a URL.
-func TestParametersOfAServiceFile(t *testing.T) {
+func TestPostgresParametersOfAServiceFile(t *testing.T) {
 	t.Parallel()
 	u, err := url.Parse(newDatabase(t))
 	if err != nil {

@@ -23,7 +23,7 @@ func alterDatabase(t *testing.T, databaseURL, setting string) {
 }
 
 // A statement by itself is a transaction, too: in a serializable one, reading fails beside others that write.
-func TestEveryTransactionHasTheIsolationItWasWrittenFor(t *testing.T) {
+func TestPostgresIsolationOfEveryTransaction(t *testing.T) {
 	databaseURL := newDatabase(t)
 	alterDatabase(t, databaseURL, "default_transaction_isolation = 'serializable'")
 	s := openURL(t, databaseURL)
@@ -47,7 +47,7 @@ func TestEveryTransactionHasTheIsolationItWasWrittenFor(t *testing.T) {
 	}
 }
 
-func TestTextsAreUTF8WhateverIsAskedFor(t *testing.T) {
+func TestPostgresTextsAreUTF8WhateverIsAskedFor(t *testing.T) {
 	databaseURL := newDatabase(t)
 	byURL := openURL(t, databaseURL+"&client_encoding=latin1")
 	alterDatabase(t, databaseURL, "client_encoding = 'latin1'")
@@ -70,7 +70,7 @@ func TestTextsAreUTF8WhateverIsAskedFor(t *testing.T) {
 }
 
 // Sessions that began while nothing could be written stay so.
-func TestWritingWorksAgainAfterADatabaseWasReadOnly(t *testing.T) {
+func TestPostgresWritesAgainAfterReadOnly(t *testing.T) {
 	t.Parallel()
 	databaseURL := newDatabase(t)
 	s := openURL(t, databaseURL)

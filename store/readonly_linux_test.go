@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-func TestAReadOnlyFileSystemIsExplained(t *testing.T) {
+func TestOpenExplainsAReadOnlyFileSystem(t *testing.T) {
 	folder := t.TempDir()
 	closeNow(t, openAt(t, filepath.Join(folder, "old.db")))
 	if err := syscall.Mount(folder, folder, "", syscall.MS_BIND, ""); err != nil {

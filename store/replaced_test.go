@@ -81,7 +81,7 @@ func every(s *store.Store) map[string]func(context.Context) error {
 	}
 }
 
-func TestAStoreThatWasReplacedAnswersNothing(t *testing.T) {
+func TestReplacedStoreAnswersNothing(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	if err := s.InsertDemo(t.Context()); err != nil {
@@ -107,7 +107,7 @@ func TestAStoreThatWasReplacedAnswersNothing(t *testing.T) {
 	}
 }
 
-func TestEveryWriteIsLostKnowingly(t *testing.T) {
+func TestReplacedStoreRefusesEveryWrite(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
@@ -125,7 +125,7 @@ func TestEveryWriteIsLostKnowingly(t *testing.T) {
 
 // A stop must not write what the old file's log holds into the new file, nor take the log away: the next start sees by it
 // that the two do not belong together.
-func TestAStoreThatWasReplacedIsNotWrittenAtTheEnd(t *testing.T) {
+func TestReplacedStoreIsNotWrittenByClose(t *testing.T) {
 	for name, put := range map[string]func(*testing.T, string, []byte){
 		"overwritten": overwriteWhole,
 		"replaced": func(t *testing.T, file string, content []byte) {
@@ -164,7 +164,7 @@ func TestAStoreThatWasReplacedIsNotWrittenAtTheEnd(t *testing.T) {
 	}
 }
 
-func TestAStoreThatIsOverwrittenInItsPlaceAnswersNothing(t *testing.T) {
+func TestReplacedStoreOverwrittenInItsPlaceAnswersNothing(t *testing.T) {
 	file, backup := newFile(t), filepath.Join(t.TempDir(), "backup.db")
 	s, err := store.Open(t.Context(), serving(file))
 	if err != nil {

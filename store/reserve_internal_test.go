@@ -10,7 +10,7 @@ import (
 )
 
 // A quota that is used up is a full disk.
-func TestErrorsOfAFullDisk(t *testing.T) {
+func TestReserveErrorsOfAFullDisk(t *testing.T) {
 	for err, want := range map[error]bool{
 		nil:            false,
 		syscall.ENOSPC: true,

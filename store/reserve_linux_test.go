@@ -134,7 +134,7 @@ func register(t *testing.T, s *store.Store) error {
 	}
 }
 
-func TestOnAFullDiskKeysAreRevoked(t *testing.T) {
+func TestReserveLetsKeysBeRevoked(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		fill func(t *testing.T, s *store.Store, folder string) (free func())
@@ -210,7 +210,7 @@ func isWhole(t *testing.T, file string, revoked int) {
 }
 
 // What fills a disk mostly goes on.
-func TestWhatFillsTheDiskDoesNotTakeTheReserve(t *testing.T) {
+func TestReserveIsNotTakenByOtherWrites(t *testing.T) {
 	folder := smallDisk(t, 10)
 	file := filepath.Join(folder, "latchkey.db")
 	s, _ := serveAt(t, file)
@@ -242,7 +242,7 @@ func TestWhatFillsTheDiskDoesNotTakeTheReserve(t *testing.T) {
 	}
 }
 
-func TestAStoreIsOpenedOnAFullDisk(t *testing.T) {
+func TestOpenOnAFullDisk(t *testing.T) {
 	folder := smallDisk(t, 10)
 	file := filepath.Join(folder, "latchkey.db")
 	s, _ := serveAt(t, file)
@@ -283,7 +283,7 @@ func TestAStoreIsOpenedOnAFullDisk(t *testing.T) {
 	isSentence(t, err, "new.db", "no room left on its disk")
 }
 
-func TestABackupThatFindsNoRoomLeavesNothing(t *testing.T) {
+func TestBackupOnAFullDiskLeavesNothing(t *testing.T) {
 	folder := smallDisk(t, 10)
 	file, copied := filepath.Join(folder, "latchkey.db"), filepath.Join(folder, "copy.db")
 	s, _ := serveAt(t, file)
@@ -299,7 +299,7 @@ func TestABackupThatFindsNoRoomLeavesNothing(t *testing.T) {
 }
 
 // A log that somebody reads cannot begin anew, so that everything that is written makes it longer.
-func TestHeartbeatsLeaveTheReserveToKeys(t *testing.T) {
+func TestReserveIsNotTakenByHeartbeats(t *testing.T) {
 	folder := smallDisk(t, 10)
 	file := filepath.Join(folder, "latchkey.db")
 	s, _ := serveAt(t, file)
@@ -328,7 +328,7 @@ func TestHeartbeatsLeaveTheReserveToKeys(t *testing.T) {
 	}
 }
 
-func TestAStoreIsClosedOnAFullDisk(t *testing.T) {
+func TestCloseOnAFullDisk(t *testing.T) {
 	folder := smallDisk(t, 10)
 	file := filepath.Join(folder, "latchkey.db")
 	s := openAt(t, file)
@@ -344,7 +344,7 @@ func TestAStoreIsClosedOnAFullDisk(t *testing.T) {
 }
 
 // A store that only just gets its reserve would need it again at once.
-func TestAReserveIsMadeWhereThereIsRoomForTwo(t *testing.T) {
+func TestReserveNeedsRoomForTwo(t *testing.T) {
 	folder := smallDisk(t, 10)
 	file := filepath.Join(folder, "latchkey.db")
 	closeNow(t, openAt(t, file))
@@ -363,7 +363,7 @@ func TestAReserveIsMadeWhereThereIsRoomForTwo(t *testing.T) {
 }
 
 // A reserve that cannot be made for another reason is not missed while there is room.
-func TestAStoreWithoutAReserve(t *testing.T) {
+func TestReserveThatCannotBeMade(t *testing.T) {
 	file := newFile(t)
 	s, log := serveAt(t, file)
 	if err := os.MkdirAll(file+"-reserve.new/in/the/way", 0o700); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // Whenever a restore is killed, the old store is there or the new one.
-func TestARestoreThatIsKilledLeavesOneOfTheTwo(t *testing.T) {
+func TestRestoreThatIsKilledLeavesOneOfTheTwo(t *testing.T) {
 	file, backup := twoStores(t)
 	theKeys := texts(t, file, everyKey)
 	outcomes := map[string]int{}
@@ -50,7 +50,7 @@ func TestARestoreThatIsKilledLeavesOneOfTheTwo(t *testing.T) {
 }
 
 // A server that begins while a store is replaced serves one of the two, or does not begin; what it acknowledged is there.
-func TestAServerThatBeginsDuringARestoreServesOneStore(t *testing.T) {
+func TestRestoreDuringTheStartOfAServer(t *testing.T) {
 	for _, revive := range []bool{false, true} {
 		file, backup := twoStores(t)
 		for range 10 {

@@ -8,7 +8,7 @@ import (
 )
 
 // On a full disk a restore says which file has no room, once, and that nothing was changed.
-func TestARestoreOnAFullDiskIsASentence(t *testing.T) {
+func TestRestoreOnAFullDiskIsASentence(t *testing.T) {
 	made, backup := twoStores(t)
 	folder := smallDisk(t, 2)
 	file := filepath.Join(folder, "latchkey.db")

@@ -12,7 +12,7 @@ import (
 // breakRule writes a row as it cannot have been written. Only who looks at every row finds it.
 const breakRule = "PRAGMA ignore_check_constraints = ON; INSERT INTO key_version (only_row, value) VALUES (2, 1)"
 
-func TestBackupsThatAreRefused(t *testing.T) {
+func TestRestoreRefusesBackups(t *testing.T) {
 	tests := []struct {
 		name string
 		says []string
@@ -116,7 +116,7 @@ func changed(statements string) func(t *testing.T, file, backup string) {
 	}
 }
 
-func TestAStoreThatIsInUseIsNotReplaced(t *testing.T) {
+func TestRestoreRefusesAStoreInUse(t *testing.T) {
 	for _, role := range []string{"serve", "open"} {
 		for _, spoiled := range []bool{false, true} {
 			file, backup := twoStores(t)
@@ -150,7 +150,7 @@ func TestAStoreThatIsInUseIsNotReplaced(t *testing.T) {
 	}
 }
 
-func TestARestoreOfPostgreSQLIsRefused(t *testing.T) {
+func TestRestoreRefusesPostgreSQL(t *testing.T) {
 	_, err := store.Restore(t.Context(), store.Options{URL: "postgres://latchkey:hunter2@db/latchkey", Environment: "development"},
 		store.Backed{File: "backup.db"})
 	isSentence(t, err, "PostgreSQL", "pg_restore")

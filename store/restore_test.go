@@ -120,7 +120,7 @@ func isOne(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-func TestARestoreKeepsTheKeysAndTheAudit(t *testing.T) {
+func TestRestoreKeepsTheKeysAndTheAudit(t *testing.T) {
 	file, backup := twoStores(t)
 	theKeys, rows := texts(t, file, everyKey), texts(t, file, everyRow)
 	version := texts(t, file, "SELECT value FROM key_version")
@@ -179,7 +179,7 @@ func ids(records []keys.Record) (all []string) {
 	return all
 }
 
-func TestARestoreRevivesKeysWhereItIsToldTo(t *testing.T) {
+func TestRestoreRevivesKeysOnlyIfAsked(t *testing.T) {
 	file, backup := twoStores(t)
 	rows := texts(t, file, everyRow)
 	theKeys := texts(t, backup, everyKey)
@@ -202,7 +202,7 @@ func TestARestoreRevivesKeysWhereItIsToldTo(t *testing.T) {
 	}
 }
 
-func TestKeysThatTheStoreNeverHadAreCounted(t *testing.T) {
+func TestRestoreCountsKeysThatTheStoreNeverHad(t *testing.T) {
 	_, backup := twoStores(t)
 	fresh := newFile(t)
 	s, err := store.Open(t.Context(), serving(fresh))
@@ -219,7 +219,7 @@ func TestKeysThatTheStoreNeverHadAreCounted(t *testing.T) {
 }
 
 // Without a store, or with one that cannot be read, the keys of the backup are the only ones.
-func TestARestoreWithoutAReadableStoreTakesBeingTold(t *testing.T) {
+func TestRestoreWithoutAReadableStoreNeedsRevive(t *testing.T) {
 	everything := func(content []byte) []byte {
 		for i := 4 << 10; i < len(content); i++ {
 			content[i] = 0xa5
@@ -312,7 +312,7 @@ func isSame(t *testing.T, before, after map[string]string) {
 	}
 }
 
-func TestAnOldBackupIsMigrated(t *testing.T) {
+func TestRestoreMigratesAnOldBackup(t *testing.T) {
 	file, backup := twoStores(t)
 	tamper(t, backup, "DROP INDEX audit_of_target_by_time; DROP INDEX audit_of_actor_by_time; DELETE FROM goose_db_version WHERE version_id >= 9")
 	done := restored(t, file, backup, false)
@@ -325,7 +325,7 @@ func TestAnOldBackupIsMigrated(t *testing.T) {
 }
 
 // A copy of the file of a server that was stopped is as good as a backup, and it is said.
-func TestACopyOfAStoppedStoreCanBeRestored(t *testing.T) {
+func TestRestoreOfACopyOfAStoppedStore(t *testing.T) {
 	file, _ := twoStores(t)
 	copied := filepath.Join(t.TempDir(), "copy.db")
 	write(t, copied, string(read(t, file)))
@@ -341,7 +341,7 @@ func TestACopyOfAStoppedStoreCanBeRestored(t *testing.T) {
 	}
 }
 
-func TestABackupIsReadFromAnInput(t *testing.T) {
+func TestRestoreFromAReader(t *testing.T) {
 	file, backup := twoStores(t)
 	content := string(read(t, backup))
 	for name, text := range map[string]string{"is empty": "", "is damaged": content[:len(content)-100], "is no SQLite database": "text"} {

@@ -108,7 +108,7 @@ func execute(t *testing.T, db *sql.DB, statements string) {
 	}
 }
 
-func TestTheStoreRemembersItsEnvironment(t *testing.T) {
+func TestOpenRemembersTheEnvironment(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		for _, pair := range [][2]string{{"development", "production"}, {"production", "development"}} {
 			p := newPlace(t)
@@ -144,13 +144,13 @@ func TestMigrateSaysWhatItApplied(t *testing.T) {
 	})
 }
 
-func TestBothEnginesHaveTheSameMigrations(t *testing.T) {
+func TestMigrationsAreTheSameForBothEngines(t *testing.T) {
 	if one, other := (place{engine: "sqlite"}).migrations(t), (place{engine: "postgres"}).migrations(t); !slices.Equal(one, other) {
 		t.Errorf("%v and %v", one, other)
 	}
 }
 
-func TestAnOlderSchemaIsMigratedAndKeepsItsRows(t *testing.T) {
+func TestMigrateKeepsTheRowsOfAnOlderSchema(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
 		s := p.open(t)
@@ -177,7 +177,7 @@ func TestAnOlderSchemaIsMigratedAndKeepsItsRows(t *testing.T) {
 	})
 }
 
-func TestANewerSchemaOfTheSameMajorIsServed(t *testing.T) {
+func TestMigrateServesANewerSchemaOfTheSameMajor(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
 		s := p.open(t)
@@ -204,7 +204,7 @@ func TestANewerSchemaOfTheSameMajorIsServed(t *testing.T) {
 	})
 }
 
-func TestAnotherMajorIsRefused(t *testing.T) {
+func TestMigrateRefusesAnotherMajor(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		for _, major := range []string{"2", "0", "", "11"} {
 			p := newPlace(t)
@@ -219,7 +219,7 @@ func TestAnotherMajorIsRefused(t *testing.T) {
 	})
 }
 
-func TestAFailedMigrationLeavesNothing(t *testing.T) {
+func TestMigrateThatFailsLeavesNothing(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
 		s := p.open(t)
@@ -240,7 +240,7 @@ func TestAFailedMigrationLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestManyOpenOneFreshStoreAtOnce(t *testing.T) {
+func TestOpenOneFreshStoreManyTimesAtOnce(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		for range 10 {
 			p := newPlace(t)

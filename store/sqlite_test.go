@@ -23,7 +23,7 @@ func TestSQLiteKeepsTheContract(t *testing.T) {
 	storetest.Exercise(t, func(t *testing.T) *store.Store { return openAt(t, newFile(t)) })
 }
 
-func TestRowsSurviveARestart(t *testing.T) {
+func TestSQLiteRowsSurviveARestart(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	want, err := s.CreateAccount(t.Context(), store.Account{Username: "ada"})
@@ -38,7 +38,7 @@ func TestRowsSurviveARestart(t *testing.T) {
 	}
 }
 
-func TestPathsWithEveryCharacter(t *testing.T) {
+func TestSQLitePathsWithEveryCharacter(t *testing.T) {
 	for _, name := range []string{
 		"with space.db", "what?.db", "a?mode=ro&vfs=none", "half#.db", "100%.db", "%2e%00.db",
 		"a&b=c;d+e.db", "naïve-日本.db", "quote'\".db",
@@ -61,7 +61,7 @@ func TestPathsWithEveryCharacter(t *testing.T) {
 	}
 }
 
-func TestARelativePathStaysInTheWorkingDirectory(t *testing.T) {
+func TestSQLiteRelativePathStaysInTheWorkingDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	s, err := store.Open(t.Context(), store.Options{URL: "sqlite:data/latchkey.db", Environment: "development"})
 	if err != nil {
@@ -73,7 +73,7 @@ func TestARelativePathStaysInTheWorkingDirectory(t *testing.T) {
 	}
 }
 
-func TestALockedOrClosedStoreIsUnavailable(t *testing.T) {
+func TestSQLiteLockedOrClosedIsUnavailable(t *testing.T) {
 	tests := []struct {
 		name  string
 		spoil func(t *testing.T, s *store.Store, file string)
@@ -103,7 +103,7 @@ func TestALockedOrClosedStoreIsUnavailable(t *testing.T) {
 	}
 }
 
-func TestReadersDoNotWaitForAWriter(t *testing.T) {
+func TestSQLiteReadersDoNotWaitForAWriter(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	if err := s.InsertDemo(t.Context()); err != nil {
@@ -130,7 +130,7 @@ type timeOnly struct {
 
 func (c timeOnly) Deadline() (time.Time, bool) { return c.deadline, true }
 
-func TestNothingBeginsAfterTheDeadline(t *testing.T) {
+func TestSQLiteBeginsNothingAfterTheDeadline(t *testing.T) {
 	s := openAt(t, newFile(t))
 	past := time.Unix(1, 0)
 	ended, cancel := context.WithDeadline(t.Context(), past)
@@ -328,7 +328,7 @@ func isSentence(t *testing.T, err error, parts ...string) {
 	}
 }
 
-func TestNothingIsAcknowledgedThatAFileWhichIsGoneWouldLose(t *testing.T) {
+func TestSQLiteFileThatIsGoneTakesNoWrite(t *testing.T) {
 	file := newFile(t)
 	s := openAt(t, file)
 	if err := os.Rename(file, file+".moved"); err != nil {

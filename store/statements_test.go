@@ -89,7 +89,7 @@ func (s countedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) 
 }
 
 // What an instance asks at rest is asked all the time, by all of them: each is one statement, without a transaction around.
-func TestWhatIsAskedAtRestIsOneStatement(t *testing.T) {
+func TestPollAndHeartbeatAreOneStatement(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
 		s, asked := p.openCounted(t)

@@ -34,7 +34,7 @@ func become(uid string) error {
 }
 
 // A process that is stopped does not even close its connections.
-func TestAStoppedProcessKeepsNoLocks(t *testing.T) {
+func TestPostgresLocksOfAStoppedProcessEnd(t *testing.T) {
 	t.Parallel()
 	databaseURL := newDatabase(t)
 	s := openURL(t, databaseURL)
@@ -69,7 +69,7 @@ func TestAStoppedProcessKeepsNoLocks(t *testing.T) {
 	}
 }
 
-func TestFilesAreTheOwnersOnlyWhateverTheUmask(t *testing.T) {
+func TestFileModeIsTheOwnersOnlyWhateverTheUmask(t *testing.T) {
 	for _, umask := range []int{0, 0o022, 0o277} {
 		folder := filepath.Join(t.TempDir(), "data")
 		if umask == 0o277 {
@@ -93,7 +93,7 @@ func TestFilesAreTheOwnersOnlyWhateverTheUmask(t *testing.T) {
 	}
 }
 
-func TestAModeThatTheOperatorChoseStays(t *testing.T) {
+func TestFileModeOfTheOperatorStays(t *testing.T) {
 	file := newFile(t)
 	closeNow(t, openAt(t, file))
 	mode(t, file, 0o640)
@@ -142,7 +142,7 @@ func isLike(t *testing.T, file string, like fs.FileInfo) {
 	}
 }
 
-func TestARestoreTakesOwnerAndModeOfTheStore(t *testing.T) {
+func TestRestoreTakesOwnerAndModeOfTheStore(t *testing.T) {
 	file, backup := twoStores(t)
 	mode(t, file, 0o640)
 	mode(t, backup, 0o444)
@@ -166,7 +166,7 @@ func TestARestoreTakesOwnerAndModeOfTheStore(t *testing.T) {
 }
 
 // Root restores where there is no store, and somebody else serves it.
-func TestARestoreWithoutAStoreTakesTheOwnerOfTheFolder(t *testing.T) {
+func TestRestoreWithoutAStoreTakesTheOwnerOfTheFolder(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can give a folder away")
 	}

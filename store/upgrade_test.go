@@ -15,7 +15,7 @@ import (
 
 // What the first release with each engine left, in production, is in testdata: the demo rows, and ada with three
 // storyspaces. The one with PostgreSQL had keys, too.
-func TestAStoreOfTheFirstReleaseIsTakenOver(t *testing.T) {
+func TestMigrateFromTheFirstRelease(t *testing.T) {
 	releases := map[string]struct {
 		put     func(t *testing.T, p place)
 		newest  string // of its migrations
