@@ -56,6 +56,6 @@ func (k *Keys) Audit(c *fiber.Ctx) error {
 	for _, event := range events {
 		list = append(list, EventOf(event))
 	}
-	nextPage(c, "/service/audit", url.Values{"key": {filter.Key}, "since": {since}}, page.Limit, next)
+	nextPage(c, "/service/audit", url.Values{"key": {filter.Key}, "since": {since}}, page.Size, next)
 	return c.JSON(list)
 }

@@ -178,7 +178,7 @@ func (f *fields) page(c *fiber.Ctx, list store.List) store.Page {
 	if err != nil {
 		f.add(inQuery, "cursor", "not a cursor of this list", "cursor_invalid")
 	}
-	return store.Page{Limit: f.pageSize(c), After: after}
+	return store.Page{Size: f.pageSize(c), After: after}
 }
 
 // pageSize reads the page size of a list; the query calls it limit.

@@ -237,7 +237,7 @@ func (k *Keys) List(c *fiber.Ctx) error {
 	for _, row := range rows {
 		list = append(list, Listed(row, now))
 	}
-	nextPage(c, "/service/keys", url.Values{"client": {filter.Client}, "state": {string(filter.State)}}, page.Limit, next)
+	nextPage(c, "/service/keys", url.Values{"client": {filter.Client}, "state": {string(filter.State)}}, page.Size, next)
 	return c.JSON(list)
 }
 

@@ -46,7 +46,7 @@ func (s *Storyspaces) List(c *fiber.Ctx) error {
 	if err := wrong.err(); err != nil {
 		return err
 	}
-	list := make([]Storyspace, 0, page.Limit)
+	list := make([]Storyspace, 0, page.Size)
 	if !plainName(username) { // nobody can have it
 		return c.JSON(list)
 	}
@@ -57,7 +57,7 @@ func (s *Storyspaces) List(c *fiber.Ctx) error {
 	for _, row := range rows {
 		list = append(list, Storyspace(row))
 	}
-	nextPage(c, "/service/storyspaces/", url.Values{"username": {username}}, page.Limit, next)
+	nextPage(c, "/service/storyspaces/", url.Values{"username": {username}}, page.Size, next)
 	return c.JSON(list)
 }
 

@@ -31,7 +31,7 @@ func TestRevokeIsFinal(t *testing.T) {
 			t.Errorf("an unknown key: %v", err)
 		}
 	}
-	events, _, err := s.Audit(t.Context(), store.AuditFilter{Key: record.ID}, store.Page{Limit: 10})
+	events, _, err := s.Audit(t.Context(), store.AuditFilter{Key: record.ID}, store.Page{Size: 10})
 	var actions []string
 	for _, event := range events {
 		actions = append(actions, event.Actor.Key+" "+event.Action)

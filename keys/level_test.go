@@ -73,7 +73,7 @@ func TestLevelOfNewerKeyAllowsOnlyRevoke(t *testing.T) {
 		if err := call(ring, key.ID); err == nil || kind == keystring.Ed25519 && fault.CodeOf(err) != fault.APITokenIncorrect {
 			t.Errorf("revoked: %v", err)
 		}
-		events, _, err := s.Audit(t.Context(), store.AuditFilter{Key: key.ID}, store.Page{Limit: 9})
+		events, _, err := s.Audit(t.Context(), store.AuditFilter{Key: key.ID}, store.Page{Size: 9})
 		if err != nil || len(events) != 2 || events[1].Action != keys.ActionRevoke {
 			t.Errorf("the audit has %+v, %v", events, err)
 		}

@@ -14,7 +14,7 @@ import (
 // refusals are the rows of one caller.
 func refusals(t *testing.T, s *store.Store, caller string) (rows []keys.Event) {
 	t.Helper()
-	events, next, err := s.Audit(t.Context(), store.AuditFilter{Key: caller}, store.Page{Limit: 200})
+	events, next, err := s.Audit(t.Context(), store.AuditFilter{Key: caller}, store.Page{Size: 200})
 	if err != nil || next != (store.Cursor{}) {
 		t.Fatalf("more than one page, or %v", err)
 	}

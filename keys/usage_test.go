@@ -65,7 +65,7 @@ func audited(t *testing.T, s *store.Store) map[string]int {
 	t.Helper()
 	rows := map[string]int{}
 	var page store.Page
-	for page.Limit = 200; ; {
+	for page.Size = 200; ; {
 		events, next, err := s.Audit(t.Context(), store.AuditFilter{}, page)
 		if err != nil {
 			t.Fatal(err)
@@ -192,7 +192,7 @@ func TestUsageRefusalsOfOneSecondAreOneRow(t *testing.T) {
 		now.forward(time.Second)
 		ring.Refused(keys.Actor{Key: "E0123456789a"}, "GET /service/keys")
 	})
-	events, _, err := s.Audit(t.Context(), store.AuditFilter{}, store.Page{Limit: 10})
+	events, _, err := s.Audit(t.Context(), store.AuditFilter{}, store.Page{Size: 10})
 	if err != nil {
 		t.Fatal(err)
 	}

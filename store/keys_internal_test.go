@@ -79,7 +79,7 @@ func TestKeyChangesAndTheirEventsAreOneWrite(t *testing.T) {
 			if _, err := s.Key(t.Context(), "E2"); fault.CodeOf(err) != fault.NotFound {
 				t.Errorf("the other key: %v", err)
 			}
-			if events, _, err := s.Audit(t.Context(), AuditFilter{}, Page{Limit: 9}); err != nil || len(events) != 1 {
+			if events, _, err := s.Audit(t.Context(), AuditFilter{}, Page{Size: 9}); err != nil || len(events) != 1 {
 				t.Errorf("the audit has %v, %v", events, err)
 			}
 			changes, err := s.KeyChanges(t.Context(), 0, 1000)
@@ -107,7 +107,7 @@ func TestAuditIsAppendOnly(t *testing.T) {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
-	if got, _, err := s.Audit(t.Context(), AuditFilter{}, Page{Limit: 9}); err != nil || len(got) != 1 || got[0] != want {
+	if got, _, err := s.Audit(t.Context(), AuditFilter{}, Page{Size: 9}); err != nil || len(got) != 1 || got[0] != want {
 		t.Errorf("the audit has %+v, %v", got, err)
 	}
 }

@@ -70,7 +70,7 @@ func TestKeysOfALockedOrClosedStore(t *testing.T) {
 
 // keyCalls is every method that has to do with keys, each call as it succeeds beside a key E1.
 func keyCalls(s *store.Store) map[string]func(context.Context) error {
-	page := store.Page{Limit: 1}
+	page := store.Page{Size: 1}
 	return map[string]func(context.Context) error{
 		"read a key":     func(ctx context.Context) error { _, err := s.Key(ctx, "E1"); return err },
 		"read keys":      func(ctx context.Context) error { _, _, err := s.Keys(ctx, store.KeyFilter{}, page); return err },
@@ -152,7 +152,7 @@ func TestKeysChangedByTwoStoresOnOneFile(t *testing.T) {
 			}
 		}
 	}
-	if events, _, err := stores[0].Audit(t.Context(), store.AuditFilter{}, store.Page{Limit: 200}); err != nil || len(events) != 2*rounds {
+	if events, _, err := stores[0].Audit(t.Context(), store.AuditFilter{}, store.Page{Size: 200}); err != nil || len(events) != 2*rounds {
 		t.Errorf("%d rows of the audit, %v, want %d", len(events), err, 2*rounds)
 	}
 }

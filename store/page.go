@@ -27,7 +27,7 @@ const (
 // Page says which part of a list is wanted: at most Limit rows, which must be 1 or more, of those that come after
 // After, which must be a place in the same list.
 type Page struct {
-	Limit int
+	Size  int
 	After Cursor
 }
 
@@ -95,8 +95,8 @@ const serverWork = 4
 func list[T any](
 	ctx context.Context, s *Store, of List, page Page, scan func(from scanner, seq *int64) (T, error), query pagedQuery, args ...any,
 ) ([]T, Cursor, error) {
-	if page.Limit < 1 {
-		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a page of %d rows", page.Limit))
+	if page.Size < 1 {
+		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a page of %d rows", page.Size))
 	}
 	if !page.After.IsZero() && page.After.list != of {
 		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a cursor of list %d for list %d", page.After.list, of))
@@ -113,7 +113,7 @@ func list[T any](
 			s.lister.worked(took)
 		}()
 		// One row more than asked for tells whether there is a next page.
-		rows, err := stmt.QueryContext(ctx, append([]any{page.After.seq, page.Limit + 1}, args...)...)
+		rows, err := stmt.QueryContext(ctx, append([]any{page.After.seq, page.Size + 1}, args...)...)
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func list[T any](
 			if this == last {
 				continue
 			}
-			if len(found) == page.Limit {
+			if len(found) == page.Size {
 				next = last
 				break
 			}

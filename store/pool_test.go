@@ -28,7 +28,7 @@ func TestListEndsWithItsRequest(t *testing.T) {
 			defer cancel()
 			ended := make(chan error, 1)
 			go func() {
-				_, _, err := list(ctx, s, ListAudit, Page{Limit: 50}, scanEvent, pagedQuery{sqlite: endless})
+				_, _, err := list(ctx, s, ListAudit, Page{Size: 50}, scanEvent, pagedQuery{sqlite: endless})
 				ended <- err
 			}()
 			select {
@@ -41,7 +41,7 @@ func TestListEndsWithItsRequest(t *testing.T) {
 			}
 			// The connection is as good as new.
 			for range s.db.readers + 1 {
-				if _, _, err := s.Audit(t.Context(), AuditFilter{}, Page{Limit: 1}); err != nil {
+				if _, _, err := s.Audit(t.Context(), AuditFilter{}, Page{Size: 1}); err != nil {
 					t.Errorf("the next list: %v", err)
 				}
 			}
@@ -55,11 +55,11 @@ func TestListThatNeverBeganIsUnavailable(t *testing.T) {
 	s.lister.line <- struct{}{}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, _, err := s.Keys(ctx, KeyFilter{}, Page{Limit: 1}); fault.CodeOf(err) != fault.Unavailable {
+	if _, _, err := s.Keys(ctx, KeyFilter{}, Page{Size: 1}); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("got %v", err)
 	}
 	<-s.lister.line
-	if _, _, err := s.Keys(t.Context(), KeyFilter{}, Page{Limit: 1}); err != nil {
+	if _, _, err := s.Keys(t.Context(), KeyFilter{}, Page{Size: 1}); err != nil {
 		t.Errorf("its place was not given back: %v", err)
 	}
 }

@@ -138,7 +138,7 @@ func survives(t *testing.T, s *store.Store, down bool, spoil, mend func()) {
 			return err
 		},
 		func() error {
-			rows, _, err := s.Storyspaces(ctx, "stevenm", store.Page{Limit: 50})
+			rows, _, err := s.Storyspaces(ctx, "stevenm", store.Page{Size: 50})
 			if err == nil && len(rows) != 2 {
 				t.Errorf("got %+v", rows)
 			}

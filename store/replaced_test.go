@@ -39,7 +39,7 @@ func every(s *store.Store) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"Key": func(ctx context.Context) error { _, err := s.Key(ctx, "E1"); return err },
 		"Keys": func(ctx context.Context) error {
-			_, _, err := s.Keys(ctx, store.KeyFilter{}, store.Page{Limit: 9})
+			_, _, err := s.Keys(ctx, store.KeyFilter{}, store.Page{Size: 9})
 			return err
 		},
 		"KeysByID":    func(ctx context.Context) error { _, err := s.KeysByID(ctx, []string{"E1"}); return err },
@@ -48,13 +48,13 @@ func every(s *store.Store) map[string]func(context.Context) error {
 		"SealedKeys":  func(ctx context.Context) error { _, err := s.SealedKeys(ctx); return err },
 		"SealedInUse": func(ctx context.Context) error { _, err := s.SealedInUse(ctx, 1); return err },
 		"Audit": func(ctx context.Context) error {
-			_, _, err := s.Audit(ctx, store.AuditFilter{}, store.Page{Limit: 9})
+			_, _, err := s.Audit(ctx, store.AuditFilter{}, store.Page{Size: 9})
 			return err
 		},
 		"Instances":   func(ctx context.Context) error { _, err := s.Instances(ctx, time.Minute); return err },
 		"AccountByID": func(ctx context.Context) error { _, err := s.AccountByID(ctx, "2112"); return err },
 		"Storyspaces": func(ctx context.Context) error {
-			_, _, err := s.Storyspaces(ctx, "stevenm", store.Page{Limit: 9})
+			_, _, err := s.Storyspaces(ctx, "stevenm", store.Page{Size: 9})
 			return err
 		},
 		"Ready":     s.Ready,

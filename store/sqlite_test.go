@@ -113,7 +113,7 @@ func TestSQLiteReadersDoNotWaitForAWriter(t *testing.T) {
 	if _, err := other.Exec("BEGIN IMMEDIATE; DELETE FROM storyspaces"); err != nil {
 		t.Fatal(err)
 	}
-	rows, _, err := s.Storyspaces(t.Context(), "stevenm", store.Page{Limit: 50})
+	rows, _, err := s.Storyspaces(t.Context(), "stevenm", store.Page{Size: 50})
 	if err != nil || len(rows) != 2 {
 		t.Errorf("got %v, %v beside an open transaction", rows, err)
 	}
@@ -144,7 +144,7 @@ func TestSQLiteBeginsNothingAfterTheDeadline(t *testing.T) {
 		isCode(t, name+": account", err, fault.Unavailable)
 		_, err = s.CreateAccount(ctx, store.Account{Username: "ada"})
 		isCode(t, name+": create account", err, fault.Unavailable)
-		_, _, err = s.Storyspaces(ctx, "ada", store.Page{Limit: 1})
+		_, _, err = s.Storyspaces(ctx, "ada", store.Page{Size: 1})
 		isCode(t, name+": storyspaces", err, fault.Unavailable)
 		_, err = s.Storyspace(ctx, "1")
 		isCode(t, name+": storyspace", err, fault.Unavailable)
@@ -172,7 +172,7 @@ func TestCloseWhileOthersReadAndWrite(t *testing.T) {
 					if i%4 == 0 {
 						_, err = s.CreateStoryspace(t.Context(), "stevenm", "x")
 					} else {
-						_, _, err = s.Storyspaces(t.Context(), "stevenm", store.Page{Limit: 5})
+						_, _, err = s.Storyspaces(t.Context(), "stevenm", store.Page{Size: 5})
 					}
 					first()
 					if err != nil {

@@ -133,7 +133,7 @@ func TestListReadsAPageWithOneStatement(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		page := store.Page{Limit: 40}
+		page := store.Page{Size: 40}
 		lists := map[string]func() (int, error){
 			"keys": func() (rotated int, err error) {
 				list, _, err := s.Keys(ctx, store.KeyFilter{}, page)
@@ -152,7 +152,7 @@ func TestListReadsAPageWithOneStatement(t *testing.T) {
 		for name, read := range lists {
 			before := asked.Load()
 			rows, err := read()
-			if n := asked.Load() - before; err != nil || rows != page.Limit || n != 1 {
+			if n := asked.Load() - before; err != nil || rows != page.Size || n != 1 {
 				t.Errorf("%s: %d statements for %d rows, %v", name, n, rows, err)
 			}
 		}

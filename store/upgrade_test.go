@@ -90,7 +90,7 @@ func goesOn(t *testing.T, s *store.Store, changes int64) {
 			{ID: "3hyw5ppakuvgmvy2ioldl3wqij", Name: ""},
 		},
 	} {
-		got, _, err := s.Storyspaces(t.Context(), username, store.Page{Limit: 200})
+		got, _, err := s.Storyspaces(t.Context(), username, store.Page{Size: 200})
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s has %+v, %v, want %+v", username, got, err, want)
 		}
@@ -99,7 +99,7 @@ func goesOn(t *testing.T, s *store.Store, changes int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, _, err := s.Storyspaces(t.Context(), "foobar", store.Page{Limit: 2}); err != nil || got[1] != made {
+	if got, _, err := s.Storyspaces(t.Context(), "foobar", store.Page{Size: 2}); err != nil || got[1] != made {
 		t.Errorf("got %+v, %v, want %+v at the end", got, err, made)
 	}
 	_, err = s.CreateAccount(t.Context(), store.Account{Username: "ada"})

@@ -53,15 +53,15 @@ func auditFiltered(t *testing.T, s *store.Store) {
 			if since.UnixMicro() != 0 && !since.IsZero() { // in the order of their times
 				slices.SortStableFunc(want, func(a, b keys.Event) int { return a.At.Compare(b.At) })
 			}
-			for _, limit := range []int{1, 7, max(1, len(want)), len(want) + 1} {
-				got := pages(t, store.ListAudit, limit, func(page store.Page) ([]keys.Event, store.Cursor, error) {
+			for _, size := range []int{1, 7, max(1, len(want)), len(want) + 1} {
+				got := pages(t, store.ListAudit, size, func(page store.Page) ([]keys.Event, store.Cursor, error) {
 					return s.Audit(t.Context(), store.AuditFilter{Key: key, Since: since}, page)
 				})
-				same(t, fmt.Sprintf("key %q since %v, limit %d", key, since, limit), got, want)
+				same(t, fmt.Sprintf("key %q since %v, size %d", key, since, size), got, want)
 			}
 		}
 	}
-	if got, _, err := s.Audit(t.Context(), store.AuditFilter{Key: "\xff"}, store.Page{Limit: 1}); err != nil || got == nil || len(got) != 0 {
+	if got, _, err := s.Audit(t.Context(), store.AuditFilter{Key: "\xff"}, store.Page{Size: 1}); err != nil || got == nil || len(got) != 0 {
 		t.Errorf("a key that nobody can have: got %#v, %v", got, err)
 	}
 }
@@ -92,7 +92,7 @@ func auditFollowed(t *testing.T, s *store.Store) {
 			seen[i]++
 		}
 	}
-	page := store.Page{Limit: 10}
+	page := store.Page{Size: 10}
 	for running := true; running; {
 		select {
 		case <-done:
@@ -145,10 +145,10 @@ func auditPruned(t *testing.T, s *store.Store) {
 		fresh[0].At, fresh[1].At = at(many+1), at(many+2)
 		must(t, s.PruneEvents(t.Context(), at(many+1)))
 		must(t, s.AppendEvents(t.Context(), fresh))
-		_, next, err := s.Audit(t.Context(), filter, store.Page{Limit: 1})
+		_, next, err := s.Audit(t.Context(), filter, store.Page{Size: 1})
 		must(t, err)
 		must(t, s.PruneEvents(t.Context(), at(many+2)))
-		rows, _, err := s.Audit(t.Context(), filter, store.Page{Limit: 1, After: next})
+		rows, _, err := s.Audit(t.Context(), filter, store.Page{Size: 1, After: next})
 		must(t, err)
 		same(t, fmt.Sprintf("after a row that is gone, filter %+v", filter), rows, fresh[1:])
 		must(t, s.PruneEvents(t.Context(), at(many+3)))
@@ -156,13 +156,13 @@ func auditPruned(t *testing.T, s *store.Store) {
 	must(t, s.AppendEvents(t.Context(), want))
 
 	// A row that comes after all are gone is new to whoever saw the last one.
-	_, next, err := s.Audit(t.Context(), store.AuditFilter{}, store.Page{Limit: 1})
+	_, next, err := s.Audit(t.Context(), store.AuditFilter{}, store.Page{Size: 1})
 	must(t, err)
 	must(t, s.PruneEvents(t.Context(), at(many)))
 	isAudit(t, s, store.AuditFilter{})
 	after := newEvent(keys.ActionCreate, "E2")
 	must(t, s.AppendEvents(t.Context(), []keys.Event{after}))
-	rows, _, err := s.Audit(t.Context(), store.AuditFilter{}, store.Page{Limit: 1, After: next})
+	rows, _, err := s.Audit(t.Context(), store.AuditFilter{}, store.Page{Size: 1, After: next})
 	must(t, err)
 	same(t, "after the last row", rows, []keys.Event{after})
 }
@@ -170,7 +170,7 @@ func auditPruned(t *testing.T, s *store.Store) {
 // isAudit demands exactly these rows of the audit, in this order.
 func isAudit(t *testing.T, s *store.Store, filter store.AuditFilter, want ...keys.Event) {
 	t.Helper()
-	got, next, err := s.Audit(t.Context(), filter, store.Page{Limit: 200})
+	got, next, err := s.Audit(t.Context(), filter, store.Page{Size: 200})
 	must(t, err)
 	if want == nil {
 		want = []keys.Event{}

@@ -51,11 +51,11 @@ func keysListed(t *testing.T, s *store.Store) {
 		if len(want) < 3 {
 			t.Fatalf("filter %+v proves nothing with %d keys", filter, len(want))
 		}
-		for _, limit := range []int{1, 2, 3, len(want) - 1, len(want), len(want) + 1, 200} {
-			got := pages(t, store.ListKeys, limit, func(page store.Page) ([]store.ListedKey, store.Cursor, error) {
+		for _, size := range []int{1, 2, 3, len(want) - 1, len(want), len(want) + 1, 200} {
+			got := pages(t, store.ListKeys, size, func(page store.Page) ([]store.ListedKey, store.Cursor, error) {
 				return s.Keys(t.Context(), filter, page)
 			})
-			same(t, fmt.Sprintf("filter %+v, limit %d", filter, limit), got, want)
+			same(t, fmt.Sprintf("filter %+v, page size %d", filter, size), got, want)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func keysListed(t *testing.T, s *store.Store) {
 func keysListedNone(t *testing.T, s *store.Store) {
 	isEmpty := func(filter store.KeyFilter) {
 		t.Helper()
-		got, next, err := s.Keys(t.Context(), filter, store.Page{Limit: 50})
+		got, next, err := s.Keys(t.Context(), filter, store.Page{Size: 50})
 		if err != nil || got == nil || len(got) != 0 || !next.IsZero() {
 			t.Errorf("filter %+v: got %#v, next page %q, %v", filter, got, next, err)
 		}
@@ -101,15 +101,15 @@ func listsKeptApart(t *testing.T, s *store.Store) {
 		},
 	}
 	for list, read := range lists {
-		for _, limit := range []int{0, -1} {
-			_, err := read(store.Page{Limit: limit})
-			isFault(t, fmt.Sprintf("list %d, limit %d", list, limit), err, fault.Internal)
+		for _, size := range []int{0, -1} {
+			_, err := read(store.Page{Size: size})
+			isFault(t, fmt.Sprintf("list %d, page size %d", list, size), err, fault.Internal)
 		}
-		next, err := read(store.Page{Limit: 1})
+		next, err := read(store.Page{Size: 1})
 		must(t, err)
 		for other, read := range lists {
 			_, errText := store.ParseCursor(other, next.String())
-			_, errRead := read(store.Page{Limit: 1, After: next})
+			_, errRead := read(store.Page{Size: 1, After: next})
 			if other == list {
 				must(t, errText)
 				must(t, errRead)
@@ -125,22 +125,22 @@ func listsKeptApart(t *testing.T, s *store.Store) {
 
 // pages reads a whole list page by page, each asked for with text as a caller does it, and checks their lengths.
 func pages[T any](
-	t *testing.T, of store.List, limit int, read func(store.Page) ([]T, store.Cursor, error),
+	t *testing.T, of store.List, size int, read func(store.Page) ([]T, store.Cursor, error),
 ) []T {
 	t.Helper()
 	got := []T{}
-	for page := (store.Page{Limit: limit}); ; {
+	for page := (store.Page{Size: size}); ; {
 		rows, next, err := read(page)
 		must(t, err)
 		got = append(got, rows...)
 		if next.IsZero() {
-			if len(rows) > limit || len(rows) == 0 && len(got) > 0 {
-				t.Errorf("limit %d: the last page has %d rows", limit, len(rows))
+			if len(rows) > size || len(rows) == 0 && len(got) > 0 {
+				t.Errorf("page size %d: the last page has %d rows", size, len(rows))
 			}
 			return got
 		}
-		if len(rows) != limit {
-			t.Fatalf("limit %d: a page of %d rows is not the last", limit, len(rows))
+		if len(rows) != size {
+			t.Fatalf("page size %d: a page of %d rows is not the last", size, len(rows))
 		}
 		page.After, err = store.ParseCursor(of, next.String())
 		must(t, err)

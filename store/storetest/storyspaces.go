@@ -65,7 +65,7 @@ func storyspacesOwn(t *testing.T, s *store.Store) {
 func storyspacesNone(t *testing.T, s *store.Store) {
 	addUser(t, s, "ada")
 	for _, username := range []string{"ada", "nobody", "", "ADA", "ada\x00", "\xff", "%"} {
-		got, next, err := s.Storyspaces(t.Context(), username, store.Page{Limit: 50})
+		got, next, err := s.Storyspaces(t.Context(), username, store.Page{Size: 50})
 		must(t, err)
 		if got == nil || len(got) != 0 || !next.IsZero() {
 			t.Errorf("user %q: got %#v and next page %q", username, got, next)
@@ -87,10 +87,10 @@ func storyspacesPaged(t *testing.T, s *store.Store) {
 		_, err = s.CreateStoryspace(t.Context(), "ben", "between")
 		must(t, err)
 	}
-	for _, limit := range []int{1, 2, 3, 40, 41, 50, 102, 103, 200, manyRows - 1, manyRows, manyRows + 1} {
+	for _, size := range []int{1, 2, 3, 40, 41, 50, 102, 103, 200, manyRows - 1, manyRows, manyRows + 1} {
 		var got []store.Storyspace
 		pages := 0
-		for page := (store.Page{Limit: limit}); ; {
+		for page := (store.Page{Size: size}); ; {
 			rows, next, err := s.Storyspaces(t.Context(), "ada", page)
 			must(t, err)
 			got = append(got, rows...)
@@ -98,18 +98,18 @@ func storyspacesPaged(t *testing.T, s *store.Store) {
 			if next.IsZero() {
 				break
 			}
-			if len(rows) != limit {
-				t.Fatalf("limit %d: a page of %d rows is not the last", limit, len(rows))
+			if len(rows) != size {
+				t.Fatalf("page size %d: a page of %d rows is not the last", size, len(rows))
 			}
 			// The next page is asked for with text, as a caller does it.
 			page.After, err = store.ParseCursor(store.ListStoryspaces, next.String())
 			must(t, err)
 		}
-		if wantPages := (manyRows + limit - 1) / limit; pages != wantPages {
-			t.Errorf("limit %d: %d pages, want %d", limit, pages, wantPages)
+		if wantPages := (manyRows + size - 1) / size; pages != wantPages {
+			t.Errorf("page size %d: %d pages, want %d", size, pages, wantPages)
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("limit %d: %d rows, lost, repeated or out of order, want %d", limit, len(got), len(want))
+			t.Errorf("page size %d: %d rows, lost, repeated or out of order, want %d", size, len(got), len(want))
 		}
 	}
 }
@@ -126,7 +126,7 @@ func storyspacesPagedWhileGrowing(t *testing.T, s *store.Store) {
 		add()
 	}
 	var got []store.Storyspace
-	for page := (store.Page{Limit: 4}); ; {
+	for page := (store.Page{Size: 4}); ; {
 		rows, next, err := s.Storyspaces(t.Context(), "ada", page)
 		must(t, err)
 		got = append(got, rows...)
@@ -170,7 +170,7 @@ func storyspacesFollowed(t *testing.T, s *store.Store) {
 			seen[i]++
 		}
 	}
-	page := store.Page{Limit: 3}
+	page := store.Page{Size: 3}
 	for running := true; running; {
 		select {
 		case <-done:
@@ -195,9 +195,9 @@ func storyspacesFollowed(t *testing.T, s *store.Store) {
 
 func storyspacesBadPage(t *testing.T, s *store.Store) {
 	addUser(t, s, "ada")
-	for _, limit := range []int{0, -1} {
-		_, _, err := s.Storyspaces(t.Context(), "ada", store.Page{Limit: limit})
-		isFault(t, fmt.Sprintf("limit %d", limit), err, fault.Internal)
+	for _, size := range []int{0, -1} {
+		_, _, err := s.Storyspaces(t.Context(), "ada", store.Page{Size: size})
+		isFault(t, fmt.Sprintf("page size %d", size), err, fault.Internal)
 	}
 }
 
@@ -258,7 +258,7 @@ func addUser(t *testing.T, s *store.Store, username string) {
 // isList demands exactly these storyspaces of a user, in this order.
 func isList(t *testing.T, s *store.Store, username string, want ...store.Storyspace) {
 	t.Helper()
-	got, next, err := s.Storyspaces(t.Context(), username, store.Page{Limit: 200})
+	got, next, err := s.Storyspaces(t.Context(), username, store.Page{Size: 200})
 	must(t, err)
 	if !slices.Equal(got, want) || !next.IsZero() {
 		t.Errorf("%s has %+v (next page %q), want %+v", username, got, next, want)
