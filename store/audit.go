@@ -12,8 +12,8 @@ import (
 const (
 	eventColumns = `at, actor, request_id, address, action, target, count`
 
-	// All rows in one statement, because on PostgreSQL the audit is locked from its beginning to the end of the
-	// transaction. In every engine json_each gives the members of an object as key and value.
+	// All rows in one statement: on PostgreSQL the audit is locked from the statement to the end of its transaction. On both
+	// engines json_each returns the members of an object as key and value.
 	insertEvents = `INSERT INTO audit (` + eventColumns + `)
 		SELECT CAST(value ->> 'at' AS BIGINT), value ->> 'actor', value ->> 'request_id', value ->> 'address',
 			value ->> 'action', value ->> 'target', CAST(value ->> 'count' AS BIGINT)
@@ -22,15 +22,15 @@ const (
 	deleteEvents = `DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < $1 ORDER BY at LIMIT $2)`
 )
 
-// The pages of the audit. Without a time their order is that of writing, so that whoever reads on from a page misses
-// nothing. With a time it is that of the times, which need not rise with seq: clocks differ, and refusals are written late.
+// Pages of the audit. Without a time they are in the order of writing, so that following pages misses no row. With a time they
+// are in the order of the times, which is another one: clocks differ, and refusals are written late.
 //
 //nolint:gochecknoglobals // made before main begins
 var (
 	selectEvents      = paged(events, walk{})
 	selectEventsSince = paged(events, walk{since: `$3`})
 
-	// What was done to a key, and what it did.
+	// What was done to a key, and by it.
 	selectEventsOf      = paged(events, walk{equal: []equal{{`target`, `$3`}}}, walk{equal: []equal{{`actor`, `$3`}}})
 	selectEventsOfSince = paged(events,
 		walk{equal: []equal{{`target`, `$3`}}, since: `$4`}, walk{equal: []equal{{`actor`, `$3`}}, since: `$4`})
@@ -38,20 +38,19 @@ var (
 
 const events = `SELECT seq, ` + eventColumns + ` FROM audit`
 
-// pruneStep is how many rows PruneEvents removes at once; between two steps others may write.
+// pruneStep is how many rows PruneEvents removes in one transaction, so that other writes come in between.
 const pruneStep = 1000
 
-// AuditFilter says which rows of the audit a list has. An empty field matches every row.
+// AuditFilter selects rows of the audit. An empty field matches every row.
 type AuditFilter struct {
-	// Key matches what the key did and what was done to it.
+	// Key matches what was done to the key, and by it.
 	Key string
-	// Since matches what happened then or later.
+	// Since matches this time and later ones.
 	Since time.Time
 }
 
-// Audit lists the rows of the audit, the oldest first: in the order in which they were written, and with Since in the order
-// of their times. It gives the place where the next page begins, zero when there is none. The list may be empty, it is
-// never nil.
+// Audit lists rows of the audit, oldest first: in the order of writing, or with Since in the order of their times. It returns the
+// cursor of the next page, zero if there is none. The list may be empty, never nil.
 func (s *Store) Audit(ctx context.Context, filter AuditFilter, page Page) ([]keys.Event, Cursor, error) {
 	if !storable(filter.Key) {
 		return []keys.Event{}, Cursor{}, nil
@@ -69,7 +68,7 @@ func (s *Store) Audit(ctx context.Context, filter AuditFilter, page Page) ([]key
 	}
 }
 
-// AppendEvents adds rows to the audit, all or none. Invalid when a text cannot be stored.
+// AppendEvents adds rows to the audit, all or none. It fails with Invalid if a text cannot be stored.
 func (s *Store) AppendEvents(ctx context.Context, events []keys.Event) error {
 	if len(events) == 0 {
 		return nil
@@ -85,8 +84,7 @@ func (s *Store) AppendEvents(ctx context.Context, events []keys.Event) error {
 	return err
 }
 
-// PruneEvents removes the rows of the audit that are older than before. It takes many short transactions: when it
-// fails, what is gone by then stays gone.
+// PruneEvents removes rows that are older than before, in many short transactions. Rows removed before a failure stay removed.
 func (s *Store) PruneEvents(ctx context.Context, before time.Time) error {
 	for {
 		removed, err := s.write(ctx, deleteEvents, micros(before), pruneStep)
@@ -96,7 +94,7 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time) error {
 	}
 }
 
-// eventRows is the argument of insertEvents: an object, whose members are numbered in the order of the rows.
+// eventRows is the argument of insertEvents: a JSON object whose members are numbered in the order of the rows.
 func eventRows(events ...keys.Event) (string, error) {
 	type row struct {
 		At        int64  `json:"at"`

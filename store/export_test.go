@@ -4,12 +4,12 @@ import "database/sql"
 
 // OccupyWriters takes every place for writing resources, until the function that it gives is called.
 func (s *Store) OccupyWriters() (free func()) {
-	for range cap(s.writer.places) {
-		s.writer.places <- struct{}{}
+	for range cap(s.writer.slots) {
+		s.writer.slots <- struct{}{}
 	}
 	return func() {
-		for range cap(s.writer.places) {
-			<-s.writer.places
+		for range cap(s.writer.slots) {
+			<-s.writer.slots
 		}
 	}
 }
@@ -26,7 +26,7 @@ func PagedQueries(engine string) []string {
 
 // UseDB makes everything that is asked from now on be asked through db.
 func (s *Store) UseDB(db *sql.DB) {
-	for _, p := range []*pool{s.reader, s.lister, s.finder, s.writer, s.keyWriter, s.fleetWriter} {
+	for _, p := range []*pool{s.reader, s.lists, s.keyLookups, s.writer, s.keyWriter, s.fleetWriter} {
 		p.db = db
 	}
 }

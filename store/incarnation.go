@@ -229,7 +229,7 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 		_, err = db.ExecContext(ctx, "COMMIT")
 	}
 	if err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		_, _ = db.ExecContext(ctx, "ROLLBACK") // after a failed commit too; what failed is the news
 	}

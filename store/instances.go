@@ -52,8 +52,8 @@ func (s *Store) Heartbeat(ctx context.Context, instance string, version int64, m
 	var fleet keys.Fleet
 	var known bool
 	err := s.fleetWriter.run(ctx, updateInstance, func(ctx context.Context, stmt statement) error {
-		return s.fleetWriter.inPlace(ctx, func() error {
-			return s.fleetWriter.repeatedly(ctx, func() error {
+		return s.fleetWriter.writeSameDatabase(ctx, func() error {
+			return s.fleetWriter.retry(ctx, func() error {
 				rows, err := stmt.QueryContext(ctx, args...)
 				if err != nil {
 					return err

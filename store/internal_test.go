@@ -128,12 +128,12 @@ func TestSQLiteForeignKeysHold(t *testing.T) {
 // hang takes every place of a pool, which is what a driver that does not come back does, until the test ends.
 func hang(t *testing.T, p *pool) (release func()) {
 	t.Helper()
-	for range cap(p.places) {
-		p.places <- struct{}{}
+	for range cap(p.slots) {
+		p.slots <- struct{}{}
 	}
 	return func() {
-		for range cap(p.places) {
-			<-p.places
+		for range cap(p.slots) {
+			<-p.slots
 		}
 	}
 }

@@ -21,7 +21,7 @@ const (
 
 	selectKey = `SELECT ` + keyColumns + ` FROM keys WHERE id = $1`
 
-	// All keys in one statement; see insertEvents.
+	// json_each reads the ids from one JSON object, on both engines.
 	selectKeysByID = `SELECT ` + keyColumns + ` FROM keys WHERE id IN (SELECT key FROM json_each($1))`
 
 	// One statement reads one moment on every engine. Each row has the version and the epoch, and beside them a key that has
@@ -38,13 +38,13 @@ const (
 
 	selectUsableKey = `SELECT EXISTS (SELECT 1 FROM keys WHERE state = 'enabled' AND (expires_at = 0 OR expires_at > $1))`
 
-	// All keys in one statement; see insertEvents.
+	// json_each reads a JSON object of times by key id, on both engines.
 	updateLastUsed = `UPDATE keys SET last_used_at = used.at
 		FROM (SELECT key AS id, CAST(CAST(value AS TEXT) AS BIGINT) AS at FROM json_each($1)) AS used
 		WHERE keys.id = used.id AND keys.last_used_at < used.at`
 )
 
-// The pages of keys, oldest first.
+// Pages of keys, oldest first.
 //
 //nolint:gochecknoglobals // made before main begins
 var (
@@ -74,8 +74,8 @@ func (s *Store) Key(ctx context.Context, id string) (found keys.Record, err erro
 	return found, err
 }
 
-// KeysByID finds the keys with the given ids, in any order, with one query. Whoever asks has proven nothing, so at most half
-// of the connections for reading are for this.
+// KeysByID finds the keys with these ids, in any order, with one query. The callers are not authenticated yet, so it uses at
+// most half of the connections for reading.
 func (s *Store) KeysByID(ctx context.Context, ids []string) ([]keys.Record, error) {
 	wanted := make(map[string]int, len(ids))
 	for _, id := range ids {
@@ -88,7 +88,7 @@ func (s *Store) KeysByID(ctx context.Context, ids []string) ([]keys.Record, erro
 		return nil, s.fault(err)
 	}
 	var found []keys.Record
-	err = s.finder.run(ctx, selectKeysByID, func(ctx context.Context, stmt statement) error {
+	err = s.keyLookups.run(ctx, selectKeysByID, func(ctx context.Context, stmt statement) error {
 		rows, err := stmt.QueryContext(ctx, string(text))
 		if err != nil {
 			return err
@@ -237,7 +237,7 @@ func (s *Store) SealedKeys(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// SealedInUse gives the newest hs256 keys that are not revoked, at most so many.
+// SealedInUse returns the newest hs256 keys that are not revoked, at most so many.
 func (s *Store) SealedInUse(ctx context.Context, most int) ([]keys.Record, error) {
 	var found []keys.Record
 	err := s.read(ctx, selectSealedInUse, func(ctx context.Context, stmt statement) error {
@@ -254,8 +254,8 @@ func (s *Store) SealedInUse(ctx context.Context, most int) ([]keys.Record, error
 	return found, nil
 }
 
-// TouchKeys sets when keys were last used, all or none. A time that is not after the one that is there is ignored, and
-// so is an unknown key; no version moves.
+// TouchKeys records when keys were last used, all or none. It ignores unknown keys, and times that are not later than the
+// stored one. The version of keys stays.
 func (s *Store) TouchKeys(ctx context.Context, used map[string]time.Time) error {
 	rows := make(map[string]int64, len(used))
 	for id, at := range used {
@@ -266,8 +266,7 @@ func (s *Store) TouchKeys(ctx context.Context, used map[string]time.Time) error 
 	if len(rows) == 0 {
 		return nil
 	}
-	// Instances that touch the same keys mostly lock them in one order. Where they wait for each other in a circle, one
-	// is tried again.
+	// Instances that write the same keys mostly lock them in the same order. After a deadlock, one of them retries.
 	text, err := json.Marshal(rows)
 	if err != nil {
 		return s.fault(err)
@@ -289,7 +288,7 @@ func scanKeys(rows *sql.Rows) (found []keys.Record, err error) {
 	return found, rows.Err()
 }
 
-// scanKey reads a row of keyColumns, after the columns that stand before them.
+// scanKey reads a row of keyColumns; before are the destinations of the columns before them.
 func scanKey(from scanner, before ...any) (keys.Record, error) {
 	var r keys.Record
 	var scopes string

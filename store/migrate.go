@@ -57,8 +57,8 @@ type dialect struct {
 	folder string
 	// begin opens a transaction that no other process has open at the same time.
 	begin func(ctx context.Context, db *sql.DB) error
-	// limit is how long anything but begin and the migrations may take; 0 for an engine that keeps its own limit.
-	limit time.Duration
+	// timeout is for everything but begin and the migrations; 0 for an engine with a timeout of its own.
+	timeout time.Duration
 	// tables counts the tables there are, and those named meta.
 	tables string
 }
@@ -90,13 +90,13 @@ func migrate(ctx context.Context, db *sql.DB, d dialect, o opening) (done migrat
 	defer func() {
 		if err != nil {
 			// What failed is the news; a rollback that fails as well adds nothing, the connection is closed next.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 			defer cancel()
 			_, _ = db.ExecContext(ctx, "ROLLBACK")
 		}
 	}()
 
-	err = limited(ctx, d.limit, func(ctx context.Context) error { return checkOurs(ctx, db, d, o) })
+	err = withTimeout(ctx, d.timeout, func(ctx context.Context) error { return checkOurs(ctx, db, d, o) })
 	if err == nil && o.prepare != nil {
 		err = o.prepare(ctx)
 	}
@@ -111,7 +111,7 @@ func migrate(ctx context.Context, db *sql.DB, d dialect, o opening) (done migrat
 		done.newest = max(done.newest, source.Version)
 	}
 	if o.reading {
-		err = limited(ctx, d.limit, func(ctx context.Context) error { return checkNew(ctx, db, done.newest) })
+		err = withTimeout(ctx, d.timeout, func(ctx context.Context) error { return checkNew(ctx, db, done.newest) })
 		if err != nil {
 			return migrated{}, err
 		}
@@ -125,7 +125,7 @@ func migrate(ctx context.Context, db *sql.DB, d dialect, o opening) (done migrat
 	for _, result := range results {
 		done.applied = append(done.applied, path.Base(result.Source.Path))
 	}
-	err = limited(ctx, d.limit, func(ctx context.Context) error {
+	err = withTimeout(ctx, d.timeout, func(ctx context.Context) error {
 		const remember = `INSERT INTO meta (name, value) VALUES ('environment', $1) ON CONFLICT DO NOTHING`
 		_, err := db.ExecContext(ctx, remember, o.environment)
 		return err
@@ -133,18 +133,18 @@ func migrate(ctx context.Context, db *sql.DB, d dialect, o opening) (done migrat
 	if err != nil {
 		return migrated{}, err
 	}
-	err = limited(ctx, d.limit, func(ctx context.Context) error {
+	err = withTimeout(ctx, d.timeout, func(ctx context.Context) error {
 		_, err := db.ExecContext(ctx, "COMMIT")
 		return err
 	})
 	return done, err
 }
 
-// limited does something for at most limit; 0 is no limit.
-func limited(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
-	if limit > 0 {
+// withTimeout calls do with a timeout; 0 is none.
+func withTimeout(ctx context.Context, timeout time.Duration, do func(context.Context) error) error {
+	if timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
+		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
 	return do(ctx)

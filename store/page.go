@@ -13,8 +13,8 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// List names a list that has pages. Its number is the first byte of the list's cursors, so that a cursor of one list is
-// refused by every other. A cursor of another form would take a new number.
+// List is a list that has pages. Its number is the first byte of its cursors, so that every other list refuses them. Another
+// form of cursor needs a new number.
 type List uint8
 
 // The lists.
@@ -24,29 +24,28 @@ const (
 	ListAudit
 )
 
-// Page says which part of a list is wanted: at most Limit rows, which must be 1 or more, of those that come after
-// After, which must be a place in the same list.
+// Page is a part of a list: at most Size rows, 1 or more, after the cursor After, which must be of the same list.
 type Page struct {
 	Size  int
 	After Cursor
 }
 
-// Cursor is a place in a list. The zero value stands before the first row, and where a list gives it as the next
-// place, there is no more. Cursors can be compared with ==.
+// Cursor is a position in a list. The zero value is before the first row; as the cursor of the next page it means that there
+// is none. Cursors can be compared with ==.
 type Cursor struct {
 	list List
 	seq  int64
 }
 
-// cursorBytes are the list, the position, and a checksum of both: it catches typing and cutting, it is no secret.
+// cursorBytes are the list, the position, and a checksum of both, which catches typing errors and is no secret.
 const cursorBytes = 1 + 8 + 4
 
 var errCursor = errors.New("not a cursor of this service")
 
-// IsZero reports whether c stands before the first row.
+// IsZero reports whether c is before the first row.
 func (c Cursor) IsZero() bool { return c.seq == 0 }
 
-// String is c as text for a URL: 18 characters of [A-Za-z0-9_-], and the empty text for the zero value.
+// String is c for a URL: 18 characters of [A-Za-z0-9_-], or "" for the zero value.
 func (c Cursor) String() string {
 	if c.IsZero() {
 		return ""
@@ -58,7 +57,7 @@ func (c Cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// ParseCursor reads what String wrote of a cursor of that list, the empty text too, and refuses every other.
+// ParseCursor reads the String of a cursor of that list, "" too, and refuses everything else.
 func ParseCursor(of List, text string) (Cursor, error) {
 	if text == "" {
 		return Cursor{}, nil
@@ -74,7 +73,7 @@ func ParseCursor(of List, text string) (Cursor, error) {
 	if seq > math.MaxInt64 {
 		return Cursor{}, errCursor
 	}
-	// Writing it again checks the list, the checksum and base64's spare bits in one.
+	// Encoding it again checks the list, the checksum and the unused bits of base64 at once.
 	c := Cursor{list: of, seq: int64(seq)}
 	if c.String() != text {
 		return Cursor{}, errCursor
@@ -82,16 +81,16 @@ func ParseCursor(of List, text string) (Cursor, error) {
 	return c, nil
 }
 
-// scanner is a *sql.Row, or a *sql.Rows at one of its rows.
+// scanner is a *sql.Row or *sql.Rows.
 type scanner interface {
 	Scan(destinations ...any) error
 }
 
-// serverWork is what a list costs a server and this process, in times of what it costs this process to read it.
+// serverWork is the cost of a list to the database server and this process, in multiples of the time to read its rows here.
 const serverWork = 4
 
-// list reads a page, and gives the place where the next one begins, zero when there is none. args are the values of query
-// from $3 on. The list is never nil.
+// list reads a page and returns the cursor of the next one, zero if there is none. args are the query's values from $3 on.
+// The list is never nil.
 func list[T any](
 	ctx context.Context, s *Store, of List, page Page, scan func(from scanner, seq *int64) (T, error), query pagedQuery, args ...any,
 ) ([]T, Cursor, error) {
@@ -103,23 +102,23 @@ func list[T any](
 	}
 	found := []T{}
 	var next Cursor
-	err := s.fault(s.lister.run(ctx, s.db.pages(query), func(ctx context.Context, stmt statement) error {
+	err := s.fault(s.lists.run(ctx, s.db.pages(query), func(ctx context.Context, stmt statement) error {
 		began := time.Now()
 		defer func() {
 			took := time.Since(began)
-			if s.db.limit > 0 {
+			if s.db.timeout > 0 {
 				took *= serverWork
 			}
-			s.lister.worked(took)
+			s.lists.charge(took)
 		}()
-		// One row more than asked for tells whether there is a next page.
+		// One row more than the page shows whether there is a next one.
 		rows, err := stmt.QueryContext(ctx, append([]any{page.After.seq, page.Size + 1}, args...)...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		if s.db.limit > 0 {
-			// Until now a server has worked, and it may be on the same machine. How long cannot be told from how far it is.
+		if s.db.timeout > 0 {
+			// The wait for the server is not charged: it may be work on this machine, or only distance.
 			began = time.Now()
 		}
 		last, this := Cursor{list: of}, Cursor{list: of}

@@ -6,35 +6,34 @@ import (
 	"strings"
 )
 
-// A page costs what is on it, however many rows there are, when one index has the rows that fit, one behind the other, in
-// the order of the list. SQLite seeks in such an index when each column is compared for itself. PostgreSQL then weighs the
-// index against other ways, by what it knows of how common values are, and is wrong where others are common: it walks
-// through the table until something fits, or sorts everything that does. It is sure of the one index when all columns
-// are compared as a row, and its order is asked for in full.
+// A page must cost the same however many rows the table has. It does if one index holds the matching rows next to each other,
+// in the order of the list. The two engines need different conditions to use that index:
+//   - SQLite seeks in it when each column has a condition of its own.
+//   - PostgreSQL would then choose by its statistics, and for common values it would scan the table or sort all matches. It
+//     always takes the index when all columns are compared as one row, and ORDER BY names all of them.
 
-// walk is a way along an index: the rows that have the values of equal, in the order of seq, or from the time since on in
-// the order of at and seq. The index has these columns in this order.
+// walk is a range of an index: the rows with the values of equal, ordered by seq. With since, it begins at that time and is
+// ordered by at and seq. The index has these columns in this order.
 type walk struct {
 	equal []equal
 	since string // a placeholder
 }
 
-// equal is a column and the value that it must have: a placeholder, or a query in parentheses.
+// equal is a column and its value: a placeholder, or a query in parentheses.
 type equal struct{ column, value string }
 
-// pagedQuery is a query whose pages list reads, in the form for each engine.
+// pagedQuery is the query of a page, in the form for each engine. The function list runs it.
 type pagedQuery struct{ sqlite, postgres string }
 
 func (q pagedQuery) forSQLite() string   { return q.sqlite }
 func (q pagedQuery) forPostgres() string { return q.postgres }
 
-// pagedQueries are all there are: the test of their plans forgets none.
+// pagedQueries are all of them, so that the test of their plans forgets none.
 var pagedQueries []pagedQuery //nolint:gochecknoglobals // filled before main begins
 
-// paged makes a query one of which list reads pages. rows begins with SELECT seq and ends with FROM and a table. A row is
-// in the list when one of walks leads to it; all must have the same order. The query takes the row to begin after as $1,
-// the number of rows as $2, and the values of filters from $3 on. A row to which several walks lead comes several times,
-// one after the other.
+// paged returns the query of a list's pages. rows begins with SELECT seq and ends with FROM and a table. The list is the union of
+// the walks, which must have the same order; a row of several walks comes once for each, one after the other. $1 is the row
+// before the page, $2 the page size, and the values of filters begin at $3.
 func paged(rows string, walks ...walk) pagedQuery {
 	order, limit := `seq`, `$2`
 	if walks[0].since != `` {
@@ -51,14 +50,14 @@ func paged(rows string, walks ...walk) pagedQuery {
 	end := ` ORDER BY ` + order + ` LIMIT ` + limit
 	query := pagedQuery{sqlite: strings.Join(sqlite, ` UNION ALL `) + end, postgres: postgres[0]}
 	if len(walks) > 1 {
-		// Each walk gives a page at most, and only these are put in order.
+		// Each walk reads a page at most; only these are sorted.
 		query.postgres = `(` + strings.Join(postgres, `) UNION ALL (`) + `)` + end
 	}
 	pagedQueries = append(pagedQueries, query)
 	return query
 }
 
-// columns are the parts of a walk, one after the other, each with a condition for each column.
+// columns is a walk for SQLite, in one or two parts: each column has a condition of its own.
 func (w walk) columns(rows string) []string {
 	var fixed strings.Builder
 	for _, e := range w.equal {
@@ -71,8 +70,8 @@ func (w walk) columns(rows string) []string {
 	return []string{rows + `at = ` + w.begin() + ` AND seq > $1`, rows + `at > ` + w.begin()}
 }
 
-// row is a page of a walk, by conditions for all columns together. Values are hidden in queries: what PostgreSQL knows of
-// them shall not count.
+// row is a walk for PostgreSQL: all columns are compared as one row. Subqueries hide the values from the planner, so that it
+// ignores its statistics about them.
 func (w walk) row(rows string) string {
 	var fixed, values []string
 	for _, e := range w.equal {
@@ -80,7 +79,7 @@ func (w walk) row(rows string) string {
 			e.value = `(SELECT ` + e.value + `)`
 		}
 		if w.since != `` {
-			// Otherwise the index for the order of seq, which is smaller, is weighed against the one for this order.
+			// An expression, because otherwise the planner considers the smaller index, which is for the order of seq.
 			e.column = `(` + e.column + ` || '')`
 		}
 		fixed, values = append(fixed, e.column), append(values, e.value)
@@ -97,8 +96,8 @@ func (w walk) row(rows string) string {
 	return rows + ` WHERE ` + where + ` ORDER BY ` + strings.Join(columns, `, `) + ` LIMIT $2`
 }
 
-// begin is the time of the row after which the page begins. Where that row was removed everything older was, too, so that
-// the page begins with the oldest there is.
+// begin is the time of the row before the page. If that row was removed, so was everything older, and the page begins with the
+// oldest row.
 func (w walk) begin() string {
 	return `coalesce((SELECT CASE WHEN at >= ` + w.since + ` THEN at END FROM audit WHERE seq = $1), ` + w.since + `)`
 }

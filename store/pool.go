@@ -10,33 +10,33 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// pool is a sql.DB whose operations first take one of a fixed number of places. Waiting for a place obeys the caller's
-// context. Whether what runs in a place does is the engine's choice; see database.limit.
+// pool is a sql.DB with a fixed number of slots: each operation takes one. The wait for a slot ends with the caller's
+// context. Whether the operation does as well depends on the engine: see database.timeout.
 type pool struct {
 	db      *sql.DB
-	places  chan struct{}
-	line    chan struct{} // who comes to places through a line has a place in it first; nil without one
+	slots   chan struct{}
+	queue   chan struct{} // takes a slot here first, so that few of this pool wait for slots; nil for none
 	closing <-chan struct{}
 
-	limit           time.Duration
-	repeat, renew   func(error) bool
-	present, lately func() error
-	// reserve is what writes may take from when the disk is full, and leave what they leave of it; nil for an engine that
-	// keeps none.
-	reserve *reserve
-	leave   int64
-	// interrupt makes statements of an engine without a limit end with the caller's context. What they read is read in
-	// their first step: the driver interrupts only that one.
+	timeout                          time.Duration
+	retryable, discardStale          func(error) bool
+	sameDatabase, sameDatabaseCached func() error
+	// reserve is disk space for when the disk is full. Writes through this pool leave keepFree bytes of it. nil for an engine
+	// without one.
+	reserve  *reserve
+	keepFree int64
+	// interrupt ends statements with the caller's context on an engine without a timeout. They read everything in their first
+	// step, because the driver interrupts no other.
 	interrupt bool
 
-	// rests makes the line stand still after work: see restFactor.
-	rests bool
-	rest  struct {
+	// throttled keeps the queue closed for a while after work: see restFactor.
+	throttled bool
+	rest      struct {
 		sync.Mutex
 		until time.Time
 	}
 
-	// statements keeps what is prepared. Queries are constants, so there are never more than the program has.
+	// statements are the prepared queries. Queries are constants, so the map stays small.
 	mu         sync.RWMutex
 	statements map[string]*sql.Stmt
 }
@@ -48,13 +48,13 @@ type statement interface {
 	QueryRowContext(ctx context.Context, args ...any) *sql.Row
 }
 
-func newPool(db *sql.DB, places int, closing <-chan struct{}) *pool {
-	return &pool{db: db, places: make(chan struct{}, places), closing: closing, statements: map[string]*sql.Stmt{}}
+func newPool(db *sql.DB, slots int, closing <-chan struct{}) *pool {
+	return &pool{db: db, slots: make(chan struct{}, slots), closing: closing, statements: map[string]*sql.Stmt{}}
 }
 
-// run takes a place and hands the query over, ready to run, with the context to run it with.
+// run takes a slot and calls use with the query, ready to run, and the context to run it with.
 func (p *pool) run(ctx context.Context, query string, use func(context.Context, statement) error) error {
-	if p.limit > 0 {
+	if p.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, p.deadline(ctx))
 		defer cancel()
@@ -63,74 +63,73 @@ func (p *pool) run(ctx context.Context, query string, use func(context.Context, 
 		return err
 	}
 	defer p.release()
-	if p.lately != nil {
-		if err := p.lately(); err != nil {
+	if p.sameDatabaseCached != nil {
+		if err := p.sameDatabaseCached(); err != nil {
 			return err
 		}
 	}
-	if p.limit > 0 {
-		return use(ctx, direct{p, query})
+	if p.timeout > 0 {
+		return use(ctx, driverQuery{p, query})
 	}
-	unending := context.WithoutCancel(ctx)
+	detached := context.WithoutCancel(ctx)
 	if !p.interrupt {
-		ctx = unending
+		ctx = detached
 	} else {
 		query = `WITH page AS MATERIALIZED (` + query + `) SELECT * FROM page` //nolint:unqueryvet // all that query reads
 	}
-	stmt, err := p.prepared(unending, query)
+	stmt, err := p.prepared(detached, query)
 	if err != nil {
 		return err
 	}
 	err = use(ctx, stmt)
 	if p.interrupt && errors.Is(err, context.DeadlineExceeded) {
-		// The store is well; it was asked for too much.
+		// The store is healthy: this request read too much.
 		return fault.Wrap(fault.Timeout, err)
 	}
 	return err
 }
 
-// deadline is when a statement that begins now must be over.
+// deadline is when a statement that begins now must end.
 func (p *pool) deadline(ctx context.Context) time.Time {
-	end := time.Now().Add(p.limit)
+	end := time.Now().Add(p.timeout)
 	if callers, ok := ctx.Deadline(); ok && callers.Before(end) {
 		return callers
 	}
 	return end
 }
 
-// direct is a query of a driver that keeps by itself, for each of its connections, what it prepared.
-type direct struct {
+// driverQuery is a query of a driver that prepares statements itself, once on each connection.
+type driverQuery struct {
 	pool  *pool
 	query string
 }
 
-func (d direct) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
-	return d.pool.db.ExecContext(ctx, d.query, args...) // who writes tries again by itself; see repeatedly
+func (d driverQuery) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
+	return d.pool.db.ExecContext(ctx, d.query, args...) // writes have a retry of their own; see retry
 }
 
-func (d direct) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
+func (d driverQuery) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
 	rows, err := d.pool.db.QueryContext(ctx, d.query, args...)
-	if d.again(err) {
+	if d.shouldRetry(err) {
 		return d.pool.db.QueryContext(ctx, d.query, args...)
 	}
 	return rows, err
 }
 
-func (d direct) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
+func (d driverQuery) QueryRowContext(ctx context.Context, args ...any) *sql.Row {
 	row := d.pool.db.QueryRowContext(ctx, d.query, args...)
-	if d.again(row.Err()) {
+	if d.shouldRetry(row.Err()) {
 		return d.pool.db.QueryRowContext(ctx, d.query, args...)
 	}
 	return row
 }
 
-// again reports whether the query, which is a transaction by itself and has failed, may succeed when it is tried once
-// more.
-func (d direct) again(err error) bool {
-	return err != nil && (d.pool.renewed(err) || d.pool.repeat != nil && d.pool.repeat(err))
+// shouldRetry reports whether a query that failed, a transaction by itself, may succeed the second time.
+func (d driverQuery) shouldRetry(err error) bool {
+	return err != nil && (d.pool.onStaleConnection(err) || d.pool.retryable != nil && d.pool.retryable(err))
 }
 
-// prepared gives the statement for query, which database/sql prepares once on each connection.
+// prepared returns the statement for query. database/sql prepares it once on each connection.
 func (p *pool) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
 	p.mu.RLock()
 	stmt, ok := p.statements[query]
@@ -145,7 +144,7 @@ func (p *pool) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if first, ok := p.statements[query]; ok {
-		defer func() { _ = stmt.Close() }() // another caller was faster; ours was never used
+		defer func() { _ = stmt.Close() }() // another caller was faster, and ours was never used
 		return first, nil
 	}
 	p.statements[query] = stmt

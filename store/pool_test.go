@@ -52,13 +52,13 @@ func TestListEndsWithItsRequest(t *testing.T) {
 // A caller that waits only for its turn is told what it is told everywhere: that the store has no time.
 func TestListThatNeverBeganIsUnavailable(t *testing.T) {
 	s := openTemp(t)
-	s.lister.line <- struct{}{}
+	s.lists.queue <- struct{}{}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if _, _, err := s.Keys(ctx, KeyFilter{}, Page{Size: 1}); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("got %v", err)
 	}
-	<-s.lister.line
+	<-s.lists.queue
 	if _, _, err := s.Keys(t.Context(), KeyFilter{}, Page{Size: 1}); err != nil {
 		t.Errorf("its place was not given back: %v", err)
 	}
@@ -80,7 +80,7 @@ func comer(ctx context.Context, t *testing.T, p *pool, name string, arrived chan
 func TestPoolServesKeyChangesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keyWriter := newPool(nil, 1, make(chan struct{}))
-		writer := keyWriter.behind(1)
+		writer := keyWriter.withQueue(1)
 		arrived := make(chan string, 100)
 		comer(t.Context(), t, writer, "the first", arrived)
 		for range 20 {
@@ -111,7 +111,7 @@ func TestPoolServesKeyChangesFirst(t *testing.T) {
 func TestListLeavesRoomForOtherReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := newPool(nil, 4, make(chan struct{}))
-		lister := reader.behind(1)
+		lister := reader.withQueue(1)
 		ctx, cancel := context.WithCancel(t.Context())
 		arrived := make(chan string, 100)
 		for range 64 {
@@ -136,8 +136,8 @@ func TestListLeavesRoomForOtherReads(t *testing.T) {
 		if err := lister.acquire(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if len(lister.line) != 1 || len(reader.places) != 4 {
-			t.Errorf("%d in the line, %d places taken", len(lister.line), len(reader.places))
+		if len(lister.queue) != 1 || len(reader.slots) != 4 {
+			t.Errorf("%d in the line, %d places taken", len(lister.queue), len(reader.slots))
 		}
 	})
 }
@@ -145,8 +145,8 @@ func TestListLeavesRoomForOtherReads(t *testing.T) {
 func TestPoolOfSQLiteKeepsPlacesForKeysAndReads(t *testing.T) {
 	s := openTemp(t)
 	// Everything that may wait for the writer, and all lists, stand in line.
-	s.writer.line <- struct{}{}
-	s.lister.line <- struct{}{}
+	s.writer.queue <- struct{}{}
+	s.lists.queue <- struct{}{}
 	if _, err := s.Heartbeat(t.Context(), "one", 1, time.Minute); err != nil {
 		t.Error(err)
 	}
@@ -157,8 +157,8 @@ func TestPoolOfSQLiteKeepsPlacesForKeysAndReads(t *testing.T) {
 	if _, err := s.Key(t.Context(), made.ID); err != nil {
 		t.Error(err)
 	}
-	<-s.writer.line
-	<-s.lister.line
+	<-s.writer.queue
+	<-s.lists.queue
 }
 
 // Ids that nobody has cost a query each, and whoever makes them up has proven nothing.
@@ -166,7 +166,7 @@ func TestKeysByIDLeavesRoomForOtherReads(t *testing.T) {
 	s := openTemp(t)
 	half := s.db.readers / 2
 	for range half {
-		if err := s.finder.acquire(t.Context()); err != nil {
+		if err := s.keyLookups.acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestKeysByIDLeavesRoomForOtherReads(t *testing.T) {
 		s.reader.release()
 	}
 	for range half {
-		s.finder.release()
+		s.keyLookups.release()
 	}
 	if _, err := s.KeysByID(t.Context(), []string{"E1"}); err != nil {
 		t.Errorf("a place was not given back: %v", err)
@@ -198,8 +198,8 @@ func TestKeysByIDLeavesRoomForOtherReads(t *testing.T) {
 func TestListLeavesTheProcessorToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := newPool(nil, 4, nil)
-		lister := reader.behind(1)
-		lister.rests = true
+		lister := reader.withQueue(1)
+		lister.throttled = true
 		read := func(lists int, work time.Duration) time.Duration {
 			began := time.Now()
 			for range lists {
@@ -207,9 +207,9 @@ func TestListLeavesTheProcessorToOthers(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(work)
-				lister.worked(work)
+				lister.charge(work)
 				lister.release()
-				if len(reader.places) != 0 {
+				if len(reader.slots) != 0 {
 					t.Fatal("other reads wait as well")
 				}
 			}
@@ -242,8 +242,8 @@ func TestListRestsOnlyInAServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.lister.rests != o.Serving || s.reader.rests || s.writer.rests || s.keyWriter.rests {
-			t.Errorf("serving %v: it rests %v", o.Serving, s.lister.rests)
+		if s.lists.throttled != o.Serving || s.reader.throttled || s.writer.throttled || s.keyWriter.throttled {
+			t.Errorf("serving %v: it rests %v", o.Serving, s.lists.throttled)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -31,7 +31,7 @@ const (
 	postgresKeyWriters = 2
 	// postgresLimit is for connecting, and for each statement together with getting a connection for it. It is kept on
 	// this side, because a server that hangs keeps no limit of its own.
-	postgresLimit = 2 * time.Second
+	postgresTimeout = 2 * time.Second
 	// postgresPing is how long a connection that was idle may take to show that it still leads to the server. It leaves
 	// time to take another one.
 	postgresPing = 500 * time.Millisecond
@@ -64,9 +64,9 @@ func openPostgres(ctx context.Context, o Options) (*database, []string, error) {
 	return &database{
 		read: db, readers: postgresConnections,
 		write: db, writers: postgresWriters, keyWriters: postgresKeyWriters,
-		limit:  postgresLimit,
-		repeat: disturbed,
-		renew: func(err error) bool {
+		timeout:   postgresTimeout,
+		retryable: disturbed,
+		discardStale: func(err error) bool {
 			if !outdated(err) {
 				return false
 			}
@@ -130,7 +130,7 @@ func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 	}
 	config.MaxConns = postgresConnections
 	config.PingTimeout = postgresPing
-	config.ConnConfig.ConnectTimeout = postgresLimit
+	config.ConnConfig.ConnectTimeout = postgresTimeout
 	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
 		config.ConnConfig.RuntimeParams["application_name"] = "latchkey"
 	}
@@ -146,7 +146,7 @@ func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 func giveUpSoon(config *pgxpool.Config) {
 	dial := config.ConnConfig.DialFunc
 	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		end := time.Now().Add(postgresLimit)
+		end := time.Now().Add(postgresTimeout)
 		ctx, cancel := context.WithDeadline(ctx, end)
 		defer cancel()
 		conn, err := dial(ctx, network, address)
@@ -214,10 +214,10 @@ func (keptConn) ResetSession(context.Context) error { return nil }
 
 func postgresDialect() dialect {
 	return dialect{
-		goose:  goose.DialectPostgres,
-		folder: "migrations/postgres",
-		begin:  beginPostgres,
-		limit:  postgresLimit,
+		goose:   goose.DialectPostgres,
+		folder:  "migrations/postgres",
+		begin:   beginPostgres,
+		timeout: postgresTimeout,
 		tables: `SELECT count(*), count(*) FILTER (WHERE tablename = 'meta') FROM pg_catalog.pg_tables
 			WHERE schemaname = current_schema()`,
 	}
@@ -226,7 +226,7 @@ func postgresDialect() dialect {
 // beginPostgres waits until no other process migrates this database. The lock is given back when the transaction ends,
 // however it ends. Each statement after it has to see what was committed while it waited.
 func beginPostgres(ctx context.Context, db *sql.DB) error {
-	err := limited(ctx, postgresLimit, func(ctx context.Context) error {
+	err := withTimeout(ctx, postgresTimeout, func(ctx context.Context) error {
 		_, err := db.ExecContext(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED")
 		return err
 	})
@@ -234,7 +234,7 @@ func beginPostgres(ctx context.Context, db *sql.DB) error {
 		err = lockPostgres(ctx, db)
 	}
 	if err == nil {
-		err = limited(ctx, postgresLimit, func(ctx context.Context) error { return checkHome(ctx, db) })
+		err = withTimeout(ctx, postgresTimeout, func(ctx context.Context) error { return checkHome(ctx, db) })
 	}
 	return err
 }
@@ -245,7 +245,7 @@ func lockPostgres(ctx context.Context, db *sql.DB) error {
 	const lock = 0x6c617463686b6579 // "latchkey"
 	for giveUp := time.Now().Add(postgresMigrating); ; {
 		var locked bool
-		err := limited(ctx, postgresLimit, func(ctx context.Context) error {
+		err := withTimeout(ctx, postgresTimeout, func(ctx context.Context) error {
 			return db.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1)", int64(lock)).Scan(&locked)
 		})
 		if err != nil || locked {

@@ -57,7 +57,7 @@ func TestPostgresPoolIsSetUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if config.MaxConns != 16 || config.ConnConfig.ConnectTimeout != postgresLimit || config.PingTimeout >= postgresLimit {
+		if config.MaxConns != 16 || config.ConnConfig.ConnectTimeout != postgresTimeout || config.PingTimeout >= postgresTimeout {
 			t.Errorf("%d connections, %v to connect, %v for a ping", config.MaxConns, config.ConnConfig.ConnectTimeout, config.PingTimeout)
 		}
 		if mode := config.ConnConfig.DefaultQueryExecMode; mode != pgx.QueryExecModeCacheStatement {

@@ -49,7 +49,7 @@ func listenOnce(ctx context.Context, config *pgx.ConnConfig, heard func()) error
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
-	err = limited(ctx, postgresLimit, func(ctx context.Context) error {
+	err = withTimeout(ctx, postgresTimeout, func(ctx context.Context) error {
 		pooled, err := isPooled(ctx, conn)
 		if pooled {
 			return errPooled
@@ -68,7 +68,7 @@ func listenOnce(ctx context.Context, config *pgx.ConnConfig, heard func()) error
 		_, err := conn.WaitForNotification(waiting)
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			err = limited(ctx, postgresLimit, conn.Ping)
+			err = withTimeout(ctx, postgresTimeout, conn.Ping)
 		} else if err == nil {
 			heard()
 		}

@@ -31,7 +31,7 @@ func (o Options) Remarks() []string {
 	if encoding, given := config.ConnConfig.RuntimeParams["client_encoding"]; given && !strings.EqualFold(encoding, "utf8") {
 		ignored = append(ignored, "client_encoding")
 	}
-	if config.ConnConfig.ConnectTimeout > postgresLimit {
+	if config.ConnConfig.ConnectTimeout > postgresTimeout {
 		ignored = append(ignored, "connect_timeout")
 	}
 	if u, err := url.Parse(o.URL); err == nil {

@@ -32,7 +32,7 @@ const beginPooled = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_tra
 // settlePostgres is called for each new connection of the pool.
 func settlePostgres(ctx context.Context, conn *pgx.Conn) error {
 	// The pool sets no limit here, and keeps a place for the connection as long as this takes.
-	ctx, cancel := context.WithTimeout(ctx, postgresLimit)
+	ctx, cancel := context.WithTimeout(ctx, postgresTimeout)
 	defer cancel()
 	pooled, err := isPooled(ctx, conn)
 	if err == nil {

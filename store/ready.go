@@ -17,8 +17,8 @@ const selectSchema = `SELECT
 // back when ctx ends, also while the driver hangs, and however often it is called, one check runs at a time: who comes
 // later waits for the same answer. Its errors are Unavailable.
 func (s *Store) Ready(ctx context.Context) error {
-	unending := context.WithoutCancel(ctx)
-	check := s.readiness.join(func() error { return s.checkReady(unending) })
+	detached := context.WithoutCancel(ctx)
+	check := s.readiness.join(func() error { return s.checkReady(detached) })
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
@@ -36,8 +36,8 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 func (s *Store) checkReady(ctx context.Context) error {
-	if s.db.present != nil {
-		if err := s.db.present(); err != nil {
+	if s.db.sameDatabase != nil {
+		if err := s.db.sameDatabase(); err != nil {
 			return err
 		}
 	}

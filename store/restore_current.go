@@ -106,7 +106,7 @@ func (c *current) prepare(ctx context.Context, environment string) error {
 		c.db, err = sqlitePool(c.file, "rw", 1, "synchronous(FULL)")
 	}
 	if err == nil {
-		err = patiently(ctx, func() error {
+		err = retryBusy(ctx, func() error {
 			opening := opening{environment: environment, existing: true}
 			opening.prepare = func(ctx context.Context) error { return c.file.remember(ctx, c.db, false) }
 			_, err := migrate(ctx, c.db, sqliteDialect("BEGIN IMMEDIATE"), opening)
@@ -148,7 +148,7 @@ func (c *current) alone(ctx context.Context) (err error) {
 	if err := c.conn.QueryRowContext(ctx, "PRAGMA main.journal_mode").Scan(&mode); err != nil {
 		return err
 	}
-	if err := c.file.present(); err != nil {
+	if err := c.file.sameDatabase(); err != nil {
 		return err
 	}
 	if mode != "delete" {

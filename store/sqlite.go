@@ -24,8 +24,8 @@ import (
 // busy timeout, because a disk under load can take seconds to make another process's migration durable, and because
 // changing the journal mode of a fresh file fails at once, without that timeout, when two processes do it together.
 const (
-	openPatience = 10 * time.Second
-	openPause    = 10 * time.Millisecond
+	openTimeout = 10 * time.Second
+	openPause   = 10 * time.Millisecond
 )
 
 // sqlitePath takes the absolute path out of a store's URL. Errors do not repeat the URL: it may hold a password.
@@ -91,23 +91,23 @@ func connectSQLite(ctx context.Context, file *sqliteFile, r *reserve, o Options)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := patiently(ctx, func() error { return connectAll(ctx, read, readers) }); err != nil {
+	if err := retryBusy(ctx, func() error { return connectAll(ctx, read, readers) }); err != nil {
 		return nil, nil, err
 	}
 	file.follow()
-	if err := file.present(); err != nil {
+	if err := file.sameDatabase(); err != nil {
 		return nil, nil, err
 	}
 	r.db = write
 	return &database{
 		read: read, readers: readers,
 		write: write, writers: 1,
-		classify: classifySQLite,
-		pages:    pagedQuery.forSQLite,
-		schema:   done.newest,
-		present:  file.present,
-		lately:   file.lately,
-		reserve:  r,
+		classify:           classifySQLite,
+		pages:              pagedQuery.forSQLite,
+		schema:             done.newest,
+		sameDatabase:       file.sameDatabase,
+		sameDatabaseCached: file.sameDatabaseCached,
+		reserve:            r,
 		finish: func(ctx context.Context) error {
 			if o.Reading {
 				return nil
@@ -160,7 +160,7 @@ func prepareSQLite(ctx context.Context, file *sqliteFile, write *sql.DB, o Optio
 	} else {
 		opening.prepare = func(ctx context.Context) error { return file.remember(ctx, write, o.Serving) }
 	}
-	err = patiently(ctx, func() (err error) {
+	err = retryBusy(ctx, func() (err error) {
 		done, err = migrate(ctx, write, sqliteDialect(begin), opening)
 		return err
 	})
@@ -168,7 +168,7 @@ func prepareSQLite(ctx context.Context, file *sqliteFile, write *sql.DB, o Optio
 		return done, err
 	}
 	// The file remembers this mode, so it is changed only once the file is known to be ours.
-	err = patiently(ctx, func() error {
+	err = retryBusy(ctx, func() error {
 		_, err := write.ExecContext(ctx, "PRAGMA journal_mode = WAL")
 		return err
 	})
@@ -244,8 +244,8 @@ func sqlitePool(file *sqliteFile, mode string, size int, pragmas ...string) (*sq
 
 // patiently tries again while another process is busy with the file. When ctx ends in between, what was waited for is
 // the better news.
-func patiently(ctx context.Context, try func() error) error {
-	giveUp := time.Now().Add(openPatience)
+func retryBusy(ctx context.Context, try func() error) error {
+	giveUp := time.Now().Add(openTimeout)
 	var busy error
 	for {
 		err := try()

@@ -19,7 +19,7 @@ import (
 
 // lookEvery is how old the answer may be to the question whether the file is still in its place, for reads. They are too
 // many to ask the system each time. Every write asks.
-const lookEvery = 100 * time.Millisecond
+const sameFileMaxAge = 100 * time.Millisecond
 
 // fileError is a sentence about the file of a store that cannot be used as it is. broken says that what is in it cannot be
 // told, or not any more.
@@ -79,7 +79,7 @@ func (f *sqliteFile) follow() {
 }
 
 // present fails when path no longer leads to the file that is open, as it was opened: what is written to it would be lost.
-func (f *sqliteFile) present() error {
+func (f *sqliteFile) sameDatabase() error {
 	now, err := os.Stat(f.path)
 	gone := err != nil || !os.SameFile(now, f.held.info) || f.following.Load() && f.overwritten()
 	f.gone.Store(gone)
@@ -111,10 +111,10 @@ func (f *sqliteFile) overwritten() bool {
 }
 
 // lately is present, with an answer that may be lookEvery old where all was well.
-func (f *sqliteFile) lately() error {
+func (f *sqliteFile) sameDatabaseCached() error {
 	now, before := int64(time.Since(f.began)), f.looked.Load()
-	if f.gone.Load() || now-before >= int64(lookEvery) && f.looked.CompareAndSwap(before, now) {
-		return f.present()
+	if f.gone.Load() || now-before >= int64(sameFileMaxAge) && f.looked.CompareAndSwap(before, now) {
+		return f.sameDatabase()
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (f *sqliteFile) checkWhole(ctx context.Context, mode string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var damage string
-	err = patiently(ctx, func() (err error) {
+	err = retryBusy(ctx, func() (err error) {
 		damage, err = quickCheck(ctx, db)
 		return err
 	})
@@ -168,7 +168,7 @@ type fileConnector struct {
 
 // Connect opens a connection that is on the file. The first read opens the write-ahead log, so it is made here.
 func (c fileConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	if err := c.file.present(); err != nil {
+	if err := c.file.sameDatabase(); err != nil {
 		return nil, err
 	}
 	conn, err := c.Connector.Connect(ctx)
@@ -177,7 +177,7 @@ func (c fileConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	err = firstRead(ctx, conn)
 	if err == nil {
-		err = c.file.present()
+		err = c.file.sameDatabase()
 	}
 	if err != nil {
 		_ = conn.Close() // why it cannot be used is the news

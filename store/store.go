@@ -1,10 +1,13 @@
-// Package store is database/sql behind the resources and behind keys.Store. Queries are written once, with $1..$n
-// placeholders, in one file for each resource; what differs between databases stands apart: sqlite.go and postgres.go
-// open and translate the driver's errors.
+// Package store keeps the resources, and implements keys.Store, with database/sql. Each resource has a file with its queries,
+// which both engines share, with $1..$n placeholders. sqlite.go and postgres.go open the database and translate the errors of
+// its driver.
 //
-// Every method that serves a request answers with a fault error: NotFound, Conflict, Unavailable while the store is
-// locked, full, unreachable or closed or the caller's time is over, Timeout where that ended the reading of a list, and
-// Internal, with its cause, for anything else.
+// Methods that serve a request return faults:
+//   - NotFound and Conflict;
+//   - Unavailable while the store is locked, full, unreachable or closed, and after the caller's deadline;
+//   - Timeout if that deadline ended the reading of a list;
+//   - Internal, with the cause, for everything else.
+//
 // Open, Migrate and Backup are for an operator: their errors are plain sentences.
 package store
 
@@ -27,56 +30,55 @@ import (
 
 // Options say which store to open.
 type Options struct {
-	// URL is sqlite:<path>, relative to the working directory or absolute, where everything after the colon is the path:
-	// a question mark in it is part of the name. Or it is postgres://user:password@host:port/name, with the parameters
-	// and the environment variables (PGPASSFILE, PGSSLMODE) that libpq knows; that database must be there.
+	// URL is one of:
+	//   - sqlite:<path>, relative to the working directory or absolute. A question mark is part of the path.
+	//   - postgres://user:password@host:port/name, with the parameters and environment variables (PGPASSFILE, PGSSLMODE) of
+	//     libpq. The database must exist.
 	URL string
-	// Environment is "development" or "production". A store remembers the one that opened it first.
+	// Environment is "development" or "production". A store remembers the first one.
 	Environment string
-	// Existing refuses to open a store that is not there, with ErrNoStore; without it, one is made.
+	// Existing fails with ErrNoStore if there is no store. Otherwise one is created.
 	Existing bool
-	// Reading is Existing for one who only reads: the schema is not brought up to date either, an older one is refused.
+	// Reading is Existing for a caller that only reads: an older schema is refused, not migrated.
 	Reading bool
-	// Serving is for a server, which has the time to look at a SQLite file that was not closed well, and gives the file a new
-	// incarnation.
+	// Serving is for a server. It checks a SQLite file that was not closed properly, and gives the file a new incarnation.
 	Serving bool
-	// Logger is told what an operator should know of the open store; nil for nobody.
+	// Logger gets what an operator should know about the open store. nil discards it.
 	Logger *slog.Logger
 }
 
-// database is what an engine hands over once it is open and its schema is current.
+// database is an engine that is open, with a current schema.
 type database struct {
-	// read and write may be the same pool. They serve at most readers and writers operations at once.
+	// read and write may be the same pool. At most readers and writers operations run on them at once.
 	read, write      *sql.DB
 	readers, writers int
-	// keyWriters of the writers are only for changes of keys and for what instances say of themselves, so that no crowd of
-	// others makes these wait. 0 where there is one writer: of all others, at most one is before them.
+	// keyWriters of the writers are reserved for changes of keys and heartbeats, so that other writes do not delay these. 0 if
+	// there is one writer: then at most one other write is ahead of them.
 	keyWriters int
-	// limit is how long a statement may take, waiting for a connection included; the caller's deadline may be sooner. When
-	// it is over, the connection is given up. 0 is for an engine that cannot hang for long: its statements run to their
-	// end and do not even see the caller's context, because one that can be cancelled costs SQLite half as much again
-	// for a point read, and one that cannot always tells what happened. A lock is waited for two seconds at most.
-	limit time.Duration
-	// repeat reports whether the database ended a transaction for the sake of another one, so that it may be tried again.
-	repeat func(error) bool
-	// renew reports whether a statement failed only because of what its connection had kept from before, and sees to it that
-	// the next one is tried on a fresh connection; nil where connections keep nothing that can be outdated.
-	renew func(error) bool
-	// classify says what an error of the driver means to a caller; Internal where it is not the driver's.
+	// timeout is for one statement, with the wait for a connection; the caller's deadline may be sooner. After it the
+	// connection is closed. 0 is for SQLite, which cannot hang for long: it waits two seconds for a lock at most. Its statements
+	// ignore the caller's context, because a point read that can be cancelled costs 50 % more, and a statement that runs to its
+	// end has a known result.
+	timeout time.Duration
+	// retryable reports whether the database rolled a transaction back in favour of another one (a deadlock, say).
+	retryable func(error) bool
+	// discardStale reports whether a statement failed because its connection keeps something outdated, such as a prepared
+	// statement. If so, the next statement gets a new connection. nil if connections keep nothing.
+	discardStale func(error) bool
+	// classify is the fault code for an error of the driver; Internal for any other error.
 	classify func(error) fault.Code
-	// pages chooses the engine's form of the query of a list.
+	// pages selects the engine's form of a list's query.
 	pages func(pagedQuery) string
-	// schema is the number of the newest migration that this binary knows.
+	// schema is the number of the newest migration in this binary.
 	schema int64
-	// present fails when what was opened is no longer what new connections would find. lately gives the same answer, or one
-	// that is a moment old, and costs next to nothing; nil where what was opened is always what is found.
-	present, lately func() error
-	// reserve is what is kept for a full disk; nil where nothing is.
+	// sameDatabase fails if the database file was replaced after it was opened. sameDatabaseCached is cheap; its answer may be
+	// a moment old. nil for PostgreSQL.
+	sameDatabase, sameDatabaseCached func() error
+	// reserve is disk space for when the disk is full; nil for none.
 	reserve *reserve
-	// listen is keys.Store's Listen; nil for an engine that tells nobody.
+	// listen is keys.Store's Listen; nil for an engine without notifications.
 	listen func(ctx context.Context, heard func()) error
-	// finish does what must be done before the pools are closed; it is called once. closed does what must be done afterwards,
-	// nil for nothing.
+	// finish is called once, before the pools are closed; closed is called afterwards, nil for nothing.
 	finish func(context.Context) error
 	closed func() error
 }
@@ -86,10 +88,10 @@ type Store struct {
 	applied        []string // the migrations, by opening
 	db             *database
 	reader, writer *pool
-	lister         *pool // some places of reader, so that no crowd that reads lists makes other reads wait
-	finder         *pool // some as well, for keys that strangers may have made up
+	lists          *pool // some slots of reader, so that lists do not delay other reads
+	keyLookups     *pool // some slots of reader, for ids in requests that are not authenticated yet
 	keyWriter      *pool // for changes of keys
-	fleetWriter    *pool // in the places of keyWriter, for what instances say of themselves
+	fleetWriter    *pool // in the slots of keyWriter, for heartbeats
 	readiness      flight
 
 	closing   chan struct{}
@@ -97,21 +99,21 @@ type Store struct {
 	closeErr  error
 }
 
-// closePatience is how long Close waits for the writes in flight, for the reads, and for the last write of its own.
-const closePatience = time.Second
+// closeTimeout is for each step of Close: the writes in flight, the reads, and its own last write.
+const closeTimeout = time.Second
 
-// Open makes the store if it does not exist, brings its schema up to date, and refuses one that was made for the
-// other environment or by another major version.
+// Open creates the store if it does not exist, and migrates its schema. It refuses a store of the other environment or of
+// another major version.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s, _, err := open(ctx, o)
 	return s, err
 }
 
-// Migrations names the migrations that opening the store applied, in order; none where the schema was current.
+// Migrations names the migrations that Open applied, in order; none if the schema was current.
 func (s *Store) Migrations() []string { return slices.Clone(s.applied) }
 
-// Migrate does what Open does to the schema, closes the store again, and names the migrations it applied, in order.
-// None means that the schema was current.
+// Migrate migrates the schema as Open does, and closes the store. It returns the names of the migrations that it applied, in
+// order; none if the schema was current.
 func Migrate(ctx context.Context, o Options) ([]string, error) {
 	s, applied, err := open(ctx, o)
 	if err != nil {
@@ -138,23 +140,23 @@ func open(ctx context.Context, o Options) (*Store, []string, error) {
 		reader:  newPool(db.read, db.readers, closing),
 		closing: closing,
 	}
-	s.lister = s.reader.behind(max(1, db.readers/4))
-	s.lister.interrupt, s.lister.rests = db.limit == 0, o.Serving
-	s.finder = s.reader.behind(max(1, db.readers/2))
+	s.lists = s.reader.withQueue(max(1, db.readers/4))
+	s.lists.interrupt, s.lists.throttled = db.timeout == 0, o.Serving
+	s.keyLookups = s.reader.withQueue(max(1, db.readers/2))
 	if db.keyWriters > 0 {
 		s.writer = newPool(db.write, db.writers-db.keyWriters, closing)
 		s.keyWriter = newPool(db.write, db.keyWriters, closing)
 	} else {
 		s.keyWriter = newPool(db.write, db.writers, closing)
-		s.writer = s.keyWriter.behind(1)
+		s.writer = s.keyWriter.withQueue(1)
 	}
-	s.fleetWriter = s.keyWriter.beside()
+	s.fleetWriter = s.keyWriter.sharingSlots()
 	for p, leave := range map[*pool]int64{s.writer: reserveSize, s.fleetWriter: reserveForKeys, s.keyWriter: 0} {
-		p.reserve, p.leave = db.reserve, leave
+		p.reserve, p.keepFree = db.reserve, leave
 	}
-	for _, p := range []*pool{s.reader, s.lister, s.finder, s.writer, s.keyWriter, s.fleetWriter} {
-		p.limit, p.repeat, p.renew = db.limit, db.repeat, db.renew
-		p.present, p.lately = db.present, db.lately
+	for _, p := range []*pool{s.reader, s.lists, s.keyLookups, s.writer, s.keyWriter, s.fleetWriter} {
+		p.timeout, p.retryable, p.discardStale = db.timeout, db.retryable, db.discardStale
+		p.sameDatabase, p.sameDatabaseCached = db.sameDatabase, db.sameDatabaseCached
 	}
 	return s, applied, nil
 }
@@ -171,25 +173,25 @@ func openDatabase(ctx context.Context, o Options) (*database, []string, error) {
 	return openSQLite(ctx, path, o)
 }
 
-// DiskFull reports whether the disk of the store is full, so that only changes of keys are written. A server of PostgreSQL
-// says so only by refusing.
+// DiskFull reports whether the disk is full, so that only changes of keys are written. It is always false for PostgreSQL, where
+// only failed writes show it.
 func (s *Store) DiskFull() bool { return s.db.reserve != nil && s.db.reserve.full.Load() }
 
-// Close lets the operations in flight end, for a moment, refuses new ones, and closes the store. Calling it again
-// does nothing more and gives the same answer. It writes nothing into a file that is not the one that was opened.
+// Close refuses new operations, waits a moment for those in flight, and closes the store. A second call does nothing and returns
+// the same error. If the file was replaced, Close does not write to the new one.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
-		s.keyWriter.drain(closePatience)
-		if s.writer.places != s.keyWriter.places {
-			s.writer.drain(closePatience)
+		s.keyWriter.drain(closeTimeout)
+		if s.writer.slots != s.keyWriter.slots {
+			s.writer.drain(closeTimeout)
 		}
-		s.reader.drain(closePatience)
-		// Where another file stands in the place of the store, SQLite would write the log of the old one into it when the last
-		// connection is closed, and remove the log. So the connections are left to the end of the process, and the next start
-		// finds a log that does not belong to the file.
-		if s.db.present == nil || s.db.present() == nil {
-			ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		s.reader.drain(closeTimeout)
+		// If another file has replaced the store, closing the last connection would make SQLite write the log of the old file into
+		// it, and remove the log. So the connections stay open until the process ends. The next start finds a log that does not
+		// belong to the file.
+		if s.db.sameDatabase == nil || s.db.sameDatabase() == nil {
+			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
 			s.closeErr = errors.Join(s.db.finish(ctx), s.db.read.Close(), s.db.write.Close())
 		}
@@ -200,30 +202,30 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// Listen calls heard when it begins to listen to the store, and then whenever keys or instances may have changed. It
-// returns nil when ctx ends, or where the engine tells nobody, and Unavailable when the connection cannot be made or is
-// lost: what happens until it is called again is not heard.
+// Listen calls heard once it listens, and then whenever keys or instances may have changed. It returns:
+//   - nil when ctx ends, and at once for an engine without notifications;
+//   - Unavailable when it cannot connect or loses the connection. Changes until the next call are not heard.
 func (s *Store) Listen(ctx context.Context, heard func()) error {
 	if s.db.listen == nil {
 		return nil
 	}
 	err := s.db.listen(ctx, heard)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it was told to end, and did
+		return nil //nolint:nilerr // the caller ended it
 	}
 	return s.fault(err)
 }
 
-// read runs a prepared query on a connection for reading.
+// read runs a query on a connection for reading.
 func (s *Store) read(ctx context.Context, query string, use func(context.Context, statement) error) error {
 	return s.fault(s.reader.run(ctx, query, use))
 }
 
-// write runs a prepared statement on a connection for writing and gives the number of rows it wrote.
+// write runs a statement on a connection for writing, and returns the number of rows written.
 func (s *Store) write(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	err = s.writer.run(ctx, query, func(ctx context.Context, stmt statement) error {
-		return s.writer.inPlace(ctx, func() error {
-			return s.writer.repeatedly(ctx, func() error {
+		return s.writer.writeSameDatabase(ctx, func() error {
+			return s.writer.retry(ctx, func() error {
 				result, err := stmt.ExecContext(ctx, args...)
 				if err != nil {
 					return err
@@ -239,7 +241,7 @@ func (s *Store) write(ctx context.Context, query string, args ...any) (rows int6
 	return rows, s.fault(err)
 }
 
-// fault gives err the code that the caller sees.
+// fault wraps err with its fault code.
 func (s *Store) fault(err error) error {
 	if err == nil {
 		return nil
@@ -269,11 +271,11 @@ func (s *Store) closed() bool {
 	}
 }
 
-// newID makes an opaque id: 26 characters, 130 random bits, of the alphabet that ids in requests have.
+// newID returns an opaque id: 26 characters with 130 random bits, in the alphabet of ids in requests.
 func newID() string { return strings.ToLower(rand.Text()) }
 
-// storable reports whether every engine can hold the texts: PostgreSQL takes neither NUL nor invalid UTF-8, so no row
-// has them in any engine.
+// storable reports whether every engine can store the texts. PostgreSQL takes neither NUL nor invalid UTF-8, so SQLite does not
+// get them either.
 func storable(texts ...string) bool {
 	for _, text := range texts {
 		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// transaction is a *sql.Tx that gives each of its statements the whole of the engine's limit.
+// transaction is a *sql.Tx in which each statement has the engine's full timeout.
 type transaction struct {
 	tx   *sql.Tx
 	next func()
@@ -29,58 +29,58 @@ func (t transaction) query(ctx context.Context, query string, args ...any) (*sql
 	return t.tx.QueryContext(ctx, query, args...)
 }
 
-// transaction takes a place and runs use in one transaction, which is committed when use returns nil. Where the database
-// ended the transaction for the sake of another one, use is called again in a new one.
+// transaction takes a slot, runs use in a transaction, and commits it if use returns nil. If the database rolled it back in
+// favour of another one, use is called again in a new transaction.
 func (p *pool) transaction(ctx context.Context, use func(context.Context, transaction) error) error {
-	ctx, next, cancel := p.stepwise(ctx)
+	ctx, next, cancel := p.statementTimeouts(ctx)
 	defer cancel()
 	if err := p.acquire(ctx); err != nil {
 		return err
 	}
 	defer p.release()
-	if p.limit == 0 {
+	if p.timeout == 0 {
 		ctx = context.WithoutCancel(ctx)
 	}
-	return p.inPlace(ctx, func() error {
-		return p.repeatedly(ctx, func() error {
+	return p.writeSameDatabase(ctx, func() error {
+		return p.retry(ctx, func() error {
 			err := p.attempt(ctx, next, use)
 			if err != nil && ctx.Err() != nil {
-				// What the driver says of a transaction whose time is over depends on where it was.
+				// The driver's error after a timeout depends on the statement that it hit.
 				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 			}
-			next() // for an attempt after this one
+			next() // for the next attempt
 			return err
 		})
 	})
 }
 
-// inPlace writes, if what was opened is in its place, and fails if it is not there any more once it is written: what is
-// written to a file that was removed would be acknowledged and lost.
-func (p *pool) inPlace(ctx context.Context, write func() error) error {
-	if p.present == nil {
+// writeSameDatabase calls write if the database is still the one that was opened, and checks again afterwards: a write to a
+// file that was removed would be acknowledged and lost.
+func (p *pool) writeSameDatabase(ctx context.Context, write func() error) error {
+	if p.sameDatabase == nil {
 		return write()
 	}
-	if err := p.present(); err != nil {
+	if err := p.sameDatabase(); err != nil {
 		return err
 	}
 	if p.reserve != nil {
 		unreserved := write
-		write = func() error { return p.reserve.write(ctx, p.leave, unreserved) }
+		write = func() error { return p.reserve.write(ctx, p.keepFree, unreserved) }
 	}
 	if err := write(); err != nil {
 		return err
 	}
-	return p.present()
+	return p.sameDatabase()
 }
 
 func (p *pool) attempt(ctx context.Context, next func(), use func(context.Context, transaction) error) error {
-	// Beginning shares its time with the wait for a place, so that whoever comes while the server hangs waits once.
+	// BEGIN has what is left of the timeout after the wait for a slot, so that a caller waits once while the server hangs.
 	tx, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	// After a commit this does nothing. A connection that stayed in its transaction, also because use panics, would
-	// never come back; what failed is the news, and a rollback that fails as well adds nothing.
+	// After a commit this does nothing. Without it, a connection whose use panics would stay in its transaction for ever. The
+	// first error is the one to report, not that of the rollback.
 	defer func() { _ = tx.Rollback() }()
 	if err := use(ctx, transaction{tx, next}); err != nil {
 		return err
@@ -89,49 +89,49 @@ func (p *pool) attempt(ctx context.Context, next func(), use func(context.Contex
 	return tx.Commit()
 }
 
-// stepwise gives a context for many statements: it ends where none of them began, and next was not called, for the limit
-// of one statement, and when the caller's time is over. Without a limit it is the caller's.
-func (p *pool) stepwise(ctx context.Context) (_ context.Context, next, cancel func()) {
-	if p.limit == 0 {
+// statementTimeouts returns a context for several statements. It ends at the caller's deadline, or when next was not called
+// for the timeout of one statement. Without a timeout it is the caller's context.
+func (p *pool) statementTimeouts(ctx context.Context) (_ context.Context, next, cancel func()) {
+	if p.timeout == 0 {
 		return ctx, func() {}, func() {}
 	}
 	stop := func() {}
 	if deadline, ok := ctx.Deadline(); ok {
-		ctx, stop = context.WithDeadline(ctx, deadline) // the caller's may be one that nothing watches
+		ctx, stop = context.WithDeadline(ctx, deadline) // the caller's may have no timer
 	}
 	ctx, end := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(p.limit, func() { end(context.DeadlineExceeded) })
-	return ctx, func() { timer.Reset(p.limit) }, func() {
+	timer := time.AfterFunc(p.timeout, func() { end(context.DeadlineExceeded) })
+	return ctx, func() { timer.Reset(p.timeout) }, func() {
 		timer.Stop()
 		end(nil)
 		stop()
 	}
 }
 
-// An operation that the database ended for the sake of another one is tried this often, at most for the limit of one
-// statement, each time after a pause that is, on the average, repeatPause longer.
+// An operation that the database rolled back in favour of another one is attempted so often, for at most the timeout of one
+// statement. The pause before each attempt is random; on average it grows by retryPause.
 const (
-	repeatAttempts = 20
-	repeatPause    = time.Millisecond
+	retryAttempts = 20
+	retryPause    = time.Millisecond
 )
 
-func (p *pool) renewed(err error) bool { return p.renew != nil && p.renew(err) }
+func (p *pool) onStaleConnection(err error) bool { return p.discardStale != nil && p.discardStale(err) }
 
-// repeatedly tries again what may be tried again; on a fresh connection once.
-func (p *pool) repeatedly(ctx context.Context, try func() error) error {
+// retry calls try until it succeeds or fails for good. After the error of a stale connection it tries once more at once.
+func (p *pool) retry(ctx context.Context, try func() error) error {
 	giveUp := p.deadline(ctx)
 	fresh := false
 	for attempt := 1; ; attempt++ {
 		err := try()
-		if err != nil && !fresh && p.renewed(err) {
+		if err != nil && !fresh && p.onStaleConnection(err) {
 			fresh = true
 			continue
 		}
-		if err == nil || p.repeat == nil || !p.repeat(err) || attempt == repeatAttempts || time.Now().After(giveUp) {
+		if err == nil || p.retryable == nil || !p.retryable(err) || attempt == retryAttempts || time.Now().After(giveUp) {
 			return err
 		}
-		// By chance, so that those who disturbed each other do not meet again.
-		pause := rand.N(time.Duration(2*attempt) * repeatPause) //nolint:gosec // it need not be hard to guess
+		// Jitter, so that two transactions do not collide again.
+		pause := rand.N(time.Duration(2*attempt) * retryPause) //nolint:gosec // it need not be hard to guess
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
