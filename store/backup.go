@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Backup writes a copy of a SQLite store to file, which must not exist; only its owner may read the copy. The store may be in use
-// meanwhile, and is neither made nor migrated: a copy of a store that was not there would be one of nothing.
+// Backup writes a copy of a SQLite store to file, which must not exist; only its owner may read the copy. The store must exist,
+// may be in use, and is not migrated.
 func Backup(ctx context.Context, o Options, file string) error {
 	if isPostgres(o.URL) {
 		return errors.New("DATABASE_URL names a PostgreSQL server, and latchkey backup copies SQLite stores only: use pg_dump")
@@ -25,7 +25,7 @@ func Backup(ctx context.Context, o Options, file string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("the store %s cannot be copied: %w", path, reasonOf(err))
 	}
-	// A foreign log would be in the copy, and in the store once it is closed.
+	// This refuses a foreign log, which would be copied, and be applied to the store.
 	source, err := openSQLiteFile(ctx, path, Options{Existing: true})
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func Backup(ctx context.Context, o Options, file string) error {
 	return errors.Join(backupSQLite(ctx, source, file), source.close())
 }
 
-// reasonOf leaves the path out of an error that has one.
+// reasonOf removes the path from an error.
 func reasonOf(err error) error {
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		return failed.Err
@@ -41,10 +41,10 @@ func reasonOf(err error) error {
 	return err
 }
 
-// backupSQLite copies the state at one moment while others read and write. The empty file is made first, exclusively
-// and for its owner only; VACUUM INTO accepts it. The copy is on the disk when this returns nil.
+// backupSQLite copies the state at one moment while others read and write. It creates the file first, exclusively and for its
+// owner only; VACUUM INTO accepts an empty file. After nil the copy is durable.
 func backupSQLite(ctx context.Context, source *sqliteFile, file string) (err error) {
-	// Absolute, because SQLite would take a name that begins with "file:" for a URL.
+	// Absolute, because SQLite reads a name that begins with "file:" as a URL.
 	file, err = filepath.Abs(file)
 	if err != nil {
 		return err
@@ -98,8 +98,7 @@ func checkCopy(ctx context.Context, path string) (err error) {
 	return errors.Join(file.checkWhole(ctx, "rw"), file.close())
 }
 
-// BackupTo writes a copy of a SQLite store to w. It is made beside the store, because it is not known before its end whether
-// it is whole.
+// BackupTo writes a copy of a SQLite store to w. It makes the copy beside the store first: only a finished copy can be checked.
 func BackupTo(ctx context.Context, o Options, w io.Writer) (err error) {
 	path, err := sqlitePath(o.URL)
 	if isPostgres(o.URL) || err != nil {
@@ -110,7 +109,7 @@ func BackupTo(ctx context.Context, o Options, w io.Writer) (err error) {
 		return err
 	}
 	copied, err := os.Open(name)
-	if movesOpenFiles { // then also removes them: nothing is left, whatever happens from here on
+	if movesOpenFiles { // such a system also removes open files, so that nothing stays behind
 		err = errors.Join(err, os.Remove(name))
 	}
 	if err != nil {

@@ -17,32 +17,34 @@ import (
 	"time"
 )
 
-// A write-ahead log does not name the file that it belongs to. SQLite plays it back into whatever file has the name, and
-// can call the mixture well: rows of the log come back, others are lost. It happens when a server is killed and a copy is
-// put in the place of its file. What tells that a log is foreign:
+// A write-ahead log does not say to which file it belongs: SQLite applies it to any file with the right name. If a server is
+// killed and a copy is put in the place of its file, the result is a mixture of both, which SQLite may not notice. A log is
+// foreign if one of these is true:
 //
-//   - The file is in rollback mode (bytes 18 and 19 of its header). What latchkey backup and restore write is, and a store
+//   - The file is in rollback mode (bytes 18 and 19 of its header). latchkey backup and restore write such files, and a store
 //     leaves that mode, durably, before its log has a byte.
-//   - The incarnation in the header of the file (SQLite's user_version) is not among those in the file beside it, whose
-//     name ends in -incarnation. Each start of a server takes a new one, and brings it from the log into the file.
+//   - The incarnation in the header of the file (SQLite's user_version) is not in the list beside the file, whose name ends
+//     in -incarnation. Each start of a server takes a new incarnation and checkpoints it from the log into the file.
 //
-// Every moment must be one in which the server can be killed. So the file beside the store first gets the new incarnation
-// in addition, then the store has it, and when it has certainly arrived in the file, the others are taken off the list.
-// Several servers may begin at once: the list is only changed by who has SQLite's write lock, and only made shorter by
-// who sees that the store still has the incarnation that it had brought in.
+// The server may be killed at any moment. So the order is: add the new incarnation to the list; write it to the store; once
+// it is certainly in the file, remove the others from the list. Several servers may start at once: only the holder of
+// SQLite's write lock changes the list, and it removes others only if the store still has the incarnation that it wrote.
 //
-// What is not found: a copy of the file alone that was made while the last server to start was running, or after, if the
-// log left behind is younger and SQLite finds no damage; a copy of the file together with the file beside it; and a copy
-// where the file beside it is missing. latchkey backup makes none of these.
+// Not detected are:
+//   - a copy of the file alone, made after the last start of a server, if the log is newer and SQLite finds no damage;
+//   - a copy of the file together with the list;
+//   - a copy where the list is missing.
+//
+// latchkey backup makes none of these.
 const incarnationSuffix = "-incarnation"
 
-// maxIncarnations bounds the list where it cannot be made shorter.
+// maxIncarnations bounds the list when no checkpoint succeeds.
 const maxIncarnations = 16
 
-// sqliteHeader is what the beginning of a file says.
+// sqliteHeader is the header of a file.
 type sqliteHeader struct {
 	sqlite bool
-	// logged says that the file may have a write-ahead log.
+	// logged says that the file is in WAL mode.
 	logged      bool
 	incarnation uint32
 }
@@ -57,11 +59,11 @@ func readHeader(from io.ReaderAt) (sqliteHeader, error) {
 	return sqliteHeader{sqlite: true, logged: b[18] == 2 && b[19] == 2, incarnation: binary.BigEndian.Uint32(b[60:])}, nil
 }
 
-// checkLogs refuses logs that are not the file's own, and reports whether there is one.
+// checkLogs refuses the log of another file, and reports whether there is a log.
 func (f *sqliteFile) checkLogs() (logged bool, err error) {
 	const tries = 10
 	for try := 1; ; try++ {
-		// In this order: what the log and the list say was in the file before.
+		// In this order, so that the header is the newest of the three.
 		list, kept := readIncarnations(f.real)
 		wal, journal := size(f.real+"-wal"), size(f.real+"-journal")
 		h, err := readHeader(f.held.file)
@@ -78,7 +80,7 @@ func (f *sqliteFile) checkLogs() (logged bool, err error) {
 		default:
 			return wal > 0, nil
 		}
-		// Another process may be changing all of it.
+		// Another process may be changing these files: look again.
 		again, _ := readIncarnations(f.real)
 		if slices.Equal(list, again) && size(f.real+suffix) > 0 || try == tries {
 			return true, foreignLog(f.real, suffix)
@@ -87,7 +89,7 @@ func (f *sqliteFile) checkLogs() (logged bool, err error) {
 	}
 }
 
-// checkAbandonedLog refuses a log whose file is not there: SQLite would delete it.
+// checkAbandonedLog refuses a log without its file: SQLite would delete it.
 func checkAbandonedLog(path string) error {
 	if size(path) <= 0 && size(path+"-wal") > 0 {
 		return foreignLog(path, "-wal")
@@ -106,7 +108,7 @@ func foreignLog(path, suffix string) error {
 		"If the store and the log were copied together: remove %[4]s", path, path+suffix, log, path+incarnationSuffix)}
 }
 
-// size is that of a file, -1 where there is none.
+// size is the size of a file, -1 if there is none.
 func size(path string) int64 {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -115,7 +117,7 @@ func size(path string) int64 {
 	return info.Size()
 }
 
-// readIncarnations reads the list beside the store; kept is false where there is none, or none that can be read.
+// readIncarnations reads the list beside the store; kept is false if it is missing or unreadable.
 func readIncarnations(path string) (list []uint32, kept bool) {
 	text, err := os.ReadFile(path + incarnationSuffix)
 	if err != nil {
@@ -131,7 +133,7 @@ func readIncarnations(path string) (list []uint32, kept bool) {
 	return list, len(list) > 0
 }
 
-// writeIncarnations replaces the list. It is on the disk when this returns nil.
+// writeIncarnations replaces the list. After nil it is durable.
 func (f *sqliteFile) writeIncarnations(list []uint32) (err error) {
 	var text strings.Builder
 	for _, n := range list {
@@ -152,8 +154,8 @@ func (f *sqliteFile) writeIncarnations(list []uint32) (err error) {
 	return syncFolder(filepath.Dir(name))
 }
 
-// remember makes sure that the list has the incarnation of the store, before anything is written to a log. The caller has
-// the write lock. create makes a list where there is none.
+// remember adds the store's incarnation to the list, before anything is written to a log. The caller holds the write lock.
+// create makes a list if there is none.
 func (f *sqliteFile) remember(ctx context.Context, db *sql.DB, create bool) error {
 	current, err := incarnation(ctx, db)
 	if err != nil {
@@ -164,10 +166,10 @@ func (f *sqliteFile) remember(ctx context.Context, db *sql.DB, create bool) erro
 		return nil
 	}
 	if size(f.real+"-wal") <= 0 {
-		list = nil // the store is what its file is
+		list = nil // without a log, the file is the whole store
 	}
 	if err := f.writeIncarnations(append(list, current)); err != nil {
-		// The disk may be full, which must not stop a server. A list that is wrong would, later.
+		// A full disk must not stop a server. A wrong list would stop it later, so it goes.
 		if err := os.Remove(f.real + incarnationSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -175,7 +177,7 @@ func (f *sqliteFile) remember(ctx context.Context, db *sql.DB, create bool) erro
 	return nil
 }
 
-// renew gives the store a new incarnation. One that cannot be given, as on a full disk, stays the old one.
+// renew gives the store a new incarnation. If it cannot, as on a full disk, the old one stays.
 func (f *sqliteFile) renew(ctx context.Context, db *sql.DB) error {
 	next := rand.Uint32() //nolint:gosec // it need not be hard to guess
 	renewed := false
@@ -201,7 +203,7 @@ func (f *sqliteFile) renew(ctx context.Context, db *sql.DB) error {
 	var busy, frames, done int
 	err = db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &done)
 	if err != nil || busy != 0 || frames != done {
-		return ctx.Err() // somebody reads; the next start makes the list shorter
+		return ctx.Err() // a reader blocks the checkpoint; the next start shortens the list
 	}
 	_ = locked(ctx, db, func() error {
 		current, err := incarnation(ctx, db)
@@ -219,7 +221,7 @@ func incarnation(ctx context.Context, db *sql.DB) (uint32, error) {
 	return uint32(version), err //nolint:gosec // the same bits
 }
 
-// locked does something while no other process writes to the store. db has a single connection.
+// locked calls do while it holds SQLite's write lock. db has a single connection.
 func locked(ctx context.Context, db *sql.DB, do func() error) error {
 	if _, err := db.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -231,7 +233,7 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		_, _ = db.ExecContext(ctx, "ROLLBACK") // after a failed commit too; what failed is the news
+		_, _ = db.ExecContext(ctx, "ROLLBACK") // also after a failed COMMIT; the first error is the one to report
 	}
 	return err
 }

@@ -19,29 +19,29 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// A full disk must not keep a leaked key in use. So a server keeps a file beside the store whose room can be given to it.
+// A leaked key must be revocable on a full disk. So a server keeps a file beside the store, the reserve, and gives its space
+// to the store when needed.
 //
-// While the disk is full, only changes of keys and what instances say of themselves are written. They mostly need no room:
-// after each of them the log is brought into the file, so that the next one begins at the start of the log again. What
-// does need room gets a piece of the reserve. It is given up in pieces, and only where a write is under way that needs one,
-// because whatever has filled the disk goes on, and takes what is free.
+// While the disk is full, only changes of keys and heartbeats are written. Most need no new space: after each of them a
+// checkpoint copies the log into the file, and the next write starts the log again. A write that does need space gets a
+// piece of the reserve. It is given in pieces, and only to a write in progress, because the program that filled the disk
+// would take whatever is free.
 //
-// A server makes it again, whole, when it finds room for twice as much: a store that needs its last megabyte would need it
-// again at once.
+// A server makes the reserve whole again once it finds room for twice its size: otherwise it might need it again at once.
 const (
 	reserveSuffix = "-reserve"
 	reserveSize   = 1 << 20
 	// reservePiece is more than one change of a key can need.
 	reservePiece = reserveSize / 8
-	// reserveForKeys is what is given for nothing but changes of keys.
+	// reserveForKeys is the part that only changes of keys may use.
 	reserveForKeys = reserveSize / 2
-	// reserveEvery is how often a server looks whether there is room again.
+	// reserveEvery is how often a server checks whether there is room again.
 	reserveEvery = 2 * time.Second
 )
 
 var errDiskFull = errors.New("the disk of the store is full: only changes of keys are written until there is room again")
 
-// reserve is used by whoever has the one place for writing; only full may be read at any time.
+// reserve belongs to the holder of the one slot for writing; only full may be read at any time.
 type reserve struct {
 	file    *sqliteFile
 	path    string
@@ -50,11 +50,11 @@ type reserve struct {
 	logger  *slog.Logger
 
 	full   atomic.Bool
-	begun  bool // there was a write that is no ordinary one
-	said   bool // what the log says of full
-	warned bool // that the file cannot be made, for another reason
+	begun  bool // there was a change of keys or a heartbeat
+	said   bool // the last value of full that was logged
+	warned bool // it was logged that the file cannot be made for another reason
 	looked time.Time
-	// unemptied is the size of what was written since the log was emptied for that reason.
+	// unemptied is how many bytes were written since wrote last emptied the log.
 	unemptied int
 }
 
@@ -62,8 +62,8 @@ func newReserve(file *sqliteFile, o Options) *reserve {
 	return &reserve{file: file, path: file.real + reserveSuffix, serving: o.Serving, logger: o.Logger}
 }
 
-// write writes, with as much of the reserve as may be taken: leave of it stays. Who leaves all of it is refused while the
-// disk is full.
+// write calls write, and gives it space from the reserve as long as leave bytes stay. A caller that leaves all of it is refused
+// while the disk is full.
 func (r *reserve) write(ctx context.Context, leave int64, write func() error) error {
 	r.look(ctx)
 	ordinary := leave >= reserveSize
@@ -92,8 +92,8 @@ func (r *reserve) write(ctx context.Context, leave int64, write func() error) er
 	return err
 }
 
-// wrote notes the size of what was written. A log that would make the file much longer is brought into it at once: on a
-// full disk that could take more than there is in the reserve.
+// wrote counts the bytes of a write. After many of them it checkpoints at once: on a full disk, copying a long log into the file
+// could need more than the reserve.
 func (r *reserve) wrote(ctx context.Context, args []any) {
 	for _, arg := range args {
 		if text, ok := arg.(string); ok {
@@ -106,9 +106,8 @@ func (r *reserve) wrote(ctx context.Context, args []any) {
 	}
 }
 
-// emptyLog brings the log into the file, as far as readers allow. What the file needs to
-// become longer is given to it, and where that is too much the log stays: a part of it in the file would only take room.
-// What is in the log is durable in any case.
+// emptyLog copies the log into the file (a checkpoint), as far as readers allow, with space from the reserve for the file to
+// grow. If that is too little, the log stays as it is: half a checkpoint would only need space. The log is durable in any case.
 func (r *reserve) emptyLog(ctx context.Context, leave int64) {
 	for r.full.Load() {
 		growth, err := r.growth(ctx)
@@ -123,7 +122,7 @@ func (r *reserve) emptyLog(ctx context.Context, leave int64) {
 			return
 		}
 		if !kept {
-			break // and there may be enough, if nobody was faster
+			break // the space is free now, if no other program takes it
 		}
 	}
 	_, err := r.db.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
@@ -132,7 +131,7 @@ func (r *reserve) emptyLog(ctx context.Context, leave int64) {
 	}
 }
 
-// growth is by how much the file gets longer when the log is brought into it.
+// growth is how much longer the file gets by a checkpoint.
 func (r *reserve) growth(ctx context.Context) (int64, error) {
 	var pages, pageSize int64
 	err := r.db.QueryRowContext(ctx, "SELECT page_count, page_size FROM pragma_page_count, pragma_page_size").
@@ -140,7 +139,7 @@ func (r *reserve) growth(ctx context.Context) (int64, error) {
 	return max(0, pages*pageSize-size(r.file.real)), err
 }
 
-// giveToLog makes the log longer, where there is one.
+// giveToLog gives a piece of the reserve to the log, if there is one.
 func (r *reserve) giveToLog(leave int64) (given bool) {
 	log, err := os.OpenFile(r.file.real+"-wal", os.O_WRONLY|noFollow, 0)
 	if err != nil {
@@ -148,13 +147,13 @@ func (r *reserve) giveToLog(leave int64) (given bool) {
 		return given
 	}
 	given, _ = r.give(leave, reservePiece, log)
-	_ = log.Close() // nothing was written to it
+	_ = log.Close() // nothing was written
 	return given
 }
 
-// give gives up so much of the reserve, if there is as much. The file that it is for gets it at the same moment, but for
-// what others were faster to take; what is in that file is not touched, because another process may be writing to it.
-// kept is false where the system cannot do that.
+// give cuts bytes off the reserve, if leave bytes stay, and extends the file to by as much, before another program takes the
+// space. The content of that file is not touched: another process may be writing to it. kept is false if the system cannot
+// extend files.
 func (r *reserve) give(leave, bytes int64, to *os.File) (given, kept bool) {
 	left := size(r.path) - bytes
 	if left < leave {
@@ -166,7 +165,7 @@ func (r *reserve) give(leave, bytes int64, to *os.File) (given, kept bool) {
 		if err == nil && to != nil {
 			kept = !errors.Is(lengthen(to, bytes), errors.ErrUnsupported)
 		}
-		// Some file systems give the room back only when this is on the disk.
+		// Some file systems free the space only after a sync.
 		err = errors.Join(err, file.Sync(), file.Close())
 	}
 	if err != nil {
@@ -177,8 +176,8 @@ func (r *reserve) give(leave, bytes int64, to *os.File) (given, kept bool) {
 	return true, kept
 }
 
-// lacksRoom reports whether err is one of a full disk. SQLite says so of the file alone: where its shared memory finds no
-// room, or the user's quota is used up, it reports the error of a disk.
+// lacksRoom reports whether err comes from a full disk. SQLite has a code for it only for the file itself. For its shared memory
+// and for the user's quota it reports an I/O error, so this tries to write a file.
 func (r *reserve) lacksRoom(err error) bool {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_FULL:
@@ -189,7 +188,7 @@ func (r *reserve) lacksRoom(err error) bool {
 	return false
 }
 
-// makeWay is for opening, which needs room for the log and its shared memory. It reports whether to try again.
+// makeWay frees space for opening, which needs some for the log and its shared memory. It reports whether to try again.
 func (r *reserve) makeWay(err error) bool {
 	if !r.lacksRoom(err) {
 		return false
@@ -203,14 +202,14 @@ func (r *reserve) makeWay(err error) bool {
 	return given
 }
 
-// look lets a server make the reserve whole again, where there is room.
+// look makes the reserve of a server whole again if there is room.
 func (r *reserve) look(ctx context.Context) {
 	if !r.serving || !r.full.Load() && size(r.path) >= reserveSize {
 		return
 	}
 	if now := time.Now(); now.Sub(r.looked) >= reserveEvery {
 		r.looked = now
-		// Nobody else may find the disk full just because this takes all that is left.
+		// Locked, so that no other process finds the disk full while this file is tried.
 		_ = locked(ctx, r.db, func() error {
 			err := r.make()
 			r.full.Store(noRoom(err))
@@ -223,8 +222,8 @@ func (r *reserve) look(ctx context.Context) {
 	}
 }
 
-// say tells the log once when the disk is full, and when it is not any more. The first line of a server is another one, so
-// that this waits for its first heartbeat.
+// say logs once that the disk is full, and once that it is not any more. It waits for the first heartbeat, so that this is not
+// the first line of a server's log.
 func (r *reserve) say() {
 	full := r.full.Load()
 	if !r.begun || full == r.said {
@@ -238,7 +237,7 @@ func (r *reserve) say() {
 	}
 }
 
-// make makes the file whole, where there is room for it.
+// make makes the file whole, if there is room.
 func (r *reserve) make() error {
 	name, err := r.try(".new", func(file *os.File) error {
 		return errors.Join(file.Truncate(reserveSize), adopt(file, r.file.held.info))
@@ -252,13 +251,13 @@ func (r *reserve) make() error {
 	return syncFolder(filepath.Dir(name))
 }
 
-// room is nil where there is room for the file.
+// room is nil if there is room for the file.
 func (r *reserve) room() error {
 	name, err := r.try(".test", func(*os.File) error { return nil })
 	return errors.Join(err, remove(name))
 }
 
-// try writes a file of twice the size, and does with it what then does. What is in it does not shrink on a disk that compresses.
+// try writes a file of twice the size, and calls then with it. Its content is random, so that no file system compresses it.
 func (r *reserve) try(suffix string, then func(*os.File) error) (name string, err error) {
 	name = r.path + suffix
 	file, err := createFresh(name)

@@ -20,15 +20,15 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// openPatience is how long opening goes on trying while another process is busy with the file. It is longer than the
-// busy timeout, because a disk under load can take seconds to make another process's migration durable, and because
-// changing the journal mode of a fresh file fails at once, without that timeout, when two processes do it together.
+// openTimeout is how long opening retries while another process uses the file. It is longer than the busy timeout for two
+// reasons: on a slow disk another process's migration can take seconds, and two processes that change the journal mode of a
+// new file at once fail without waiting for that timeout.
 const (
 	openTimeout = 10 * time.Second
 	openPause   = 10 * time.Millisecond
 )
 
-// sqlitePath takes the absolute path out of a store's URL. Errors do not repeat the URL: it may hold a password.
+// sqlitePath returns the absolute path in a store's URL. Errors do not show the URL: it may have a password.
 func sqlitePath(storeURL string) (string, error) {
 	scheme, path, _ := strings.Cut(storeURL, ":")
 	switch {
@@ -41,8 +41,8 @@ func sqlitePath(storeURL string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// openSQLite makes, opens and migrates the file. One connection writes, so that writers wait in line here and not in
-// SQLite's busy loop, and a pool reads beside it, which the write-ahead log allows.
+// openSQLite creates, opens and migrates the file. One connection writes, so that writers queue here instead of in SQLite's
+// busy loop. A pool of others reads meanwhile, which the write-ahead log allows.
 func openSQLite(ctx context.Context, path string, o Options) (*database, []string, error) {
 	file, err := openSQLiteFile(ctx, path, o)
 	if err != nil {
@@ -64,7 +64,7 @@ func openSQLite(ctx context.Context, path string, o Options) (*database, []strin
 	return db, applied, nil
 }
 
-// connectSQLite opens the connections to the file, and brings it up to date.
+// connectSQLite opens the connections to the file, and migrates it.
 func connectSQLite(ctx context.Context, file *sqliteFile, r *reserve, o Options) (_ *database, _ []string, err error) {
 	var write, read *sql.DB
 	defer func() {
@@ -112,8 +112,8 @@ func connectSQLite(ctx context.Context, file *sqliteFile, r *reserve, o Options)
 			if o.Reading {
 				return nil
 			}
-			// What is durable only in the journal goes to its place. PASSIVE waits for nobody. Closing the last connection does the rest and removes the log.
-			// Where there is no room for it, the next start does it.
+			// Copy the log into the file; PASSIVE does not wait. Closing the last connection copies the rest and removes the log.
+			// On a full disk the next start does it.
 			if _, err := write.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil && !r.lacksRoom(err) {
 				return err
 			}
@@ -123,7 +123,7 @@ func connectSQLite(ctx context.Context, file *sqliteFile, r *reserve, o Options)
 	}, done.applied, nil
 }
 
-// openSQLiteFile makes the file, unless it has to be there, and refuses one that SQLite itself would spoil.
+// openSQLiteFile creates the file, unless it must exist, and refuses one that SQLite would damage.
 func openSQLiteFile(ctx context.Context, path string, o Options) (*sqliteFile, error) {
 	if err := checkAbandonedLog(withoutLinks(path)); err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func openSQLiteFile(ctx context.Context, path string, o Options) (*sqliteFile, e
 
 func noStoreAt(path string) error { return fmt.Errorf("%w at %s", ErrNoStore, path) }
 
-// prepareSQLite brings the store into the state in which it is used.
+// prepareSQLite migrates the store, and sets its journal mode and incarnation.
 func prepareSQLite(ctx context.Context, file *sqliteFile, write *sql.DB, o Options) (done migrated, err error) {
 	begin := "BEGIN IMMEDIATE"
 	opening := o.opening()
@@ -167,7 +167,7 @@ func prepareSQLite(ctx context.Context, file *sqliteFile, write *sql.DB, o Optio
 	if err != nil || o.Reading {
 		return done, err
 	}
-	// The file remembers this mode, so it is changed only once the file is known to be ours.
+	// The file keeps this mode, so it is set only after the file is known to be ours.
 	err = retryBusy(ctx, func() error {
 		_, err := write.ExecContext(ctx, "PRAGMA journal_mode = WAL")
 		return err
@@ -178,7 +178,7 @@ func prepareSQLite(ctx context.Context, file *sqliteFile, write *sql.DB, o Optio
 	return done, err
 }
 
-// sqliteDialect opens its transactions with begin.
+// sqliteDialect begins its transactions with the statement begin.
 func sqliteDialect(begin string) dialect {
 	return dialect{
 		goose:  goose.DialectSQLite3,
@@ -192,8 +192,8 @@ func sqliteDialect(begin string) dialect {
 	}
 }
 
-// createFile makes the folder and an empty file that only their owner may use; SQLite gives its journals the mode of
-// the file. One that exists is not opened here: closing it again would drop the locks that this process has on it.
+// createFile creates the folder and an empty file, for their owner only; SQLite gives its journals the same mode. It does not
+// open a file that exists: closing it would drop this process's locks on it.
 func createFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -205,12 +205,12 @@ func createFile(path string) error {
 	if err != nil {
 		return err
 	}
-	// The umask may have taken even the owner's bits.
+	// The umask may have removed even the owner's bits.
 	return errors.Join(os.Chmod(path, 0o600), file.Close())
 }
 
-// createFresh makes a file that was not there, for its owner only. Whatever else has the name, a link as well, is removed and
-// not followed: a service that runs as root must not write where who may write in its folder wants it to.
+// createFresh creates a file, for its owner only. It removes whatever has the name, and follows no link: otherwise somebody who
+// can write in the folder could make a service that runs as root write elsewhere.
 func createFresh(path string) (*os.File, error) {
 	if err := removeFiles(path); err != nil {
 		return nil, err
@@ -218,12 +218,12 @@ func createFresh(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// sqlitePool has size connections and keeps them open. A URL, with its escapes, is the one form of a file name in
-// which every character may stand. A file that is gone is not made again.
+// sqlitePool has size connections and keeps them open. The file name is written as a URL, because only its escapes allow every
+// character. A file that is gone is not created again.
 func sqlitePool(file *sqliteFile, mode string, size int, pragmas ...string) (*sql.DB, error) {
 	query := url.Values{
 		"mode": {mode},
-		// A transaction that may write has the write lock from its beginning: it cannot fail in the middle for want of it.
+		// BEGIN takes the write lock, so that no transaction fails later because it cannot get it.
 		"_txlock": {"immediate"},
 		"_pragma": append([]string{"busy_timeout(2000)", "foreign_keys(ON)", "temp_store(MEMORY)"}, pragmas...),
 	}
@@ -242,8 +242,7 @@ func sqlitePool(file *sqliteFile, mode string, size int, pragmas ...string) (*sq
 	return db, nil
 }
 
-// patiently tries again while another process is busy with the file. When ctx ends in between, what was waited for is
-// the better news.
+// retryBusy retries while another process uses the file. When ctx ends meanwhile, it returns the error of the busy file.
 func retryBusy(ctx context.Context, try func() error) error {
 	giveUp := time.Now().Add(openTimeout)
 	var busy error
@@ -264,7 +263,7 @@ func retryBusy(ctx context.Context, try func() error) error {
 	}
 }
 
-// sqliteCode is SQLite's primary result code, 0 where err does not come from it.
+// sqliteCode is SQLite's primary result code, 0 for other errors.
 func sqliteCode(err error) int {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() & 0xff
@@ -272,8 +271,8 @@ func sqliteCode(err error) int {
 	return 0
 }
 
-// isReadError reports whether a disk did not give back what is on it. The other input and output errors of SQLite are of
-// writing, for which there may be no room or no right.
+// isReadError reports whether the disk failed to read. SQLite's other I/O errors are of writing: the disk may be full, or the
+// user may lack the right.
 func isReadError(err error) bool {
 	e, _ := errors.AsType[*sqlite.Error](err)
 	return e != nil && (e.Code() == sqlite3.SQLITE_IOERR_READ || e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ)
@@ -295,7 +294,7 @@ func isBusy(err error) bool {
 	return false
 }
 
-// classifySQLite goes by the result code, never by the text.
+// classifySQLite decides by the result code, never by the text.
 func classifySQLite(err error) fault.Code {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {
@@ -313,10 +312,10 @@ func classifySQLite(err error) fault.Code {
 	return fault.Internal
 }
 
-// openingSentence says to an operator why the file could not be opened.
+// openingSentence tells an operator why the file cannot be opened.
 func openingSentence(path string, err error) error {
-	if told, ok := errors.AsType[fileError](err); ok {
-		return told // it is a sentence about the file already
+	if sentence, ok := errors.AsType[fileError](err); ok {
+		return sentence
 	}
 	if errors.Is(err, ErrNoStore) {
 		return noStoreAt(path)
@@ -334,11 +333,11 @@ func openingSentence(path string, err error) error {
 	return fmt.Errorf("the store %s cannot be opened: %w", path, err)
 }
 
-// unwritable names the file, this process's user and the owners, which is what one needs to mend a volume. SQLite does
-// not tell why it could not write, so the system is asked again.
+// unwritable names the file, this process's user and the owners: what an operator needs to repair a volume. SQLite does not
+// report why it could not write, so this tries again to get the system's reason.
 func unwritable(path string, err error) error {
-	if told, ok := errors.AsType[fileError](err); ok {
-		return told
+	if sentence, ok := errors.AsType[fileError](err); ok {
+		return sentence
 	}
 	reason := "SQLite could not write it"
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {

@@ -17,12 +17,11 @@ import (
 	"time"
 )
 
-// lookEvery is how old the answer may be to the question whether the file is still in its place, for reads. They are too
-// many to ask the system each time. Every write asks.
+// sameFileMaxAge is how old the answer of sameDatabase may be for a read: asking the system costs too much for each. Every
+// write asks.
 const sameFileMaxAge = 100 * time.Millisecond
 
-// fileError is a sentence about the file of a store that cannot be used as it is. broken says that what is in it cannot be
-// told, or not any more.
+// fileError is a sentence about a file that cannot be used. broken says that its content is lost or unknown.
 type fileError struct {
 	sentence string
 	broken   bool
@@ -30,13 +29,14 @@ type fileError struct {
 
 func (e fileError) Error() string { return e.sentence }
 
-// sqliteFile is the file of a store, and which file it was when it was opened.
+// sqliteFile is the file of a store, and its identity when it was opened. It notices that the file was replaced.
 //
-// A file that is replaced goes on to exist for the connections that have it open, and what is read from it looks well:
-// a key that was revoked in the new file stays accepted. And SQLite finds the write-ahead log by its name, so a
-// connection that is opened later would read one file with the log of another. So every connection is opened at the
-// start, one that is opened later is refused unless it is on the same file, and reads fail soon after a replacement. A
-// file that is overwritten in its place is the same file; then its header tells.
+// Two things go wrong after a replacement:
+//   - Open connections go on reading the old file: a key that is revoked in the new one stays accepted.
+//   - SQLite finds the write-ahead log by its name: a new connection would read one file with the log of another.
+//
+// So all connections are opened at the start, a later one is refused if the file is another, and soon after a replacement
+// reads fail. A file that is overwritten keeps its identity; then the incarnation in its header shows it.
 type sqliteFile struct {
 	path string
 	// real is path without links: SQLite keeps its logs beside the file itself.
@@ -44,10 +44,10 @@ type sqliteFile struct {
 	held *heldFile
 
 	began     time.Time
-	looked    atomic.Int64 // when the file was looked for, since began
+	looked    atomic.Int64 // time of the last check, since began
 	gone      atomic.Bool
-	following atomic.Bool   // the header is looked at, too
-	known     atomic.Uint32 // the incarnation that the header had
+	following atomic.Bool   // the header is checked, too
+	known     atomic.Uint32 // the last incarnation in the header
 }
 
 func newSQLiteFile(path string) (*sqliteFile, error) {
@@ -58,7 +58,7 @@ func newSQLiteFile(path string) (*sqliteFile, error) {
 	return &sqliteFile{path: path, real: withoutLinks(path), held: held, began: time.Now()}, nil
 }
 
-// withoutLinks is path itself where nothing is there.
+// withoutLinks resolves links. It returns path itself if there is no file.
 func withoutLinks(path string) string {
 	if found, err := filepath.EvalSymlinks(path); err == nil {
 		return found
@@ -66,10 +66,10 @@ func withoutLinks(path string) string {
 	return path
 }
 
-// close lets go of the file, after the last connection.
+// close releases the file; call it after the last connection is closed.
 func (f *sqliteFile) close() error { return f.held.release() }
 
-// follow makes present look at the header, too, from now on: the file is in the state in which it is served.
+// follow makes sameDatabase check the header as well, now that the file is ready to be served.
 func (f *sqliteFile) follow() {
 	h, err := readHeader(f.held.file)
 	if err == nil && h.logged {
@@ -78,7 +78,7 @@ func (f *sqliteFile) follow() {
 	}
 }
 
-// present fails when path no longer leads to the file that is open, as it was opened: what is written to it would be lost.
+// sameDatabase fails when the database file was replaced after it was opened: writes to it would be lost.
 func (f *sqliteFile) sameDatabase() error {
 	now, err := os.Stat(f.path)
 	gone := err != nil || !os.SameFile(now, f.held.info) || f.following.Load() && f.overwritten()
@@ -89,12 +89,12 @@ func (f *sqliteFile) sameDatabase() error {
 	return nil
 }
 
-// overwritten reports whether something else stands in the file: one that is no SQLite database in the mode of ours, or has
-// an incarnation that was never this store's.
+// overwritten reports whether the file has another content: it is no SQLite database in WAL mode, or has an incarnation that
+// this store never had.
 func (f *sqliteFile) overwritten() bool {
 	h, err := readHeader(f.held.file)
 	if err != nil {
-		return false // SQLite will say so
+		return false // SQLite will report it
 	}
 	if !h.logged {
 		return true
@@ -102,7 +102,7 @@ func (f *sqliteFile) overwritten() bool {
 	if h.incarnation == f.known.Load() {
 		return false
 	}
-	// Another server may have begun.
+	// Another server may have started on this store.
 	if list, kept := readIncarnations(f.real); kept && !slices.Contains(list, h.incarnation) {
 		return true
 	}
@@ -110,7 +110,7 @@ func (f *sqliteFile) overwritten() bool {
 	return false
 }
 
-// lately is present, with an answer that may be lookEvery old where all was well.
+// sameDatabaseCached is sameDatabase with an answer at most sameFileMaxAge old, as long as it was nil.
 func (f *sqliteFile) sameDatabaseCached() error {
 	now, before := int64(time.Since(f.began)), f.looked.Load()
 	if f.gone.Load() || now-before >= int64(sameFileMaxAge) && f.looked.CompareAndSwap(before, now) {
@@ -119,8 +119,8 @@ func (f *sqliteFile) sameDatabaseCached() error {
 	return nil
 }
 
-// checkWhole asks SQLite whether the file is damaged. In mode ro nothing is written to it, whatever the log holds;
-// but SQLite leaves out the CHECK constraints then.
+// checkWhole lets SQLite look for damage. In mode ro it writes nothing, not even from the log, but SQLite does not check the
+// CHECK constraints then.
 func (f *sqliteFile) checkWhole(ctx context.Context, mode string) (err error) {
 	db, err := sqlitePool(f, mode, 1)
 	if err != nil {
@@ -138,7 +138,7 @@ func (f *sqliteFile) checkWhole(ctx context.Context, mode string) (err error) {
 	return err
 }
 
-// quickCheck says what is wrong with a database, "" where SQLite finds nothing.
+// quickCheck returns the damage that SQLite finds in a database, "" for none.
 func quickCheck(ctx context.Context, db *sql.DB) (damage string, err error) {
 	err = db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&damage)
 	switch {
@@ -151,7 +151,7 @@ func quickCheck(ctx context.Context, db *sql.DB) (damage string, err error) {
 	}
 }
 
-// malformed is the damage that keeps SQLite from looking for damage.
+// malformed is damage that stops SQLite's own check.
 const malformed = "its structure is malformed"
 
 func damaged(path, damage string) error {
@@ -159,14 +159,14 @@ func damaged(path, damage string) error {
 		"the store %s is damaged (%s): keep a copy of it, and put a backup in its place with latchkey restore", path, damage)}
 }
 
-// fileConnector opens connections to one file and no other.
+// fileConnector opens connections, all to the same file.
 type fileConnector struct {
 	driver.Connector
 
 	file *sqliteFile
 }
 
-// Connect opens a connection that is on the file. The first read opens the write-ahead log, so it is made here.
+// Connect opens a connection and reads from it, because the first read opens the write-ahead log.
 func (c fileConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := c.file.sameDatabase(); err != nil {
 		return nil, err
@@ -180,7 +180,7 @@ func (c fileConnector) Connect(ctx context.Context) (driver.Conn, error) {
 		err = c.file.sameDatabase()
 	}
 	if err != nil {
-		_ = conn.Close() // why it cannot be used is the news
+		_ = conn.Close() // the first error is the one to report
 		return nil, err
 	}
 	return conn, nil
@@ -209,22 +209,22 @@ func connectAll(ctx context.Context, db *sql.DB, size int) (err error) {
 		if connErr != nil {
 			return connErr
 		}
-		// All are held until the last one is open, so that each is another one.
+		// Kept until all are open, so that each is a new one.
 		defer func() { err = errors.Join(err, conn.Close()) }()
 	}
 	return nil
 }
 
-// heldFile is a file that is open beside SQLite's own connections, to read its header. As long as it is open, no other
-// file is taken for it. Closing it drops the locks that this process has on the file, SQLite's too (POSIX has it so):
-// whoever opens a file a second time shares it, and the last one closes it.
+// heldFile is a file that is kept open beside SQLite's connections, to read its header. While it is open, no new file can have
+// its identity (the inode number). On POSIX, closing it drops all locks of this process on the file, SQLite's too. So a second
+// store on the file shares it, and the last one closes it.
 type heldFile struct {
 	file  *os.File
 	info  fs.FileInfo
 	users int
 }
 
-//nolint:gochecknoglobals // POSIX has one set of locks a process, so there is one list of files a process
+//nolint:gochecknoglobals // POSIX locks belong to the process, and so does this list
 var holding struct {
 	sync.Mutex
 
