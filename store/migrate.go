@@ -16,14 +16,13 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// schemaMajor changes with a migration that older binaries cannot live with; that migration updates meta as well.
-// Until then every migration only adds, so a binary serves all schemas of its major version that are not older than
-// its own, and an upgrade can be rolled back.
+// schemaMajor changes with a migration that breaks older binaries; that migration also updates meta. All others only add. So a
+// binary serves its own schema and newer ones of the same major version, and an upgrade can be rolled back.
 const schemaMajor = "1"
 
-// migrated tells what a migration did.
+// migrated is the result of migrate.
 type migrated struct {
-	// applied names the files that were applied, in order.
+	// applied are the names of the files that were applied, in order.
 	applied []string
 	// newest is the number of the newest migration in this binary; the schema may be newer.
 	newest int64
@@ -51,7 +50,7 @@ func (e environmentError) Error() string {
 	return fmt.Sprintf("it was made for %s, and this process runs for %s: set APP_ENV=%[1]s, or give this process a DATABASE_URL of its own", e.made, e.runs)
 }
 
-// dialect is what migrating differs in.
+// dialect is what differs between the engines in migrate.
 type dialect struct {
 	goose  goose.Dialect
 	folder string
@@ -59,7 +58,7 @@ type dialect struct {
 	begin func(ctx context.Context, db *sql.DB) error
 	// timeout is for everything but begin and the migrations; 0 for an engine with a timeout of its own.
 	timeout time.Duration
-	// tables counts the tables there are, and those named meta.
+	// tables is a query that counts all tables, and those named meta.
 	tables string
 }
 
@@ -67,7 +66,7 @@ type dialect struct {
 type opening struct {
 	environment       string
 	existing, reading bool
-	// prepare runs before anything is written, while nobody else writes; nil for nothing.
+	// prepare runs in the transaction before anything is written; nil for nothing.
 	prepare func(context.Context) error
 }
 
@@ -80,16 +79,16 @@ var ErrNoStore = errors.New("there is no store")
 
 var errForeign = errors.New("it is the database of another program")
 
-// migrate brings the schema up to date and settles the environment. All of it is one transaction that others wait for
-// from its beginning, so that many processes may open one fresh store at once. goose opens no transaction of its own
-// with WithIsolateDDL; db has a single connection, so what goose does happens inside of ours.
+// migrate migrates the schema and stores the environment, in one transaction that locks other processes out from its beginning.
+// So many processes may open one new store at once. With WithIsolateDDL goose begins no transactions; db has a single
+// connection, so goose works in ours.
 func migrate(ctx context.Context, db *sql.DB, d dialect, o opening) (done migrated, err error) {
 	if err := d.begin(ctx, db); err != nil {
 		return migrated{}, err
 	}
 	defer func() {
 		if err != nil {
-			// What failed is the news; a rollback that fails as well adds nothing, the connection is closed next.
+			// The first error is the one to report, not that of the rollback. The connection is closed next.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 			defer cancel()
 			_, _ = db.ExecContext(ctx, "ROLLBACK")
@@ -150,7 +149,7 @@ func withTimeout(ctx context.Context, timeout time.Duration, do func(context.Con
 	return do(ctx)
 }
 
-// checkOurs refuses a database that is neither a store that this process may use nor, where one may be made, empty.
+// checkOurs refuses a database that is not a store of this environment and version. An empty one is fine if it may be made.
 func checkOurs(ctx context.Context, db *sql.DB, d dialect, o opening) error {
 	var tables, meta int
 	if err := db.QueryRowContext(ctx, d.tables).Scan(&tables, &meta); err != nil {
@@ -184,13 +183,13 @@ func checkMeta(ctx context.Context, db *sql.DB, environment string) error {
 	return nil
 }
 
-// schemaVersion is the number of the newest migration that was applied to the store.
+// schemaVersion is the number of the newest migration in the store.
 func schemaVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
 	err = db.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version").Scan(&version)
 	return version, err
 }
 
-// checkNew refuses a schema that would have to be migrated.
+// checkNew refuses a schema that needs a migration.
 func checkNew(ctx context.Context, db *sql.DB, newest int64) error {
 	version, err := schemaVersion(ctx, db)
 	if err == nil && version < newest {
@@ -199,7 +198,7 @@ func checkNew(ctx context.Context, db *sql.DB, newest int64) error {
 	return err
 }
 
-// newProvider is goose with our migrations. It keeps no global state and logs nothing this way.
+// newProvider is goose with our migrations, without global state or logs.
 func newProvider(d dialect, db *sql.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, d.folder)
 	if err != nil {

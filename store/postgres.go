@@ -25,17 +25,16 @@ import (
 
 const (
 	postgresConnections = 16
-	// postgresWriters leaves connections for reading: writes may wait for each other's locks, reads wait for nothing.
+	// postgresWriters leaves connections for reads, which wait for no locks.
 	postgresWriters = 12
-	// postgresKeyWriters is enough: changes of keys wait for each other anyway.
+	// postgresKeyWriters is small: changes of keys wait for each other anyway.
 	postgresKeyWriters = 2
-	// postgresLimit is for connecting, and for each statement together with getting a connection for it. It is kept on
-	// this side, because a server that hangs keeps no limit of its own.
+	// postgresTimeout is for connecting, and for each statement with the wait for its connection. It is on this side, because a
+	// server that hangs does not end a statement.
 	postgresTimeout = 2 * time.Second
-	// postgresPing is how long a connection that was idle may take to show that it still leads to the server. It leaves
-	// time to take another one.
+	// postgresPing is the timeout for the check of an idle connection. It leaves time to try another one.
 	postgresPing = 500 * time.Millisecond
-	// postgresMigrating is how long opening waits for another process that migrates.
+	// postgresMigrating is how long opening waits for another process's migration.
 	postgresMigrating = time.Minute
 )
 
@@ -57,7 +56,7 @@ func openPostgres(ctx context.Context, o Options) (*database, []string, error) {
 	if err != nil {
 		return nil, nil, postgresSentence(config.ConnConfig, err)
 	}
-	// Sessions that began while the database took no writes take none later.
+	// A session that began while the database was read-only stays read-only.
 	replace := atMost(time.Second, connections.Reset)
 	db := sql.OpenDB(postgresConnector{stdlib.GetPoolConnector(connections)})
 	db.SetMaxIdleConns(0) // the pool keeps them
@@ -65,12 +64,12 @@ func openPostgres(ctx context.Context, o Options) (*database, []string, error) {
 		read: db, readers: postgresConnections,
 		write: db, writers: postgresWriters, keyWriters: postgresKeyWriters,
 		timeout:   postgresTimeout,
-		retryable: disturbed,
+		retryable: rolledBack,
 		discardStale: func(err error) bool {
 			if !outdated(err) {
 				return false
 			}
-			// What this connection has prepared, the others have as well.
+			// The other connections have prepared the same statements.
 			connections.Reset()
 			return true
 		},
@@ -91,7 +90,7 @@ func openPostgres(ctx context.Context, o Options) (*database, []string, error) {
 				connections.Close()
 				close(closed)
 			}()
-			// What is still running ends by its own limit; nobody waits for its answer.
+			// Statements that still run end at their timeout; nobody waits for them.
 			select {
 			case <-closed:
 			case <-ctx.Done():
@@ -101,7 +100,7 @@ func openPostgres(ctx context.Context, o Options) (*database, []string, error) {
 	}, done.applied, nil
 }
 
-// atMost calls do, once within each period.
+// atMost returns a function that calls do at most once in a period.
 func atMost(period time.Duration, do func()) func() {
 	var last atomic.Int64
 	began := time.Now()
@@ -113,7 +112,7 @@ func atMost(period time.Duration, do func()) func() {
 	}
 }
 
-// postgresConfig reads the URL. Errors do not repeat it, nor what the driver says of it: both may hold a password.
+// postgresConfig reads the URL. Errors show neither the URL nor the driver's error: both may have a password.
 func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(storeURL)
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
@@ -136,14 +135,14 @@ func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 	}
 	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
 	config.AfterConnect = settlePostgres
-	giveUpSoon(config)
+	cancelSoon(config)
 	return config, nil
 }
 
-// giveUpSoon bounds what the driver does about a statement whose time is over. On a second connection it asks the server
-// to cancel the statement, and then it waits for the end of the first; it has 15 s for that, in which the first connection
-// keeps its place in the pool. A server that was lost answers on neither, and the one that took over would not be used.
-func giveUpSoon(config *pgxpool.Config) {
+// cancelSoon shortens what the driver does after a statement's timeout: it asks the server on a second connection to cancel the
+// statement, and waits up to 15 s for the first connection to end, which keeps its place in the pool. After a failover the old
+// server answers on neither, and the new one would get no connections.
+func cancelSoon(config *pgxpool.Config) {
 	dial := config.ConnConfig.DialFunc
 	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		end := time.Now().Add(postgresTimeout)
@@ -155,13 +154,13 @@ func giveUpSoon(config *pgxpool.Config) {
 		}
 		return conn, conn.SetDeadline(end)
 	}
-	// The driver calls this for every connection but the second ones.
+	// The driver calls this for every connection except those that cancel.
 	config.ConnConfig.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
 		return conn, conn.SetDeadline(time.Time{})
 	}
 	config.BeforeClose = func(conn *pgx.Conn) {
 		if !conn.IsClosed() {
-			return // it is well, and leaves the pool for another reason
+			return // it is healthy, and leaves the pool for another reason
 		}
 		select {
 		case <-conn.PgConn().CleanupDone():
@@ -171,13 +170,13 @@ func giveUpSoon(config *pgxpool.Config) {
 	}
 }
 
-// migratePostgres migrates on a connection of its own, which it closes. The migrations themselves may take longer than a
-// statement that serves a request, so only ctx limits them.
+// migratePostgres migrates on a connection of its own, which it closes. Migrations may take longer than postgresTimeout: only ctx
+// ends them.
 func migratePostgres(ctx context.Context, config *pgx.ConnConfig, o opening) (migrated, error) {
-	// All of it is one transaction, which a pooler lets alone, but what was prepared in it would be left behind there.
+	// A pooler keeps one transaction on one connection, but prepared statements would stay on it afterwards.
 	unprepared := *config
 	unprepared.DefaultQueryExecMode = pgx.QueryExecModeExec
-	// Each address has postgresLimit, by the configuration.
+	// The configuration has postgresTimeout for each address.
 	conn, err := stdlib.GetConnector(unprepared).Connect(ctx)
 	if err != nil {
 		return migrated{}, err
@@ -185,14 +184,14 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, o opening) (mi
 	db := sql.OpenDB(&onlyConn{conn: conn})
 	db.SetMaxOpenConns(1)
 	defer func() {
-		// Whatever they say, the transaction has ended. database/sql closes only what it has used.
+		// The transaction has ended, whatever the errors are. database/sql closes only connections that it has used.
 		_ = db.Close()
 		_ = conn.Close()
 	}()
 	return migrate(ctx, db, postgresDialect(), o)
 }
 
-// onlyConn hands its connection out once: what one began in a transaction, another must not finish.
+// onlyConn returns its connection once, so that a transaction cannot go on on another connection.
 type onlyConn struct{ conn driver.Conn }
 
 func (o *onlyConn) Connect(context.Context) (driver.Conn, error) {
@@ -206,10 +205,10 @@ func (o *onlyConn) Connect(context.Context) (driver.Conn, error) {
 
 func (*onlyConn) Driver() driver.Driver { return stdlib.GetDefaultDriver() }
 
-// keptConn may be used by database/sql for one statement after the other although a transaction is open on it.
+// keptConn lets database/sql run one statement after the other while a transaction is open.
 type keptConn struct{ *stdlib.Conn }
 
-// ResetSession lets everything be as it is.
+// ResetSession does nothing.
 func (keptConn) ResetSession(context.Context) error { return nil }
 
 func postgresDialect() dialect {
@@ -223,8 +222,8 @@ func postgresDialect() dialect {
 	}
 }
 
-// beginPostgres waits until no other process migrates this database. The lock is given back when the transaction ends,
-// however it ends. Each statement after it has to see what was committed while it waited.
+// beginPostgres waits until no other process migrates this database. Its lock ends with the transaction. READ COMMITTED, because
+// later statements must see what was committed during the wait.
 func beginPostgres(ctx context.Context, db *sql.DB) error {
 	err := withTimeout(ctx, postgresTimeout, func(ctx context.Context) error {
 		_, err := db.ExecContext(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED")
@@ -239,8 +238,7 @@ func beginPostgres(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// lockPostgres asks for the lock again and again: whoever waits for it in the server cannot tell another process that
-// migrates from a server that is gone.
+// lockPostgres polls for the lock. A statement that waited for it could not distinguish a long migration from a lost server.
 func lockPostgres(ctx context.Context, db *sql.DB) error {
 	const lock = 0x6c617463686b6579 // "latchkey"
 	for giveUp := time.Now().Add(postgresMigrating); ; {
@@ -262,7 +260,7 @@ func lockPostgres(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// checkHome refuses a database in which no schema of ours could be.
+// checkHome refuses a database that cannot hold our schema.
 func checkHome(ctx context.Context, db *sql.DB) error {
 	const ask = `SELECT current_setting('server_encoding'), coalesce(current_schema(), ''), current_user,
 		coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) OR to_regclass('meta') IS NOT NULL`
@@ -282,7 +280,7 @@ func checkHome(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// sqlState is the code of an error that the server reports, "" where err does not come from it.
+// sqlState is the server's code of an error, "" for other errors.
 func sqlState(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
@@ -290,8 +288,8 @@ func sqlState(err error) string {
 	return ""
 }
 
-// disturbed reports whether the server rolled a transaction back because it ran beside another one.
-func disturbed(err error) bool {
+// rolledBack reports whether the server rolled a transaction back because of a concurrent one.
+func rolledBack(err error) bool {
 	switch sqlState(err) {
 	case "40001", "40P01": // serialization_failure, deadlock_detected
 		return true
@@ -299,8 +297,7 @@ func disturbed(err error) bool {
 	return false
 }
 
-// classifyPostgres goes by the SQLSTATE that the server reports. Where it reports none, the connection failed, or it was
-// not the driver's fault.
+// classifyPostgres decides by the SQLSTATE of the server. Without one, the connection failed, or the error is not the driver's.
 func classifyPostgres(err error) fault.Code {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return fault.Unavailable
@@ -317,12 +314,12 @@ func classifyPostgres(err error) fault.Code {
 		return fault.Internal
 	case "23505": // unique_violation
 		return fault.Conflict
-	case "54000", // it has no number left for a transaction, and takes no writes until it was vacuumed
+	case "54000", // transaction ids are used up: no writes until a vacuum
 		"55P03", "57014", // lock_not_available, query_canceled
-		"25006", "25P03", "25P04": // read_only_sql_transaction, and a time limit of the server for transactions
+		"25006", "25P03", "25P04": // read_only_sql_transaction, and the server's timeouts of transactions
 		return fault.Unavailable
 	}
-	// The connection, a transaction that was rolled back (see disturbed), resources, the server's end, its system.
+	// The connection, a transaction that was rolled back (see rolledBack), resources, the server's end, its system.
 	for _, class := range []string{"08", "40", "53", "57P", "58"} {
 		if strings.HasPrefix(state, class) {
 			return fault.Unavailable
@@ -331,7 +328,7 @@ func classifyPostgres(err error) fault.Code {
 	return fault.Internal
 }
 
-// connectionLost reports whether err is what is left to say when a connection ends or a limit passes.
+// connectionLost reports whether err means that a connection ended or a timeout passed.
 func connectionLost(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
@@ -340,7 +337,7 @@ func connectionLost(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// postgresSentence says to an operator, in one line, which database could not be opened and why.
+// postgresSentence tells an operator, in one line, which database cannot be opened, and why.
 func postgresSentence(config *pgx.ConnConfig, err error) error {
 	server := config.Host
 	if !strings.HasPrefix(server, "/") { // a folder with a socket

@@ -9,16 +9,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// listenCheck is how often a connection on which nothing is heard must show that it still leads to the server.
+// listenCheck is how often a silent connection is checked.
 const listenCheck = 5 * time.Second
 
-// listenAgain is how often a way to the server through a pooler is looked at anew.
+// listenAgain is how often it checks whether the pooler is still there.
 const listenAgain = time.Minute
 
 var errPooled = errors.New("a pooler stands before the server")
 
-// listenPostgres listens to the server until ctx ends or the connection is lost. It is only for speed, everybody polls as
-// well: through a pooler, where nobody can listen, it does nothing but look now and then whether it is still there.
+// listenPostgres listens for notifications until ctx ends or the connection is lost. Notifications only make changes faster; all
+// instances poll as well. Through a pooler LISTEN does not work, so it only checks now and then whether the pooler is gone.
 func listenPostgres(ctx context.Context, config *pgx.ConnConfig, logger *slog.Logger, heard func()) error {
 	for first := true; ; first = false {
 		err := listenOnce(ctx, config, heard)
@@ -36,15 +36,15 @@ func listenPostgres(ctx context.Context, config *pgx.ConnConfig, logger *slog.Lo
 	}
 }
 
-// listenOnce listens on a connection of its own, beside the pool. A LISTEN that went through a pooler would stay behind on
-// a connection of somebody else.
+// listenOnce listens on a connection of its own, beside the pool. It never sends LISTEN through a pooler, where it would stay on a
+// connection that others use.
 func listenOnce(ctx context.Context, config *pgx.ConnConfig, heard func()) error {
-	conn, err := pgx.ConnectConfig(ctx, config.Copy()) // each address has postgresLimit
+	conn, err := pgx.ConnectConfig(ctx, config.Copy()) // each address has postgresTimeout
 	if err != nil {
 		return err
 	}
 	defer func() {
-		// A server that hangs does not hear goodbye.
+		// A server that hangs does not answer.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), postgresPing)
 		defer cancel()
 		_ = conn.Close(ctx)

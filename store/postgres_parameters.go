@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Remarks are sentences for an operator about parts of the URL that have no effect. They hold names, no values. Nothing
-// is opened.
+// Remarks are sentences for an operator about parameters of the URL that have no effect. They have names, no values. It opens
+// nothing.
 func (o Options) Remarks() []string {
 	if !isPostgres(o.URL) {
 		return nil
@@ -49,9 +49,9 @@ func (o Options) Remarks() []string {
 		"or this service settles them: " + strings.Join(ignored, ", ")}
 }
 
-// settleParameters takes care of the parameters that PostgreSQL's own client library has and the driver does not know:
-// the driver would send them to the server, which knows them no more. They come from the URL or from a service file.
-// Those that only concern that library are taken out and named; those that keep somebody out must not be ignored.
+// settleParameters handles parameters of libpq that the driver does not know, from the URL or a service file. The driver would
+// send them to the server, which does not know them either. It removes and names those that only concern libpq. It refuses those
+// that restrict access, because they must not be ignored.
 func settleParameters(config *pgx.ConnConfig) (ignored []string, err error) {
 	parameters := config.RuntimeParams
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
@@ -59,7 +59,7 @@ func settleParameters(config *pgx.ConnConfig) (ignored []string, err error) {
 		if what == others {
 			continue
 		}
-		// An empty one is as good as none.
+		// An empty value counts as none.
 		if parameters[name] != "" {
 			switch what {
 			case refused:
@@ -74,11 +74,11 @@ func settleParameters(config *pgx.ConnConfig) (ignored []string, err error) {
 	return ignored, nil
 }
 
-// settlement is what becomes of a parameter.
+// settlement is how a parameter is handled.
 type settlement int
 
 const (
-	others settlement = iota // one that the server has
+	others settlement = iota // a parameter of the server
 	settled
 	ignoredHere
 	refused
@@ -86,7 +86,7 @@ const (
 
 const notSupported = "is not supported"
 
-// settleParameter does what one parameter asks for, where that can be done. why completes "the parameter x ".
+// settleParameter applies one parameter if it can. why completes "the parameter x ".
 func settleParameter(config *pgx.ConnConfig, name, value string) (what settlement, why string) {
 	switch name {
 	case "gssdelegation", "gsslib", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
@@ -132,7 +132,7 @@ func settleParameter(config *pgx.ConnConfig, name, value string) (what settlemen
 	}
 }
 
-// mayBeInClear reports whether one of the ways to connect has no encryption and leads over a network.
+// mayBeInClear reports whether a connection over a network may be without TLS.
 func mayBeInClear(config *pgx.ConnConfig) bool {
 	over := func(host string, port uint16, settings *tls.Config) bool {
 		network, _ := pgconn.NetworkAddress(host, port)
@@ -143,7 +143,7 @@ func mayBeInClear(config *pgx.ConnConfig) bool {
 	})
 }
 
-// leastTLS raises the least version that is spoken, which is TLS 1.2 where nothing is said.
+// leastTLS sets the lowest version of TLS; the default is TLS 1.2.
 func leastTLS(config *pgx.ConnConfig, value string) (settlement, string) {
 	switch value {
 	case "TLSv1", "TLSv1.1", "TLSv1.2":
@@ -164,8 +164,8 @@ func leastTLS(config *pgx.ConnConfig, value string) (settlement, string) {
 	return settled, ""
 }
 
-// parseFault is a sentence about a URL that the driver cannot read. It names the parameter that is at fault where one
-// is: without it, the rest can be read.
+// parseFault is a sentence about a URL that the driver cannot read. If the URL can be read without one of its parameters, it names
+// that one.
 func parseFault(storeURL string) error {
 	if u, err := url.Parse(storeURL); err == nil {
 		for name := range u.Query() {

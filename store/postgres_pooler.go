@@ -10,28 +10,30 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// A pooler that gives each transaction another connection of its own to the server, as PgBouncer does, loses what a
-// connection is otherwise trusted to keep: prepared statements, settings, LISTEN. It shows itself: the process id that it
-// tells when a connection begins is not that of the server's process. Each new connection is asked, because a pooler may
-// be on one of two ways to the server, and may come later.
+// A pooler such as PgBouncer may run each transaction on another connection to the server. Then a connection does not keep its
+// prepared statements, its settings or LISTEN. A pooler is recognized by the process id that it reports when a connection
+// begins: it is not the one of the server's process. Each new connection is checked, because a pooler may be on only one of
+// several routes, and may be added later.
 
-// pooledKey is where a connection keeps the answer.
+// pooledKey is the name under which a connection keeps the answer.
 const pooledKey = "latchkey: through a pooler"
 
-// askPooler reports whether a pooler stands before the server. Otherwise it settles what a server may have another default
-// for: every transaction here is written for this isolation, and one whose process was stopped or lost in its middle
-// must not keep its locks, because all changes of keys wait for one row. These settings are no part of the URL, because
-// poolers refuse parameters that they do not know; and through a pooler they would be left to whoever comes next.
+// askPooler reports whether there is a pooler. If not, it sets two parameters of the session:
+//   - the isolation for which all transactions here are written;
+//   - a timeout for idle transactions: all changes of keys wait for one row, so a process that is stopped or lost in a
+//     transaction must not keep its locks.
+//
+// They are not in the URL, because poolers refuse unknown parameters. Through a pooler they would stay for its next client.
 const askPooler = `SELECT CASE WHEN pg_backend_pid() <> $1::bigint THEN NULL ELSE
 	set_config('default_transaction_isolation', 'read committed', false) ||
 	set_config('idle_in_transaction_session_timeout', '3000', false) END IS NULL`
 
-// beginPooled is the same for one transaction.
+// beginPooled sets both for one transaction.
 const beginPooled = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 3000`
 
 // settlePostgres is called for each new connection of the pool.
 func settlePostgres(ctx context.Context, conn *pgx.Conn) error {
-	// The pool sets no limit here, and keeps a place for the connection as long as this takes.
+	// The pool has no timeout here, and the connection counts in it meanwhile.
 	ctx, cancel := context.WithTimeout(ctx, postgresTimeout)
 	defer cancel()
 	pooled, err := isPooled(ctx, conn)
@@ -46,7 +48,7 @@ func isPooled(ctx context.Context, conn *pgx.Conn) (pooled bool, err error) {
 	return pooled, err
 }
 
-// postgresConnector hands out connections of the pool that are used as their way to the server allows.
+// postgresConnector returns connections of the pool, those through a pooler as pooledConn.
 type postgresConnector struct{ driver.Connector }
 
 func (c postgresConnector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -64,8 +66,8 @@ func (c postgresConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return pooledConn{usual}, nil
 }
 
-// pooledConn prepares nothing, and sets nothing that outlives a transaction. A query and its values are sent together,
-// so that one connection of the pooler gets both.
+// pooledConn prepares no statements, and sets nothing that outlives a transaction. It sends a query together with its values, so
+// that both reach the same connection of the pooler.
 type pooledConn struct{ *stdlib.Conn }
 
 func (c pooledConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
@@ -76,12 +78,12 @@ func (c pooledConn) QueryContext(ctx context.Context, query string, args []drive
 	return c.Conn.QueryContext(ctx, query, unprepared(args))
 }
 
-// unprepared tells the driver, as the first value, how to send the others.
+// unprepared puts the driver's mode before the values: send them with the query.
 func unprepared(args []driver.NamedValue) []driver.NamedValue {
 	return append([]driver.NamedValue{{Value: pgx.QueryExecModeExec}}, args...)
 }
 
-// BeginTx begins the one kind of transaction there is here, whatever the options.
+// BeginTx begins a transaction of the one kind that is used here; it ignores the options.
 func (c pooledConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
 	if c.Conn.Conn().IsClosed() {
 		return nil, driver.ErrBadConn
@@ -93,7 +95,7 @@ func (c pooledConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx,
 	return pooledTx{ctx, tx}, nil
 }
 
-// pooledTx ends within the time that the transaction has, as the driver's own does.
+// pooledTx commits and rolls back with the context of BeginTx, as the driver's own does.
 type pooledTx struct {
 	ctx context.Context //nolint:containedctx // database/sql hands it over at the beginning only
 	tx  pgx.Tx
@@ -102,8 +104,8 @@ type pooledTx struct {
 func (t pooledTx) Commit() error   { return t.tx.Commit(t.ctx) }
 func (t pooledTx) Rollback() error { return t.tx.Rollback(t.ctx) }
 
-// outdated reports whether a statement failed because of what its connection had prepared: a table or a view has changed
-// since, or another server answers than the one that prepared it. Where it is sent anew, it works.
+// outdated reports whether a statement failed because its prepared form is outdated: a table has changed, or another server
+// answers. It works when it is prepared again.
 func outdated(err error) bool {
 	reported, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {

@@ -10,39 +10,40 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// Backed says which backup is restored, and how.
+// Backed is a backup, and how to restore it.
 type Backed struct {
 	// File is the backup; with Input it is read from there instead.
 	File  string
 	Input io.Reader
-	// Revive takes the keys of the backup.
+	// Revive takes the keys from the backup, and not from the current store.
 	Revive bool
-	// Event is the row of the audit that tells of it. With Revive each key that is enabled by it gets one, too.
+	// Event is the restore's row in the audit. With Revive, each key that it enables again gets one, too.
 	Event keys.Event
 }
 
-// Restored tells what a restore did.
+// Restored is what a restore did.
 type Restored struct {
-	// Revived are the keys that are accepted now and were not before; without Revive there are none.
+	// Revived are the keys that are accepted now and were not before. Only Revive does that.
 	Revived []keys.Record
-	// LeftOut counts the keys of the backup that the store before had never heard of; with Revive none is left out.
+	// LeftOut counts the keys of the backup that the current store does not have. Revive leaves out none.
 	LeftOut int
-	// Copied says that the backup was not made by latchkey backup: it is the copy of a store, and what was in the log of that
-	// store is not in it.
+	// Copied says that the backup is a copy of a store's file, not made by latchkey backup: what was in its log is missing.
 	Copied bool
-	// Migrations were applied to the backup.
+	// Migrations are those that were applied to the backup.
 	Migrations []string
 }
 
-// Restore puts a backup of a SQLite store in its place, while nobody has the store open. The keys, their version and the
-// audit stay those of the current store, so that no key is accepted again that was revoked since the backup, and none is
-// refused that a client has rotated to; everything else is the backup's. With Revive the keys are those of the backup, also
-// where there is no current store or it cannot be read, which is refused without.
+// Restore replaces a SQLite store with a backup, while no process has the store open. It keeps the keys, their version and the
+// audit of the current store, and takes everything else from the backup. So a key that was revoked after the backup stays
+// revoked, and a key that a client has rotated to stays accepted. With Revive the keys are those of the backup. Only then may
+// the current store be missing or unreadable.
 //
-// Whenever it is interrupted, the old store or the new one is there, whole. The new one is made beside the old one, whose
-// log is first brought into its file and removed, and takes its place in one step of the file system. The old file is
-// locked from the beginning, and is not written to before the backup is known to be good. A restore that fails after that
-// leaves the old store with the newest schema.
+// An interrupted restore leaves the whole old store or the whole new one:
+//  1. The old file is locked, and not written to until the backup is known to be good.
+//  2. The new store is made beside it.
+//  3. The old store is migrated, and its log is copied into its file and removed. A restore that fails after that leaves it with
+//     the newest schema.
+//  4. The new file takes the place of the old one with one rename.
 func Restore(ctx context.Context, o Options, b Backed) (done Restored, err error) {
 	if isPostgres(o.URL) {
 		return done, errors.New("DATABASE_URL names a PostgreSQL server, and latchkey restore is for SQLite stores: use pg_restore, " +
@@ -85,7 +86,7 @@ func Restore(ctx context.Context, o Options, b Backed) (done Restored, err error
 	return done, current.replace(next.path)
 }
 
-// finish says in the new store that it was restored. It returns the keys that are accepted by it and are not in enabled.
+// finish writes the restore to the audit of the new store. With Revive it returns the keys that are accepted and not in enabled.
 func (s *staged) finish(ctx context.Context, enabled map[string]bool) (revived []keys.Record, err error) {
 	file, db, err := s.open()
 	if err != nil {
@@ -112,7 +113,7 @@ func (s *staged) finish(ctx context.Context, enabled map[string]bool) (revived [
 		return nil, err
 	}
 	return revived, locked(ctx, db, func() error {
-		// It is no log's that was there before. And whoever served from the store of the backup serves no more.
+		// A new incarnation, so that no old log belongs to this file. The instances in the backup do not run any more.
 		next := strconv.Itoa(int(int32(rand.Uint32()))) //nolint:gosec // any incarnation will do
 		for _, statement := range []string{`PRAGMA user_version = ` + next, `DELETE FROM instances`} {
 			if _, err := db.ExecContext(ctx, statement); err != nil {

@@ -12,7 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// checkBacked refuses what cannot be a backup.
+// checkBacked refuses a file that cannot be a backup.
 func checkBacked(b Backed, path string) error {
 	if b.Input != nil {
 		return nil
@@ -44,7 +44,7 @@ func checkBacked(b Backed, path string) error {
 	return nil
 }
 
-// refused is why a backup is not restored.
+// refused is the error for a backup that is not restored.
 func (b Backed) refused(format string, args ...any) error {
 	name := b.File
 	if b.Input != nil {
@@ -53,31 +53,31 @@ func (b Backed) refused(format string, args ...any) error {
 	return fmt.Errorf("the backup %s "+format+"; the store stays as it was", append([]any{name}, args...)...)
 }
 
-// staged is the new store, which is made of the backup beside the old one.
+// staged is the new store, which is made from the backup beside the old one.
 type staged struct {
 	path        string
 	backup      Backed
 	environment string
 
-	copied     bool // and not made by latchkey backup
+	copied     bool // see Restored.Copied
 	migrations []string
 }
 
-// remove removes it, if it has not taken its place.
+// remove removes the files of a new store that is not in place.
 func (s *staged) remove() error {
 	return removeFiles(stagedNames(s.path)...)
 }
 
 const stagedSuffix = "-restore"
 
-// stagedNames are the files that the new store may have while it is made.
+// stagedNames are the files of the new store while it is made.
 func stagedNames(path string) []string {
 	return []string{path, path + "-journal", path + "-wal", path + "-shm"}
 }
 
-// make copies the backup, refuses it if it is no good, and gives it the newest schema.
+// make copies the backup, checks it, and migrates it.
 func (s *staged) make(ctx context.Context) (err error) {
-	if err := s.remove(); err != nil { // of one that was interrupted
+	if err := s.remove(); err != nil { // of an interrupted restore
 		return err
 	}
 	if err := s.copy(ctx); err != nil {
@@ -156,7 +156,7 @@ func (s *staged) copy(ctx context.Context) (err error) {
 	return nil
 }
 
-// unwritable makes a sentence of an error of SQLite.
+// unwritable turns an error of SQLite into a sentence.
 func (s *staged) unwritable(err error) error {
 	if sqliteCode(err) == 0 {
 		return err
@@ -164,7 +164,7 @@ func (s *staged) unwritable(err error) error {
 	return fmt.Errorf("the new store %s cannot be written: %w; the store stays as it was", s.path, err)
 }
 
-// open opens the new store; whoever calls it closes the two.
+// open opens the new store. The caller closes both.
 func (s *staged) open() (*sqliteFile, *sql.DB, error) {
 	file, err := newSQLiteFile(s.path)
 	if err != nil {
@@ -177,7 +177,7 @@ func (s *staged) open() (*sqliteFile, *sql.DB, error) {
 	return file, db, nil
 }
 
-// reading ends when ctx does.
+// reading is a reader that ends with ctx.
 type reading struct {
 	ctx  context.Context //nolint:containedctx // for one copy
 	from io.Reader
@@ -190,7 +190,7 @@ func (r reading) Read(p []byte) (int, error) {
 	return r.from.Read(p)
 }
 
-// removeFiles removes those that are there.
+// removeFiles removes the files that exist.
 func removeFiles(paths ...string) error {
 	var failed error
 	for _, path := range paths {

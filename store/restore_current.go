@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 )
 
-// current is the store that is replaced.
+// current is the store to replace.
 type current struct {
 	path string
 	file *sqliteFile
-	made bool // there was none
+	made bool // there was none before
 
-	// db and conn are nil where it cannot be read.
+	// db and conn are nil if it cannot be read.
 	db   *sql.DB
 	conn *sql.Conn
 	// enabled are the keys that it accepts.
@@ -25,7 +25,7 @@ type current struct {
 	locked, placed bool
 }
 
-// inUse is a sentence for who finds a store open.
+// inUse is the error for a store that another process has open.
 func inUse(path string) error {
 	return fmt.Errorf("the store %s is in use: stop the server, and every other latchkey command, first", path)
 }
@@ -37,7 +37,7 @@ func holdCurrent(path string, revive bool) (_ *current, err error) {
 		if !revive {
 			return nil, withoutKeys(noStoreAt(path))
 		}
-		c.made = true // something has to be there to be locked; an empty file is no store
+		c.made = true // an empty file to lock, which is no store
 	}
 	if err := createFile(path); err != nil {
 		return nil, unwritable(path, err)
@@ -65,7 +65,7 @@ func (c *current) lock() error {
 	return err
 }
 
-// open makes the store ready to be read. One that cannot be read is refused, or with revive only locked.
+// open prepares the store for reading. A store that cannot be read is an error; with revive it is only locked.
 func (c *current) open(ctx context.Context, environment string, revive bool) error {
 	err := c.prepare(ctx, environment)
 	switch {
@@ -78,12 +78,12 @@ func (c *current) open(ctx context.Context, environment string, revive bool) err
 	case !revive:
 		return withoutKeys(openingSentence(c.path, err))
 	}
-	// SQLite's connections have given up the lock.
+	// SQLite's connections have dropped the lock.
 	return errors.Join(c.closeConnections(), c.lock())
 }
 
-// isUnreadable says that what is in the store cannot be told. A store that another process or user keeps from being read,
-// and what is no store of ours, is not meant.
+// isUnreadable reports whether the content of the store is lost. It is false for a store that is locked or forbidden, and for a
+// file that is no store of ours.
 func isUnreadable(err error) bool {
 	file, _ := errors.AsType[fileError](err)
 	_, major := errors.AsType[majorError](err)
@@ -119,12 +119,12 @@ func (c *current) prepare(ctx context.Context, environment string) error {
 	return err
 }
 
-// alone brings the log into the file, removes it durably, and keeps everybody else out.
+// alone copies the log into the file, removes it durably, and locks every other process out.
 func (c *current) alone(ctx context.Context) (err error) {
 	if c.conn, err = c.db.Conn(ctx); err != nil {
 		return err
 	}
-	// SQLite removes the log without waiting for the disk. One that came back after a loss of power must be empty.
+	// SQLite does not sync the removal of the log. If it is back after a power failure, it must be empty.
 	if _, err := c.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (c *current) alone(ctx context.Context) (err error) {
 	if err := syncFolder(filepath.Dir(c.path)); err != nil {
 		return err
 	}
-	// From its next lock on, the connection keeps it. Nothing more is written, so that there is no journal.
+	// The connection keeps its next lock. Nothing is written after this, so that there is no journal.
 	const keep = "PRAGMA main.locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE"
 	if _, err := c.conn.ExecContext(ctx, keep); err != nil {
 		return err
@@ -152,13 +152,13 @@ func (c *current) alone(ctx context.Context) (err error) {
 		return err
 	}
 	if mode != "delete" {
-		return inUse(c.path) // somebody was faster
+		return inUse(c.path) // another process was faster
 	}
 	_, err = c.conn.ExecContext(ctx, "COMMIT")
 	return err
 }
 
-// replace puts the file at path in the place of the store.
+// replace replaces the store with the file at path.
 func (c *current) replace(path string) (err error) {
 	if err := c.bequeath(path); err != nil {
 		return fmt.Errorf("the new store cannot be given the owner and the mode of %s: %w", c.path, reasonOf(err))
@@ -166,11 +166,11 @@ func (c *current) replace(path string) (err error) {
 	if err := syncFile(path); err != nil {
 		return err
 	}
-	// Logs are there only where the store could not be read. A journal that was left would be played back into the new store;
-	// what there is of one is as broken as the old one.
+	// Only a store that could not be read still has logs. SQLite would apply an old journal to the new store, so it goes first;
+	// it is as broken as the old store.
 	before, after := []string{c.path + "-journal"}, []string{c.path + "-wal", c.path + "-shm"}
 	if movesOpenFiles {
-		// A server may begin at once. Its log must not be taken for the old one.
+		// A server may start at once. Its log must not be removed as the old one.
 		release, err := lockFile(path)
 		if err != nil {
 			return err
@@ -189,12 +189,12 @@ func (c *current) replace(path string) (err error) {
 		return fmt.Errorf("the store %s cannot be replaced: %w", c.path, reasonOf(err))
 	}
 	c.placed = true
-	// Who is killed here leaves a log that a start refuses, because the new file is in rollback mode.
+	// A kill here leaves a log. The next start refuses it, because the new file is in rollback mode.
 	return errors.Join(removeFiles(after...), syncFolder(filepath.Dir(c.path)))
 }
 
-// bequeath gives the file at path the owner and the mode of the store. Where there was none it is given the owner of the folder,
-// who runs the service. A link in the place of the file is refused.
+// bequeath gives the file at path the owner and the mode of the store. If there was no store, it gets the owner of the folder, who
+// runs the service. A link is refused.
 func (c *current) bequeath(path string) (err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|noFollow, 0)
 	if err != nil {
@@ -211,7 +211,7 @@ func (c *current) bequeath(path string) (err error) {
 	return adoptOwner(file, folder)
 }
 
-// lockFile keeps everybody out of a file.
+// lockFile locks every other process out of a file.
 func lockFile(path string) (release func() error, err error) {
 	file, err := newSQLiteFile(path)
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 
 //nolint:unqueryvet // see the next line
 const (
-	// Whatever columns the two have, they are the same: both have one schema.
+	// Both databases have the same schema, and so the same columns.
 	keepAudit = `DELETE FROM restored.audit; INSERT INTO restored.audit SELECT * FROM main.audit;`
 	keepKeys  = `DELETE FROM restored.keys; INSERT INTO restored.keys SELECT * FROM main.keys;`
 
-	// Versions and the numbers of rows never fall, whatever was removed since.
+	// The version of keys and the row numbers never decrease, whatever was removed since.
 	keepNumbers = `UPDATE restored.key_version SET value = max(value, (SELECT value FROM main.key_version));
 		INSERT INTO restored.sqlite_sequence (name, seq) SELECT name, seq FROM main.sqlite_sequence m WHERE name IN ('keys', 'audit')
 			AND NOT EXISTS (SELECT 1 FROM restored.sqlite_sequence r WHERE r.name = m.name);
@@ -26,8 +26,8 @@ const (
 	countUnknown = `SELECT count(*) FROM restored.keys WHERE id NOT IN (SELECT id FROM main.keys)`
 )
 
-// keep copies into the store at path what a restore leaves as it is: the audit, and the keys unless those of the backup are
-// wanted. It counts the keys that get lost by that.
+// keep copies what a restore keeps into the store at path: the audit, and without revive the keys. It counts the keys of the
+// backup that are lost by that.
 func (c *current) keep(ctx context.Context, path string, revive bool) (leftOut int, err error) {
 	if _, err := c.conn.ExecContext(ctx, "ATTACH $1 AS restored", path); err != nil {
 		return 0, err
@@ -68,7 +68,7 @@ type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// acceptedKeys are the keys that are enabled and not past their time, the oldest first.
+// acceptedKeys are the keys that are enabled and not expired, oldest first.
 func acceptedKeys(ctx context.Context, db queryer) (accepted []keys.Record, err error) {
 	rows, err := db.QueryContext(ctx, `SELECT `+keyColumns+` FROM main.keys WHERE state = 'enabled' ORDER BY seq`)
 	if err != nil {
