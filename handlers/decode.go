@@ -18,7 +18,6 @@ import (
 
 	"github.com/latchkey-api/latchkey/fault"
 	"github.com/latchkey-api/latchkey/internal/strictjson"
-	"github.com/latchkey-api/latchkey/store"
 )
 
 // The parts of a request, as Field.Loc names them.
@@ -172,28 +171,6 @@ func (f *fields) timestamp(in, name, text string) time.Time {
 	return at
 }
 
-// page reads the cursor and the page size of a list.
-func (f *fields) page(c *fiber.Ctx, list store.List) store.Page {
-	after, err := store.ParseCursor(list, c.Query("cursor"))
-	if err != nil {
-		f.add(inQuery, "cursor", "not a cursor of this list", "cursor_invalid")
-	}
-	return store.Page{Size: f.pageSize(c), After: after}
-}
-
-// pageSize reads the page size of a list; the query calls it limit.
-func (f *fields) pageSize(c *fiber.Ctx) int {
-	text := c.Query("limit")
-	if text == "" {
-		return defaultPageSize
-	}
-	size, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || size < 1 || size > maxPageSize {
-		f.add(inQuery, "limit", "must be a whole number from 1 to "+strconv.Itoa(maxPageSize), "int_range")
-	}
-	return int(size)
-}
-
 // required checks a member that must not be empty, as optional does.
 func (f *fields) required(name, value string, maxLength int) {
 	if value == "" {
@@ -212,12 +189,6 @@ func (f *fields) optional(name, value string, maxLength int) {
 		f.add(inBody, name, "must not contain a zero character", "string_pattern_mismatch")
 	}
 }
-
-// How many rows a page of a list has.
-const (
-	defaultPageSize = 50
-	maxPageSize     = 200
-)
 
 // maxName is the length of the longest username or id.
 const maxName = 64

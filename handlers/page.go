@@ -9,6 +9,34 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
+// How many rows a page of a list has.
+const (
+	defaultPageSize = 50
+	maxPageSize     = 200
+)
+
+// page reads the cursor and the page size of a list.
+func (f *fields) page(c *fiber.Ctx, list store.List) store.Page {
+	after, err := store.ParseCursor(list, c.Query("cursor"))
+	if err != nil {
+		f.add(inQuery, "cursor", "not a cursor of this list", "cursor_invalid")
+	}
+	return store.Page{Size: f.pageSize(c), After: after}
+}
+
+// pageSize reads the page size of a list; the query calls it limit.
+func (f *fields) pageSize(c *fiber.Ctx) int {
+	text := c.Query("limit")
+	if text == "" {
+		return defaultPageSize
+	}
+	size, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || size < 1 || size > maxPageSize {
+		f.add(inQuery, "limit", "must be a whole number from 1 to "+strconv.Itoa(maxPageSize), "int_range")
+	}
+	return int(size)
+}
+
 // nextPage names the next page of a list, if there is one (RFC 8288). Parameters without a value are left out.
 func nextPage(c *fiber.Ctx, path string, parameters url.Values, limit int, next store.Cursor) {
 	if next.IsZero() {
