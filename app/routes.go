@@ -36,6 +36,7 @@ func fails(f ...fault.Code) []fault.Code { return f }
 func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 	accounts, spaces := &handlers.Accounts{Store: s}, &handlers.Storyspaces{Store: s}
 	admin := &handlers.Keys{Keyring: ring, Store: s}
+	audit := &handlers.Audit{Store: s}
 	ex := examples()
 	return []route{
 		{"GET", "/", open(), handlers.Hello, doc{
@@ -109,7 +110,7 @@ func table(s *store.Store, ring *keys.Keyring, ready fiber.Handler) []route {
 			id: "revokeKey", summary: "Refuse a key for ever",
 			request: handlers.RevokeKey{}, answer: ex.revoked, or: handlers.ConfirmedKey{}, fails: fails(fault.NotFound),
 		}},
-		{"GET", "/service/audit", need(keys.KeysAdmin), admin.Audit, doc{
+		{"GET", "/service/audit", need(keys.KeysAdmin), audit.List, doc{
 			id: "listAudit", summary: "What was changed, and who was refused, oldest first", request: handlers.ListAudit{},
 			answer: ex.events, fails: fails(fault.Invalid, fault.Timeout),
 		}},

@@ -9,6 +9,11 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
+// Audit serves the audit.
+type Audit struct {
+	Store *store.Store
+}
+
 // ListAudit is the request for rows of the audit.
 type ListAudit struct {
 	Key    string `query:"key" description:"Only rows about or by the key with this id."`
@@ -36,8 +41,8 @@ func EventOf(e keys.Event) Event {
 	}
 }
 
-// Audit answers rows of the audit, oldest first.
-func (k *Keys) Audit(c *fiber.Ctx) error {
+// List answers rows of the audit, oldest first.
+func (a *Audit) List(c *fiber.Ctx) error {
 	var wrong fields
 	filter := store.AuditFilter{Key: c.Query("key")}
 	since := c.Query("since")
@@ -48,7 +53,7 @@ func (k *Keys) Audit(c *fiber.Ctx) error {
 	if err := wrong.err(); err != nil {
 		return err
 	}
-	events, next, err := k.Store.Audit(c.UserContext(), filter, page)
+	events, next, err := a.Store.Audit(c.UserContext(), filter, page)
 	if err != nil {
 		return err
 	}
