@@ -9,8 +9,8 @@ import (
 // weight is a q-value (RFC 9110, section 12.4.2).
 var weight = regexp.MustCompile(`^(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)$`)
 
-// prefersGzip says whether the lines of an Accept-Encoding header take gzip, and like nothing better that there is
-// (RFC 9110, section 12.5.3). Without the header, or with one that cannot be read, the answer is not compressed.
+// prefersGzip reports whether the lines of an Accept-Encoding header accept gzip and do not prefer the plain form (RFC 9110,
+// section 12.5.3). It is false without the header or with one that cannot be read.
 func prefersGzip(lines [][]byte) bool {
 	const unnamed = -1.0
 	zipped, identity, others := unnamed, unnamed, unnamed
@@ -34,8 +34,7 @@ func prefersGzip(lines [][]byte) bool {
 	return zipped > 0 && zipped >= identity
 }
 
-// quality is the weight among the parameters of a member: 1 without one, and 0, which is "not this", for one that is no
-// q-value.
+// quality is the weight in the parameters of a member: 1 without one, and 0 (not acceptable) for one that is no q-value.
 func quality(parameters string) float64 {
 	for parameter := range strings.SplitSeq(parameters, ";") {
 		name, value, _ := strings.Cut(strings.Trim(parameter, " \t"), "=")
@@ -45,7 +44,7 @@ func quality(parameters string) float64 {
 		if value = strings.Trim(value, " \t"); !weight.MatchString(value) {
 			return 0
 		}
-		q, _ := strconv.ParseFloat(value, 64) // the pattern is one of numbers
+		q, _ := strconv.ParseFloat(value, 64) // the pattern matches only numbers
 		return q
 	}
 	return 1

@@ -74,7 +74,7 @@ func (a *Accounts) ByID(c *fiber.Ctx) error {
 	return c.JSON(account(row))
 }
 
-// Register makes an account; fault.Conflict where the username or the id is taken.
+// Register creates an account, or answers fault.Conflict if the username or the id is taken.
 func (a *Accounts) Register(c *fiber.Ctx) error {
 	var in RegisterAccount
 	if err := decodeBody(c, &in); err != nil {

@@ -19,23 +19,22 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// Docs serves the documentation: the OpenAPI document and the page that shows it. All of it comes from the binary, is
-// the same for every caller, and is therefore made once.
+// Docs serves the OpenAPI document and the page that shows it. All files are in the binary and the same for every caller, so they
+// are prepared once.
 type Docs struct {
 	document *staticFile
 	page     *staticFile
 	policy   string
 	assets   map[string]*staticFile // by name
-	outlet   *outlet
+	sender   *largeBodies
 }
 
-// docsPage is the page that shows the document. It is Swagger UI without the bar that asks for the address of another
-// document.
+// docsPage is Swagger UI without its bar for the address of another document.
 //
 //go:embed docs.html
 var docsPage []byte
 
-// inlineScript finds the scripts that stand in the page itself.
+// inlineScript matches the scripts inside the page.
 var inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
 
 // NewDocs makes the documentation of the given OpenAPI document.
@@ -52,15 +51,15 @@ func NewDocs(document []byte) (*Docs, error) {
 	return &Docs{
 		document: newStaticFile(fiber.MIMEApplicationJSON, document),
 		page:     newStaticFile(fiber.MIMETextHTMLCharsetUTF8, docsPage),
-		// Swagger UI sets style attributes and shows images of its own as data.
+		// Swagger UI uses style attributes, and images in data: URLs.
 		policy: "default-src 'none'; script-src " + strings.Join(scripts, " ") + "; style-src 'self' 'unsafe-inline'; " +
 			"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 		assets: assets,
-		outlet: newOutlet(),
+		sender: newLargeBodies(),
 	}, nil
 }
 
-// swaggerFiles are the files of Swagger UI. The binary has most of them compressed; both forms are kept.
+// swaggerFiles are the files of Swagger UI, plain and compressed. Most are compressed in the binary.
 func swaggerFiles() (map[string]*staticFile, error) {
 	types := map[string]string{
 		".css":  "text/css; charset=utf-8",
@@ -101,12 +100,12 @@ func swaggerFiles() (map[string]*staticFile, error) {
 }
 
 // Document answers the OpenAPI document.
-func (d *Docs) Document(c *fiber.Ctx) error { return d.document.answer(c, d.outlet) }
+func (d *Docs) Document(c *fiber.Ctx) error { return d.document.answer(c, d.sender) }
 
 // Page answers the documentation page.
 func (d *Docs) Page(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentSecurityPolicy, d.policy)
-	return d.page.answer(c, d.outlet)
+	return d.page.answer(c, d.sender)
 }
 
 // Asset answers a file of the page.
@@ -115,5 +114,5 @@ func (d *Docs) Asset(c *fiber.Ctx) error {
 	if !ok {
 		return fault.New(fault.NotFound)
 	}
-	return asset.answer(c, d.outlet)
+	return asset.answer(c, d.sender)
 }

@@ -2,9 +2,9 @@ package handlers
 
 import "bytes"
 
-// tagListed says whether the lines of an If-None-Match header have the tag of what would be answered, or are `*`: the
-// caller has it already (RFC 9110, section 13.1.2). The comparison is the weak one. A line counts up to its first fault.
-func tagListed(lines [][]byte, etag string) bool {
+// etagMatches reports whether the lines of an If-None-Match header have etag or are `*`: then the caller has the answer already
+// (RFC 9110, section 13.1.2). The comparison is the weak one. The rest of a line after a syntax error is ignored.
+func etagMatches(lines [][]byte, etag string) bool {
 	for _, line := range lines {
 		if line = bytes.Trim(line, " \t"); string(line) == "*" {
 			return true

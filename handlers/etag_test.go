@@ -2,7 +2,7 @@ package handlers
 
 import "testing"
 
-func TestTagListed(t *testing.T) {
+func TestETagMatches(t *testing.T) {
 	const tag = `"abc"`
 	tests := []struct {
 		name  string
@@ -36,7 +36,7 @@ func TestTagListed(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tagListed(tt.lines, tag); got != tt.want {
+			if got := etagMatches(tt.lines, tag); got != tt.want {
 				t.Errorf("%q: %v, want %v", tt.lines, got, tt.want)
 			}
 		})

@@ -44,7 +44,7 @@ func KeyOf(r keys.Record) Key {
 	}
 }
 
-// texts are the strings of a list; never nil.
+// texts converts a list to strings; never nil.
 func texts[T ~string](list []T) []string {
 	all := make([]string, len(list))
 	for i, one := range list {
@@ -53,7 +53,7 @@ func texts[T ~string](list []T) []string {
 	return all
 }
 
-// timeText writes a time as RFC 3339 in UTC, "" for none.
+// timeText is a time in RFC 3339 and UTC, "" for the zero time.
 func timeText(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -61,7 +61,7 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// NewKey is a key that was just made, with its secret, which is shown this once.
+// NewKey is a new key with its secret, which is shown only once.
 type NewKey struct {
 	Key    Key    `json:"key" required:"true"`
 	Secret string `json:"secret" required:"true" description:"The key string. It is shown this once: of ed25519 the store keeps only the public key, of hs256 it keeps the string sealed."`
@@ -74,7 +74,7 @@ type RotatedKey struct {
 	Replaces Key    `json:"replaces" required:"true"`
 }
 
-// ListedKey is a key in a list, with what an administrator looks for there.
+// ListedKey is a key in a list, with warnings for an administrator.
 type ListedKey struct {
 	Key
 
@@ -82,14 +82,14 @@ type ListedKey struct {
 	StillUsed   *bool `json:"still_used,omitempty" description:"For a rotated key: whether it was used after its successor was made."`
 }
 
-// soon is when a list warns that a key expires.
+// soon is how long before its expiry a list warns of a key.
 const soon = 14 * 24 * time.Hour
 
 // Listed is the view of a key in a list.
 func Listed(r store.ListedKey, now time.Time) ListedKey {
 	listed := ListedKey{Key: KeyOf(r.Record), ExpiresSoon: !r.ExpiresAt.IsZero() && r.ExpiresAt.Before(now.Add(soon))}
 	if r.RotatedTo != "" {
-		// Last use is known to the minute only; the minute of the rotation counts, so as not to miss a use in it.
+		// The last use is known to the minute. The minute of the rotation counts as used, so that no use in it is missed.
 		listed.StillUsed = new(!r.LastUsedAt.Before(r.SuccessorCreatedAt.Truncate(time.Minute)))
 	}
 	return listed
@@ -113,11 +113,10 @@ type CreateKey struct {
 	ExpiresAt *string     `json:"expires_at" format:"date-time"`
 }
 
-// ScopeName is the name of a scope in a request. The service's list of them documents it; a name beside it is refused by
-// the keyring.
+// ScopeName is the name of a scope in a request. The keyring refuses unknown names.
 type ScopeName string
 
-// Enum is the list for the documentation.
+// Enum lists the scopes for the documentation.
 func (ScopeName) Enum() []any {
 	var names []any
 	for _, name := range keys.EveryScope().Names() {
@@ -143,7 +142,7 @@ type RevokeKey struct {
 	Wait bool   `query:"wait" description:"Whether to wait, at most 3 s, until every live instance has seen it."`
 }
 
-// ConfirmedKey is a revoked key and who knows of it.
+// ConfirmedKey is a revoked key, and the instances that have confirmed it.
 type ConfirmedKey struct {
 	Key       Key            `json:"key" required:"true"`
 	Confirmed []Confirmation `json:"confirmed" required:"true" description:"The instances that have seen it."`
@@ -156,7 +155,7 @@ type Confirmation struct {
 	MS       int64  `json:"ms" required:"true" description:"Milliseconds after the change."`
 }
 
-// ConfirmedOf is the view of a revocation and what became of it.
+// ConfirmedOf is the view of a revocation and its confirmations.
 func ConfirmedOf(r keys.Record, confirmed []keys.Confirmation, late []string) ConfirmedKey {
 	view := ConfirmedKey{Key: KeyOf(r), Confirmed: []Confirmation{}, Late: append([]string{}, late...)}
 	for _, c := range confirmed {
@@ -165,7 +164,7 @@ func ConfirmedOf(r keys.Record, confirmed []keys.Confirmation, late []string) Co
 	return view
 }
 
-// actor is who calls, and from where.
+// actor is the caller and its address, for the audit.
 func actor(c *fiber.Ctx) (keys.Actor, error) {
 	from, fromOK := c.Locals(keys.ActorKey{}).(keys.Actor)
 	principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal)
@@ -203,8 +202,7 @@ func (k *Keys) Create(c *fiber.Ctx) error {
 	return c.Status(fiber.StatusCreated).JSON(NewKey{Key: KeyOf(record), Secret: text.Reveal()})
 }
 
-// inTheBody names, where the keyring finds a request invalid, the members of its body that are wrong. Other errors it
-// returns as they are.
+// inTheBody adds the names of the wrong members to the keyring's Invalid. It returns other errors as they are.
 func inTheBody(err error) error {
 	invalid, ok := errors.AsType[*keys.InvalidError](err)
 	if !ok {
@@ -250,7 +248,7 @@ func (k *Keys) ByID(c *fiber.Ctx) error {
 	return c.JSON(KeyOf(record))
 }
 
-// Rotate makes a successor of a key.
+// Rotate creates the successor of a key.
 func (k *Keys) Rotate(c *fiber.Ctx) error {
 	var in RotateKey
 	if err := decodeOptionalBody(c, &in); err != nil {
@@ -287,7 +285,7 @@ func (k *Keys) SetState(state keys.State) fiber.Handler {
 	}
 }
 
-// Revoke revokes a key, and waits until all instances know if it is asked to.
+// Revoke revokes a key. With wait it waits for the confirmation of all live instances.
 func (k *Keys) Revoke(c *fiber.Ctx) error {
 	var wrong fields
 	wait := wrong.boolean(c, "wait")

@@ -14,84 +14,83 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// The bounds of what large open answers may cost, whoever asks for them and however often.
+// Bounds for the cost of large answers that need no token, however many clients ask for them.
 const (
-	// smallBody is the largest body that is sent like any other: in bytes, as all sizes here.
+	// smallBody is the size in bytes up to which a body is sent without these bounds.
 	smallBody = 16 << 10
-	// sendersAtOnce is how many large bodies are sent at a time. Whoever comes later waits, first come, first served.
+	// sendersAtOnce is how many large bodies are sent at a time. Others wait in order.
 	sendersAtOnce = 8
-	// senderWait is how long, at most. Then the caller is asked to come again.
+	// senderWait is how long they wait at most. Then the answer is 429.
 	senderWait = 3 * time.Second
-	// bytesPerSecond is what all large bodies together are sent with, so that most of a core is left to everybody else.
-	// Some 60 pages a second, as a browser loads them, is plenty.
+	// bytesPerSecond is the rate of all large bodies together, so that most of a core is left for other requests. It is enough
+	// for about 60 loads of the page a second.
 	bytesPerSecond = 32 << 20
-	// sendPart is what is written at a time.
+	// sendPart is how many bytes are written at a time.
 	sendPart = 64 << 10
-	// readerPatience is how long a reader may take a part before the place goes to somebody else.
-	readerPatience = 5 * time.Millisecond
-	// sendLimit is how long a body may take in all. The connection's own timeout is not longer.
-	sendLimit = 10 * time.Second
+	// slotLease is how long a sender keeps its slot while the client reads nothing.
+	slotLease = 5 * time.Millisecond
+	// sendTimeout is for a whole body. The connection's own timeout is not longer.
+	sendTimeout = 10 * time.Second
 )
 
-// outlet sends large bodies, few at a time and with a rate that is shared.
+// largeBodies sends large bodies: few at a time, at a shared rate.
 //
-// A place is for bytes that move. Who stops reading loses it after readerPatience, costs nothing while waiting for the
-// connection, and asks for a place again when the reader goes on: a crowd that never reads keeps nobody from being
-// served.
-type outlet struct {
-	places *semaphore.Weighted
+// A slot is for a client that reads. If the client stops, the slot is released after slotLease, and taken again when the client
+// reads on. So clients that never read do not keep others from being served.
+type largeBodies struct {
+	slots  *semaphore.Weighted
 	budget *rate.Limiter
 }
 
-func newOutlet() *outlet {
-	return &outlet{
-		places: semaphore.NewWeighted(sendersAtOnce),
+func newLargeBodies() *largeBodies {
+	return &largeBodies{
+		slots:  semaphore.NewWeighted(sendersAtOnce),
 		budget: rate.NewLimiter(bytesPerSecond, sendersAtOnce*sendPart),
 	}
 }
 
-// send answers body. It waits for a place; the bytes are written when the handler has returned. The error is
-// fault.TooManyRequests where no place came free in time.
-func (o *outlet) send(c *fiber.Ctx, body []byte) error {
+// send answers with body. It waits for a slot; the bytes are written after the handler has returned. The error is
+// fault.TooManyRequests if no slot was free in time.
+func (o *largeBodies) send(c *fiber.Ctx, body []byte) error {
 	waiting, cancel := context.WithTimeout(c.UserContext(), senderWait)
 	defer cancel()
-	if o.places.Acquire(waiting, 1) != nil {
+	if o.slots.Acquire(waiting, 1) != nil {
 		if err := c.UserContext().Err(); err != nil {
 			return err
 		}
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(senderWait.Seconds())))
 		return fault.New(fault.TooManyRequests)
 	}
-	large := &largeBody{outlet: o, rest: body}
+	large := &largeBody{sender: o, rest: body}
 	large.holds.Store(true)
-	large.lease = time.AfterFunc(readerPatience, large.giveBack)
+	large.lease = time.AfterFunc(slotLease, large.release)
 	c.Response().SetBodyStream(large, len(body))
 	return nil
 }
 
-// largeBody is one body on its way. The engine closes it, whatever becomes of the connection.
+// largeBody is one body that is being sent. The engine closes it, also when the connection fails.
 type largeBody struct {
-	outlet *outlet
+	sender *largeBodies
 	rest   []byte
-	holds  atomic.Bool // a place
-	lease  *time.Timer // gives it back
+	holds  atomic.Bool // a slot
+	lease  *time.Timer // releases it
 }
 
-// giveBack may be called at any time, and more than once.
-func (b *largeBody) giveBack() {
+// release releases the slot. It may be called at any time, and more than once.
+func (b *largeBody) release() {
 	if b.holds.CompareAndSwap(true, false) {
-		b.outlet.places.Release(1)
+		b.sender.slots.Release(1)
 	}
 }
 
-// Close gives the place back.
+// Close releases the slot.
 func (b *largeBody) Close() error {
 	b.lease.Stop()
-	b.giveBack()
+	b.release()
 	return nil
 }
 
-// Read is for who wants a reader; the engine asks for WriteTo.
+// Read makes it an io.Reader; the engine calls WriteTo.
 func (b *largeBody) Read(p []byte) (int, error) {
 	if len(b.rest) == 0 {
 		return 0, io.EOF
@@ -101,9 +100,9 @@ func (b *largeBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo writes the body from where it is, part by part.
+// WriteTo writes the body in parts, without copying it.
 func (b *largeBody) WriteTo(w io.Writer) (written int64, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), sendLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
 	defer cancel()
 	for len(b.rest) > 0 {
 		part := b.rest[:min(len(b.rest), sendPart)]
@@ -120,18 +119,18 @@ func (b *largeBody) WriteTo(w io.Writer) (written int64, err error) {
 	return written, nil
 }
 
-// await returns when a part of n bytes may be written: with a place, on a new lease, and within the budget.
+// await waits for a slot and for the rate, until n bytes may be written. It renews the lease.
 func (b *largeBody) await(ctx context.Context, n int) error {
 	b.lease.Stop()
 	if !b.holds.Load() {
-		if err := b.outlet.places.Acquire(ctx, 1); err != nil {
+		if err := b.sender.slots.Acquire(ctx, 1); err != nil {
 			return err
 		}
 		b.holds.Store(true)
 	}
-	if err := b.outlet.budget.WaitN(ctx, n); err != nil {
+	if err := b.sender.budget.WaitN(ctx, n); err != nil {
 		return err
 	}
-	b.lease.Reset(readerPatience)
+	b.lease.Reset(slotLease)
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// offer asks for a place as a handler does, and gives the body as the engine gets it.
-func offer(t *testing.T, out *outlet, body []byte) (io.WriterTo, *fiber.Ctx, error) {
+// offer sends body as a handler does, and returns what the engine writes.
+func offer(t *testing.T, out *largeBodies, body []byte) (io.WriterTo, *fiber.Ctx, error) {
 	t.Helper()
 	app := fiber.New()
 	c := app.AcquireCtx(&fasthttp.RequestCtx{})
@@ -39,18 +39,18 @@ func (s stalled) Write([]byte) (int, error) {
 	return 0, errors.New("the client has gone")
 }
 
-// free says whether every place is free.
-func (o *outlet) free() bool {
-	if !o.places.TryAcquire(sendersAtOnce) {
+// free reports whether all slots are free.
+func (o *largeBodies) free() bool {
+	if !o.slots.TryAcquire(sendersAtOnce) {
 		return false
 	}
-	o.places.Release(sendersAtOnce)
+	o.slots.Release(sendersAtOnce)
 	return true
 }
 
 func TestLargeBodyIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out, body := newOutlet(), bytes.Repeat([]byte("0123456789"), 100_000)
+		out, body := newLargeBodies(), bytes.Repeat([]byte("0123456789"), 100_000)
 		stream, c, err := offer(t, out, body)
 		if err != nil {
 			t.Fatal(err)
@@ -63,15 +63,15 @@ func TestLargeBodyIsSent(t *testing.T) {
 			t.Errorf("%d of %d bytes sent, %v", n, len(body), err)
 		}
 		if err := c.Response().CloseBodyStream(); err != nil || !out.free() {
-			t.Errorf("a place is still taken: %v", err)
+			t.Errorf("a slot is still taken: %v", err)
 		}
 	})
 }
 
-// TestLargeBodyOfAReaderWhoStops: they lose their places, and those who read are served in the meantime.
+// Clients that stop reading lose their slots, and others are served meanwhile.
 func TestLargeBodyOfAReaderWhoStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out, body := newOutlet(), make([]byte, 1<<20)
+		out, body := newLargeBodies(), make([]byte, 1<<20)
 		gone := make(chan struct{})
 		ended := make(chan error)
 		for range 3 * sendersAtOnce {
@@ -97,37 +97,37 @@ func TestLargeBodyOfAReaderWhoStops(t *testing.T) {
 				t.Error("a body that was not taken counts as sent")
 			}
 		}
-		time.Sleep(readerPatience + 1)
+		time.Sleep(slotLease + 1)
 		if !out.free() {
-			t.Error("a place is still taken")
+			t.Error("a slot is still taken")
 		}
 	})
 }
 
-// TestLargeBodyThatIsNeverWritten: a place comes back where the body is never written, as with a connection that ended.
+// The slot is released although the body is never written, as after a lost connection.
 func TestLargeBodyThatIsNeverWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := newOutlet()
+		out := newLargeBodies()
 		for range sendersAtOnce {
 			if _, _, err := offer(t, out, make([]byte, 1<<20)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if out.free() {
-			t.Error("no place is taken")
+			t.Error("no slot is taken")
 		}
-		time.Sleep(readerPatience + 1)
+		time.Sleep(slotLease + 1)
 		if !out.free() {
-			t.Error("a place is still taken")
+			t.Error("a slot is still taken")
 		}
 	})
 }
 
-// TestLargeBodyWithoutAFreePlace: whoever finds no place waits a while and is asked to come again.
-func TestLargeBodyWithoutAFreePlace(t *testing.T) {
+// Without a free slot a request waits, and then gets 429.
+func TestLargeBodyWithoutAFreeSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := newOutlet()
-		if err := out.places.Acquire(t.Context(), sendersAtOnce); err != nil {
+		out := newLargeBodies()
+		if err := out.slots.Acquire(t.Context(), sendersAtOnce); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -135,19 +135,19 @@ func TestLargeBodyWithoutAFreePlace(t *testing.T) {
 		if fault.CodeOf(err) != fault.TooManyRequests || time.Since(began) != senderWait || c.GetRespHeader("Retry-After") == "" {
 			t.Errorf("%v after %v, Retry-After %q", err, time.Since(began), c.GetRespHeader("Retry-After"))
 		}
-		// A place that comes free in time is taken.
-		time.AfterFunc(senderWait/2, func() { out.places.Release(1) })
+		// A slot that is released in time is taken.
+		time.AfterFunc(senderWait/2, func() { out.slots.Release(1) })
 		if _, _, err := offer(t, out, make([]byte, 1<<20)); err != nil {
-			t.Errorf("not served by a place that came free: %v", err)
+			t.Errorf("not served by a slot that came free: %v", err)
 		}
 	})
 }
 
-// TestLargeBodyWaitEndsWithTheRequest: the request's own deadline ends the wait, too.
+// The request's deadline ends the wait for a slot.
 func TestLargeBodyWaitEndsWithTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := newOutlet()
-		if err := out.places.Acquire(t.Context(), sendersAtOnce); err != nil {
+		out := newLargeBodies()
+		if err := out.slots.Acquire(t.Context(), sendersAtOnce); err != nil {
 			t.Fatal(err)
 		}
 		app := fiber.New()
@@ -163,10 +163,10 @@ func TestLargeBodyWaitEndsWithTheRequest(t *testing.T) {
 	})
 }
 
-// TestLargeBodyRate: all bodies together are sent with the rate, however many there are.
+// All bodies share the rate.
 func TestLargeBodyRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := newOutlet()
+		out := newLargeBodies()
 		const senders, each = 4, 16 << 20
 		began, ended := time.Now(), make(chan error)
 		for range senders {

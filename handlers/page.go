@@ -37,12 +37,12 @@ func (f *fields) pageSize(c *fiber.Ctx) int {
 	return int(size)
 }
 
-// nextPage names the next page of a list, if there is one (RFC 8288). Parameters without a value are left out.
-func nextPage(c *fiber.Ctx, path string, parameters url.Values, limit int, next store.Cursor) {
+// nextPage puts the next page of a list, if there is one, in the Link header (RFC 8288). Parameters without a value are left out.
+func nextPage(c *fiber.Ctx, path string, parameters url.Values, size int, next store.Cursor) {
 	if next.IsZero() {
 		return
 	}
-	query := url.Values{"limit": {strconv.Itoa(limit)}, "cursor": {next.String()}}
+	query := url.Values{"limit": {strconv.Itoa(size)}, "cursor": {next.String()}}
 	for name, values := range parameters {
 		if values[0] != "" {
 			query[name] = values

@@ -9,15 +9,14 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// staticFile is a body that is the same for every caller. It exists once in memory, plain and compressed, and is written
-// from there: no answer has a copy of it.
+// staticFile is a body that is the same for every caller. Answers are written from the one copy in memory, plain or compressed.
 type staticFile struct {
 	contentType string
 	plain       representation
-	gzip        representation // without a body where compressing saves nothing
+	gzip        representation // without a body if compression saves nothing
 }
 
-// representation is one form of a file. Its tag is strong, so each form has its own.
+// representation is the plain or the compressed form of a file. A strong ETag needs a value for each form.
 type representation struct {
 	body []byte
 	etag string
@@ -28,16 +27,16 @@ func represent(body []byte) representation {
 	return representation{body: body, etag: `"` + hex.EncodeToString(sum[:16]) + `"`}
 }
 
-// newStaticFile keeps plain, and compresses it where that saves something.
+// newStaticFile compresses plain, if that makes it smaller.
 func newStaticFile(contentType string, plain []byte) *staticFile {
 	var compressed bytes.Buffer
 	writer, _ := gzip.NewWriterLevel(&compressed, gzip.BestCompression) // fails for an unknown level only
-	_, _ = writer.Write(plain)                                          // a buffer takes everything
+	_, _ = writer.Write(plain)                                          // a buffer does not fail
 	_ = writer.Close()
 	return newCompressedFile(contentType, plain, compressed.Bytes())
 }
 
-// newCompressedFile is newStaticFile for a file whose compressed form is there already.
+// newCompressedFile is newStaticFile for a file that is already compressed.
 func newCompressedFile(contentType string, plain, compressed []byte) *staticFile {
 	file := &staticFile{contentType: contentType, plain: represent(plain)}
 	if len(compressed) < len(plain) {
@@ -46,8 +45,8 @@ func newCompressedFile(contentType string, plain, compressed []byte) *staticFile
 	return file
 }
 
-// answer sends the form of the file that the caller prefers, or 304 where the caller has it.
-func (f *staticFile) answer(c *fiber.Ctx, out *outlet) error {
+// answer sends the form that the caller prefers, or 304 if the caller has it.
+func (f *staticFile) answer(c *fiber.Ctx, out *largeBodies) error {
 	header := &c.Request().Header
 	chosen := &f.plain
 	if f.gzip.body != nil {
@@ -58,7 +57,7 @@ func (f *staticFile) answer(c *fiber.Ctx, out *outlet) error {
 	}
 	c.Set(fiber.HeaderETag, chosen.etag)
 	c.Set(fiber.HeaderCacheControl, "no-cache")
-	if tagListed(header.PeekAll(fiber.HeaderIfNoneMatch), chosen.etag) {
+	if etagMatches(header.PeekAll(fiber.HeaderIfNoneMatch), chosen.etag) {
 		c.Status(fiber.StatusNotModified)
 		return nil
 	}

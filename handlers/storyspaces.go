@@ -74,7 +74,7 @@ func (s *Storyspaces) ByID(c *fiber.Ctx) error {
 	return c.JSON(Storyspace(row))
 }
 
-// Begin makes a storyspace; fault.NotFound where there is no such user.
+// Begin creates a storyspace, or answers fault.NotFound for an unknown user.
 func (s *Storyspaces) Begin(c *fiber.Ctx) error {
 	var in BeginStoryspace
 	if err := decodeBody(c, &in); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// Caller is what the service knows of the caller.
+// Caller is what the service knows about the caller.
 type Caller struct {
 	Key       string   `json:"key" example:"shared" required:"true" description:"The id of the key that signed the token."`
 	Client    string   `json:"client" example:"shared" required:"true" description:"Whom the key was issued to."`

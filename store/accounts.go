@@ -6,7 +6,7 @@ import (
 	"github.com/latchkey-api/latchkey/fault"
 )
 
-// Account is a row of accounts. An optional column that is not set is "".
+// Account is a row of accounts. Optional columns are "" if not set.
 type Account struct {
 	ID, Username, Email, FirstName, LastName, AvatarURL string
 }
@@ -19,7 +19,7 @@ const (
 	insertAccount           = `INSERT INTO accounts (` + accountColumns + `) VALUES ($1, $2, $3, $4, $5, $6)`
 )
 
-// AccountByUsername finds an account by its exact username; names are compared byte by byte. NotFound without one.
+// AccountByUsername finds an account by its username, compared byte by byte. NotFound without one.
 func (s *Store) AccountByUsername(ctx context.Context, username string) (Account, error) {
 	return s.account(ctx, selectAccountByUsername, username)
 }
@@ -29,8 +29,8 @@ func (s *Store) AccountByID(ctx context.Context, id string) (Account, error) {
 	return s.account(ctx, selectAccountByID, id)
 }
 
-// CreateAccount keeps a new account and gives it back, with an id of its own making where a.ID is "". Conflict when
-// the username or the id is taken, Invalid when a text cannot be stored.
+// CreateAccount stores a new account and returns it, with a new id if a.ID is "". Conflict if the username or the id is taken,
+// Invalid if a text cannot be stored.
 func (s *Store) CreateAccount(ctx context.Context, a Account) (Account, error) {
 	if !storable(a.ID, a.Username, a.Email, a.FirstName, a.LastName, a.AvatarURL) {
 		return Account{}, fault.New(fault.Invalid)

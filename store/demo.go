@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// A demo account is absent when neither its id nor its username is taken. A demo storyspace is inserted only under the
-// demo account itself: whoever registered the same username gets nothing.
+// A demo account is inserted if neither its id nor its username is taken. A demo storyspace is inserted only for the demo account:
+// a user who has registered the same username does not get it.
 const (
 	insertDemoAccount = `INSERT INTO accounts (` + accountColumns + `) VALUES ($1, $2, '', '', '', '')
 		ON CONFLICT DO NOTHING`
@@ -15,8 +15,7 @@ const (
 		SELECT $1, id, $2 FROM accounts WHERE id = $3 AND username = $4 ON CONFLICT DO NOTHING`
 )
 
-// InsertDemo inserts those rows of the documentation's examples that are absent, in one transaction. It changes and
-// deletes nothing.
+// InsertDemo inserts the missing rows of the documentation's examples, in one transaction. It changes and deletes nothing.
 func (s *Store) InsertDemo(ctx context.Context) error {
 	accounts := []Account{{ID: "2112", Username: "stevenm"}, {ID: "2113", Username: "foobar"}}
 	storyspaces := []struct {

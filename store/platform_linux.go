@@ -5,9 +5,9 @@ import (
 	"syscall"
 )
 
-// lengthen makes a file longer by so many bytes, which have their room on the disk, or as far as there is room.
+// lengthen extends a file by so many bytes, with space allocated on the disk, or by as much as there is space.
 func lengthen(file *os.File, bytes int64) error {
-	const step = 4096 // small, because where there is no room for all of a step, none is taken
+	const step = 4096 // small, because a step without space for all of it allocates nothing
 	info, err := file.Stat()
 	for at := int64(0); at < bytes && err == nil; at += step {
 		err = syscall.Fallocate(int(file.Fd()), 0, info.Size()+at, min(step, bytes-at))

@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// lengthen is for Linux.
+// lengthen exists on Linux only.
 func lengthen(*os.File, int64) error { return errors.ErrUnsupported }

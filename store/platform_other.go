@@ -10,13 +10,13 @@ import (
 // ownership is empty: files have no uid here.
 func ownership(string) string { return "" }
 
-// writable knows nothing here.
+// writable finds no reason here.
 func writable(string) error { return nil }
 
-// noRoom takes every failure for a full disk: systems differ in what they say.
+// noRoom takes every failure for a full disk, because systems report it differently.
 func noRoom(err error) bool { return err != nil }
 
-// syncFolder does nothing: a folder cannot be flushed here.
+// syncFolder does nothing: a folder cannot be synced here.
 func syncFolder(string) error { return nil }
 
 // adopt does nothing: the folder decides who may read a file.
@@ -25,11 +25,11 @@ func adopt(*os.File, fs.FileInfo) error { return nil }
 // adoptOwner does nothing, like adopt.
 func adoptOwner(*os.File, fs.FileInfo) error { return nil }
 
-// lockAlone locks nothing here: what SQLite itself locks has to do.
+// lockAlone locks nothing here: SQLite's own locks must be enough.
 func lockAlone(*os.File) (bool, error) { return true, nil }
 
-// noFollow refuses nothing here.
+// noFollow has no effect here.
 const noFollow = 0
 
-// movesOpenFiles says that no file can be moved over one that is open.
+// movesOpenFiles says that an open file cannot be replaced.
 const movesOpenFiles = false

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// ownership tells who this process is and who owns the file, or the nearest folder on the way to it, and that folder.
+// ownership names the user of this process, and the owners of the file and of its folder, or of the nearest folder that exists.
 func ownership(path string) string {
 	text := fmt.Sprintf("; this process runs as uid %d", os.Getuid())
 	for range 2 {
@@ -36,18 +36,18 @@ func ownership(path string) string {
 	return text
 }
 
-// writable says why this process may not write a file, or make files in a folder; nil when it may.
+// writable is why this process may not write a file, or create files in a folder; nil if it may.
 func writable(path string) error {
 	const mayWrite = 2
 	return syscall.Access(path, mayWrite)
 }
 
-// noRoom reports whether err says that a disk is full, or what a user may have of it.
+// noRoom reports whether err says that the disk is full or the user's quota is used up.
 func noRoom(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// syncFolder makes the names in a folder durable.
+// syncFolder makes the file names in a folder durable.
 func syncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
@@ -56,7 +56,7 @@ func syncFolder(path string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// adopt gives a file the mode and the owner of another one. It takes an open file: a name may lead to another by now.
+// adopt gives a file the mode and the owner of another one. It takes an open file, because its name may lead elsewhere by now.
 func adopt(file *os.File, like fs.FileInfo) error {
 	return errors.Join(adoptOwner(file, like), file.Chmod(like.Mode().Perm()))
 }
@@ -77,10 +77,10 @@ func adoptOwner(file *os.File, like fs.FileInfo) error {
 	return file.Chown(int(stat.Uid), int(stat.Gid))
 }
 
-// lockAlone takes every lock that SQLite has on a file, until the file is closed; false where another process has one. SQLite
-// keeps a shared lock on a file in the mode of a write-ahead log as long as it has it open.
+// lockAlone takes all of SQLite's locks on a file, until the file is closed; false if another process has one. In WAL mode SQLite
+// holds a shared lock as long as the file is open.
 func lockAlone(file *os.File) (bool, error) {
-	const pending, bytes = 0x40000000, 512 // of SQLite's file format: the pending byte, the reserved one, and 510 shared ones
+	const pending, bytes = 0x40000000, 512 // SQLite's file format: the pending byte, the reserved byte, and 510 shared ones
 	err := syscall.FcntlFlock(file.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Start: pending, Len: bytes})
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
 		return false, nil
@@ -91,5 +91,5 @@ func lockAlone(file *os.File) (bool, error) {
 // noFollow refuses to open a link.
 const noFollow = syscall.O_NOFOLLOW
 
-// movesOpenFiles says that a file can be moved over one that is open.
+// movesOpenFiles says that an open file can be replaced.
 const movesOpenFiles = true

@@ -13,9 +13,13 @@ const selectSchema = `SELECT
 	(SELECT value FROM meta WHERE name = 'schema_major'),
 	(SELECT max(version_id) FROM goose_db_version)`
 
-// Ready is nil when the store answers, is the one that was opened, and has a schema that this binary serves. It comes
-// back when ctx ends, also while the driver hangs, and however often it is called, one check runs at a time: who comes
-// later waits for the same answer. Its errors are Unavailable.
+// Ready returns nil if all of these hold:
+//   - the store answers;
+//   - it is the database that was opened;
+//   - this binary serves its schema.
+//
+// Otherwise the error is Unavailable. Ready returns when ctx ends, even while the driver hangs. One check runs at a time, and all
+// callers share its result.
 func (s *Store) Ready(ctx context.Context) error {
 	detached := context.WithoutCancel(ctx)
 	check := s.readiness.join(func() error { return s.checkReady(detached) })
@@ -59,7 +63,7 @@ func (s *Store) checkReady(ctx context.Context) error {
 	return nil
 }
 
-// flight lets many callers share one running check.
+// flight is one running check that many callers share.
 type flight struct {
 	mu      sync.Mutex
 	current *check
@@ -71,7 +75,7 @@ type check struct {
 	err  error
 }
 
-// join gives the check that is running, or starts one.
+// join returns the running check, or starts one.
 func (f *flight) join(run func() error) *check {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -18,14 +18,14 @@ const (
 		SELECT $1, id, $2 FROM accounts WHERE username = $3`
 )
 
-// The pages of the storyspaces of a user, oldest first.
+// Pages of a user's storyspaces, oldest first.
 //
 //nolint:gochecknoglobals // made before main begins
 var selectStoryspaces = paged(`SELECT seq, id, name FROM storyspaces`,
 	walk{equal: []equal{{`account_id`, `(SELECT id FROM accounts WHERE username = $3)`}}})
 
-// Storyspaces lists the storyspaces of a user, the oldest first, and gives the place where the next page begins, zero
-// when there is none. The list is empty, never nil, for a user with none and for an unknown one.
+// Storyspaces lists a user's storyspaces, oldest first, and returns the cursor of the next page, zero if there is none. For a user
+// without storyspaces and for an unknown user the list is empty, never nil.
 func (s *Store) Storyspaces(ctx context.Context, username string, page Page) ([]Storyspace, Cursor, error) {
 	if !storable(username) {
 		return []Storyspace{}, Cursor{}, nil
@@ -49,8 +49,8 @@ func (s *Store) Storyspace(ctx context.Context, id string) (found Storyspace, er
 	return found, err
 }
 
-// CreateStoryspace begins a storyspace of a user and gives it back with its id. A user may have many of one name.
-// NotFound for an unknown user, Invalid when the name cannot be stored.
+// CreateStoryspace creates a storyspace of a user and returns it with its id. A user may have several of the same name. NotFound
+// for an unknown user, Invalid if the name cannot be stored.
 func (s *Store) CreateStoryspace(ctx context.Context, username, name string) (Storyspace, error) {
 	if !storable(username) {
 		return Storyspace{}, fault.New(fault.NotFound)
