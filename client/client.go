@@ -5,8 +5,8 @@
 //	...
 //	caller := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 //
-// The key stays in the process. What travels is a token, which whoever reads it can use until it expires: plain http is
-// accepted as an origin, for loopback and for networks that encrypt below HTTP, and is a risk everywhere else.
+// The key stays in the process; requests carry only a token. Whoever reads a token can use it until it expires. Plain http is
+// accepted as an origin for loopback and for networks that encrypt below HTTP; it is a risk everywhere else.
 package client
 
 import (
@@ -18,19 +18,18 @@ import (
 	"strings"
 )
 
-// Transport adds tokens to the requests for one service. It is safe for concurrent use, and printing it shows neither
-// the key nor a token.
+// Transport adds tokens to the requests for one service. It is safe for concurrent use. Printing it shows no key and no token.
 type Transport struct {
 	origin origin
 	base   http.RoundTripper
-	// token is the method of a source. It is kept as a function because nothing prints what is inside one: for some
-	// verbs package fmt follows pointers, and it does not call the methods of what an unexported field holds.
+	// token is the method of a source. A function, because fmt prints nothing inside one. In a pointer in an unexported field,
+	// fmt would print the secrets: it follows pointers for some verbs, and calls no methods there.
 	token func(refused string) (string, error)
 }
 
-// New makes a transport for the service at serviceOrigin: a scheme, a host, and a port where it is not the usual one, as in
-// https://api.example.com. The error is keystring.ErrForm or keystring.ErrChecksum for what is no key, or a sentence on
-// the origin or the option that is wrong; it never holds the key.
+// New makes a transport for the service at serviceOrigin: a scheme, a host, and a port if it is not the default one, such as
+// https://api.example.com. The error is keystring.ErrForm or keystring.ErrChecksum for a text that is no key, or a sentence about
+// the wrong origin or option. It never has the key.
 func New(serviceOrigin, keyString string, o Options) (*Transport, error) {
 	tokens, err := newSource(keyString, o)
 	if err != nil {
@@ -47,22 +46,23 @@ func New(serviceOrigin, keyString string, o Options) (*Transport, error) {
 	return &Transport{origin: at, base: base, token: tokens.token}, nil
 }
 
-// Token is the token that a request would carry now. It is a secret until it expires.
+// Token is the token that a request gets now. It is a secret until it expires.
 func (t *Transport) Token() (string, error) { return t.token("") }
 
-// CloseIdleConnections closes those of the base transport; http.Client.CloseIdleConnections calls it.
+// CloseIdleConnections closes the idle connections of the base transport, for http.Client.CloseIdleConnections.
 func (t *Transport) CloseIdleConnections() {
 	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
 }
 
-// RoundTrip sends a request with a token. A request for another origin than the service's, such as the target of a
-// redirect, goes out as it is, and so does one that brings its own Authorization header.
+// RoundTrip sends a request with a token. It adds none to a request
+//   - for another origin, such as the target of a redirect;
+//   - that has an Authorization header.
 //
-// When the service answers that the token has expired, because the clocks differ or the request was long under way, the
-// request is sent once more with a new token, provided that it has no body or can repeat it (GetBody). This is safe for
-// every method: the service checks the token before it does anything else. Every other answer is the caller's.
+// If the service answers that the token has expired, because the clocks differ or the request took long, RoundTrip sends the
+// request once more with a new token, unless it has a body that cannot be repeated (GetBody). That is safe for every method: the
+// service checks the token first. All other answers go to the caller.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL == nil || originOf(req.URL) != t.origin || len(req.Header.Values("Authorization")) > 0 {
 		return t.base.RoundTrip(req)
@@ -70,7 +70,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	bearer, err := t.token("")
 	if err != nil {
 		if req.Body != nil {
-			_ = req.Body.Close() // whatever happens, RoundTrip closes the body
+			_ = req.Body.Close() // RoundTrip must close the body in any case
 		}
 		return nil, err
 	}
@@ -87,15 +87,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if body != nil {
 			_ = body.Close()
 		}
-		return resp, nil // the refusal is an answer, and the only one there is
+		return resp, nil // without a new token, the refusal is the answer
 	}
 	discard(resp.Body)
 	return t.send(req, body, bearer)
 }
 
-// send sends a copy of req: a RoundTripper must not change the request. The copy is shallow but for the header, because
-// the values of a trailer may be set while the body is read. The response names the caller's request, not the copy, so
-// that nobody who prints the response prints the token.
+// send sends a copy of req, because a RoundTripper must not change the request. Only the header is copied deeply: the values of a
+// trailer may be set while the body is read. The response has the caller's request, not the copy, so that printing it does not
+// print the token.
 func (t *Transport) send(req *http.Request, body io.ReadCloser, bearer string) (*http.Response, error) {
 	sent := req.WithContext(req.Context())
 	sent.Body = body
@@ -111,7 +111,7 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, bearer string) (
 	return resp, err
 }
 
-// expiredDescription is what the service says in WWW-Authenticate about a token that has expired (RFC 6750, section 3).
+// expiredDescription is the service's error_description in WWW-Authenticate for an expired token (RFC 6750, section 3).
 const expiredDescription = `error_description="Error decoding token: signature has expired"`
 
 func saysExpired(resp *http.Response) bool {
@@ -121,7 +121,7 @@ func saysExpired(resp *http.Response) bool {
 		})
 }
 
-// repeatBody is the body of req from its start; ok is false where it can be read only once.
+// repeatBody returns the body of req from its start; ok is false if it can be read only once.
 func repeatBody(req *http.Request) (body io.ReadCloser, ok bool) {
 	switch {
 	case req.Body == nil || req.Body == http.NoBody:
@@ -134,19 +134,19 @@ func repeatBody(req *http.Request) (body io.ReadCloser, ok bool) {
 	}
 }
 
-// discardLimit is how much of a refusal is read for the sake of its connection; the service's have under 100 bytes.
-const discardLimit = 4 << 10
+// discardSize is how many bytes of a refusal are read to keep its connection; the service's have fewer than 100.
+const discardSize = 4 << 10
 
-// discard ends a response that nobody will read. Only a body that was read to its end leaves the connection usable.
+// discard closes a response that nobody reads. The connection can be reused only if the body was read to its end.
 func discard(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, discardLimit)
+	_, _ = io.CopyN(io.Discard, body, discardSize)
 	_ = body.Close()
 }
 
-// origin is who a request goes to (RFC 6454, section 4).
+// origin is the origin of a request's URL (RFC 6454, section 4).
 type origin struct{ scheme, host, port string }
 
-// errOrigin does not repeat the text: where the arguments of New are swapped, it is the key.
+// errOrigin does not show the text: if the arguments of New are swapped, it is the key.
 var errOrigin = errors.New("the origin must be a scheme and a host and nothing more, such as https://api.example.com")
 
 func parseOrigin(text string) (origin, error) {
@@ -163,7 +163,7 @@ func parseOrigin(text string) (origin, error) {
 	return at, nil
 }
 
-// originOf is where a URL leads. The port is empty for a scheme that is neither http nor https.
+// originOf is the origin of a URL. The port is empty for schemes other than http and https.
 func originOf(u *url.URL) origin {
 	o := origin{scheme: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port()}
 	switch {

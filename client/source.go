@@ -11,16 +11,15 @@ import (
 	"github.com/latchkey-api/latchkey/token"
 )
 
-// Options are the choices a caller has; the zero value fits a service with the default settings.
+// Options are optional. The zero value fits a service with the default settings.
 type Options struct {
 	// Audience is the service's JWT_AUDIENCE; "" means latchkey-api.
 	Audience string
 	// TTL is how long each token is valid: 1s to 1h, and not over the service's JWT_MAX_LIFETIME; 0 means 5m.
 	TTL time.Duration
-	// Scopes narrow what the tokens may do to these of the key's scopes. nil leaves all of them; an empty list leaves none.
+	// Scopes are those of the key's scopes that the tokens have. nil means all of them, an empty list none.
 	Scopes []string
-	// BackDate is how far back the start of a token's validity (nbf) is put, for a service whose clock is behind:
-	// up to 1h; 0 means 5s.
+	// BackDate is how far in the past a token becomes valid (nbf), for a service whose clock is behind: up to 1h; 0 means 5s.
 	BackDate time.Duration
 	// Base sends the requests; nil means http.DefaultTransport.
 	Base http.RoundTripper
@@ -28,24 +27,24 @@ type Options struct {
 	Now func() time.Time
 }
 
-// What the zero value of an option means.
+// The defaults of the options.
 const (
 	defaultAudience = "latchkey-api"
 	defaultTTL      = 5 * time.Minute
 	defaultBackDate = 5 * time.Second
 )
 
-// The limits of TTL and BackDate.
+// The bounds of TTL and BackDate.
 const (
 	minTTL      = time.Second
 	maxTTL      = time.Hour
 	maxBackDate = time.Hour
 )
 
-// maxMargin bounds how long before its expiry a token is replaced.
+// maxMargin is the longest time before its expiry at which a token is replaced.
 const maxMargin = 30 * time.Second
 
-// Mint makes one token. The error is as that of New; Options.Base does not matter.
+// Mint makes one token. Its errors are those of New. It ignores Options.Base.
 func Mint(keyString string, o Options) (string, error) {
 	s, err := newSource(keyString, o)
 	if err != nil {
@@ -54,16 +53,16 @@ func Mint(keyString string, o Options) (string, error) {
 	return s.token("")
 }
 
-// source mints tokens and keeps the latest.
+// source mints tokens and keeps the last one.
 type source struct {
 	signing token.Signing
-	grant   token.Grant // of every token, but for Now
+	grant   token.Grant // for every token, without Now
 	now     func() time.Time
 
-	mu     sync.Mutex // held while minting: of many callers one mints and the others wait for its token
+	mu     sync.Mutex // held while minting, so that concurrent callers share one new token
 	latest string
 	issued time.Time // of latest
-	due    time.Time // when latest is to be replaced
+	due    time.Time // when latest is replaced
 }
 
 func newSource(keyString string, o Options) (*source, error) {
@@ -106,14 +105,14 @@ func signingOf(key keystring.Key) (token.Signing, error) {
 	if private, ok := key.PrivateKey(); ok {
 		return token.EdDSA(key.ID(), private), nil
 	}
-	secret, _ := key.HMACKey() // what is no ed25519 key is an hs256 key
+	secret, _ := key.HMACKey() // the other kind is hs256
 	return token.HMAC("HS256", key.ID(), secret)
 }
 
-// token is the latest token, or a new one where that is about to expire or is the one that the service refused.
+// token returns the latest token, or a new one if that expires soon or was refused by the service.
 //
-// Only the wall clock counts, because it is what the service compares: Round(0) drops the monotonic reading, which stands
-// still while a machine sleeps. A token from the future means that the clock was set back; the service would refuse it.
+// It compares the wall clock, as the service does: Round(0) drops the monotonic clock, which stops while a machine sleeps. If the
+// latest token is from the future, the clock was set back, and the service would refuse it.
 func (s *source) token(refused string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

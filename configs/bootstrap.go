@@ -11,14 +11,14 @@ import (
 	"path/filepath"
 )
 
-// Secrets are what a start in development needs.
+// Secrets are the secrets that a start in development needs.
 type Secrets struct {
 	APIKey       Secret
 	JWTSecretKey Secret
 	MasterKey    Secret
 }
 
-// FreshSecrets makes random secrets. The JWT secret is long enough for every algorithm.
+// FreshSecrets returns random secrets. The JWT secret is long enough for every algorithm.
 func FreshSecrets() Secrets {
 	return Secrets{
 		APIKey:       NewSecret(rand.Text()),
@@ -29,11 +29,11 @@ func FreshSecrets() Secrets {
 
 func random32() []byte {
 	b := make([]byte, 32)
-	_, _ = rand.Read(b) // never fails: it ends the process instead
+	_, _ = rand.Read(b) // never fails: it crashes the process instead
 	return b
 }
 
-// Fill sets those of c's secrets that are empty, for a server that cannot write .env.
+// Fill sets the empty secrets of c, for a server that cannot write .env.
 func (s Secrets) Fill(c *Config) {
 	for _, each := range []struct {
 		field *Secret
@@ -45,8 +45,10 @@ func (s Secrets) Fill(c *Config) {
 	}
 }
 
-// NeedsBootstrap says whether a start should write .env first: in development, when no layer gives API_KEY or
-// JWT_SECRET_KEY, not even an empty one, and there is no .env. A value that is given but faulty counts as given.
+// NeedsBootstrap reports whether a start must write .env first. It must if all of these hold:
+//   - the environment is development;
+//   - there is no .env;
+//   - no layer sets API_KEY or JWT_SECRET_KEY. An empty or wrong value counts as set.
 func NeedsBootstrap(l *Loaded) bool {
 	if l.Config.AppEnv != Development {
 		return false
@@ -60,10 +62,10 @@ func NeedsBootstrap(l *Loaded) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// Bootstrap writes .env into dir ("" is the working directory): the template with fresh secrets, mode 0600. It never
-// touches a .env that exists and then returns false; the caller loads again in either case, so that of two processes
-// that start at once both use the one file. The file appears whole or not at all: it is written under another name and
-// linked to its own, which fails when that is taken. An error means that the folder cannot be written, or not in this way.
+// Bootstrap writes .env into dir ("" is the working directory): the template with fresh secrets, mode 0600. If there is a .env, it
+// leaves it alone and returns false. The caller loads again in both cases, so that two processes that start at once use the same
+// file. The file appears whole or not at all: it is written under another name, and then linked to .env, which fails if that
+// exists. An error means that the folder cannot be written, or has no links.
 func Bootstrap(dir string) (created bool, err error) {
 	path := dotenvPath(dir)
 	if _, err := os.Lstat(path); err == nil {
@@ -77,7 +79,7 @@ func Bootstrap(dir string) (created bool, err error) {
 	})
 	temporary, err := writeTemporary(filepath.Dir(path), content)
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
-		err = failed.Err // the name in it is not the file's own
+		err = failed.Err // without the temporary name
 	}
 	if err != nil {
 		return false, fmt.Errorf("write %s: %w", path, err)
@@ -93,7 +95,7 @@ func Bootstrap(dir string) (created bool, err error) {
 	return true, nil
 }
 
-// writeTemporary writes content to disk under a name of its own, readable by this user only (os.CreateTemp does that).
+// writeTemporary writes content to a new file, readable by this user only (os.CreateTemp does that), and syncs it.
 func writeTemporary(dir, content string) (path string, err error) {
 	f, err := os.CreateTemp(dir, ".env.tmp-*")
 	if err != nil {

@@ -1,8 +1,12 @@
-// Package configs says what may be configured and whether it is sane. It is the only package that reads the
-// environment; everybody else is handed a Config.
+// Package configs has the settings, and checks them. Only this package reads the environment; all others get a Config.
 //
-// The settings are one table (settings.go). Load takes their values from the layers, later ones winning: built-in
-// defaults, the embedded <APP_ENV>.yaml, the file in CONFIG_FILE, .env (in development), the environment, flags.
+// The settings are one table (settings.go). Load reads their values from these layers. Later layers win:
+//  1. the built-in defaults
+//  2. the embedded <APP_ENV>.yaml
+//  3. the file in CONFIG_FILE
+//  4. .env, in development
+//  5. the environment
+//  6. flags
 package configs
 
 import (
@@ -12,16 +16,16 @@ import (
 	"time"
 )
 
-// Environment is where the service runs. The store remembers which one it was made for.
+// Environment is development or production. A store remembers its own.
 type Environment string
 
-// The two environments. Production refuses more (see Config.Validate) and never reads or writes .env.
+// The environments. Production refuses more (see Config.Validate), and neither reads nor writes .env.
 const (
 	Development Environment = "development"
 	Production  Environment = "production"
 )
 
-// Config is the effective value of every setting; the table in settings.go says what each means.
+// Config has the effective value of every setting. The table in settings.go explains them.
 type Config struct {
 	AppEnv  Environment
 	Host    string
@@ -38,11 +42,11 @@ type Config struct {
 	JWTTTL               time.Duration
 	JWTMaxLifetime       time.Duration
 
-	// The master keys are the base64 text of 32 bytes.
+	// The master keys are 32 bytes in base64.
 	MasterKey         Secret
 	MasterKeyPrevious Secret
 
-	// DatabaseURL starts with "sqlite:", "postgres://" or "postgresql://". It is a Secret because it may hold a password.
+	// DatabaseURL begins with "sqlite:", "postgres://" or "postgresql://". It is a Secret because it may have a password.
 	DatabaseURL Secret
 
 	LogLevel  slog.Level
@@ -57,26 +61,26 @@ type Config struct {
 	TLSCertFile string
 	TLSKeyFile  string
 
-	// TrustedProxies are masked; an address stands as a network of its own.
+	// TrustedProxies are networks without host bits; an address is a network of its own.
 	TrustedProxies []netip.Prefix
-	// CORSOrigins are spelled as browsers send them: lower case, without the scheme's own port.
+	// CORSOrigins are written as browsers send them: lower case, without the scheme's default port.
 	CORSOrigins []string
 	DocsEnabled bool
 	DemoData    bool
 
-	// TokenCacheSize is how many verified tokens are remembered; 0 for none.
+	// TokenCacheSize is the number of verified tokens in the cache; 0 for no cache.
 	TokenCacheSize int
 	AuditRetention time.Duration
 	OTLPEndpoint   string
 }
 
-// Problems is everything that is wrong with a configuration, one plain sentence each. No sentence holds a value.
-type Problems []string //nolint:errname // it is a list before it is an error
+// Problems are all faults of a configuration, a plain sentence each. No sentence has a value.
+type Problems []string //nolint:errname // it is used as a list, too
 
 // Error is the sentences, one a line.
 func (p Problems) Error() string { return strings.Join(p, "\n") }
 
-// asError is nil where there is nothing wrong, which a Problems in an error would not be.
+// asError is nil without problems. An empty Problems in an error would not be nil.
 func (p Problems) asError() error {
 	if len(p) == 0 {
 		return nil
@@ -90,12 +94,12 @@ type Setting struct {
 	Description string `json:"description"`
 	// Secret settings have no flag.
 	Secret bool `json:"secret"`
-	// Value is the effective value as it was written, or the default; secrets and passwords are masked.
+	// Value is the effective value as it was written, or the default. Secrets and passwords are masked.
 	Value string `json:"value"`
-	// Layer is where the value comes from: "default", "configs/production.yaml:3", ".env:4", "environment PORT",
+	// Layer is the source of the value: "default", "configs/production.yaml:3", ".env:4", "environment PORT",
 	// "environment API_KEY_FILE" or "flag --port".
 	Layer string `json:"layer"`
-	// Ignored is a name in .env that is no setting of ours; its value is never given.
+	// Ignored is a name in .env that is no setting of ours. Its value is left out.
 	Ignored bool `json:"ignored,omitempty"`
 }
 

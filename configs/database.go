@@ -7,8 +7,8 @@ import (
 
 const nameDatabaseURL = "DATABASE_URL"
 
-// databaseURL checks the form only; the store opens it. A "/", "?" or "#" in a password that is not percent-encoded
-// would end the password early, and its rest would stand where nothing masks it: the "@" that follows gives it away.
+// databaseURL checks only the form. A "/", "?" or "#" in a password must be percent-encoded: otherwise it would end the password,
+// and the rest would be in a part that is not masked. An "@" after that part shows this.
 func databaseURL() kind[Secret] {
 	want := "sqlite:<path> or postgres://user:password@host/name with the special characters of the password percent-encoded"
 	return kind[Secret]{want, func(s string) (Secret, bool) {
@@ -31,7 +31,7 @@ func isPostgres(s string) bool {
 	return strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://")
 }
 
-// maskPassword hides the password of a URL that databaseURL accepted, wherever Postgres would take it from.
+// maskPassword masks the password of a URL that databaseURL accepted, in each place where PostgreSQL accepts one.
 func maskPassword(s string) string {
 	if !isPostgres(s) {
 		return s

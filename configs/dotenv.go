@@ -6,11 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// dotenvName is how .env is called in layers and problems.
+// dotenvName is the name of .env in layers and problems.
 const dotenvName = ".env"
 
-// dotenv is the layer of .env. It reads what the environment leaves open: a name that is set there, directly or by its
-// NAME_FILE, is passed over here, both spellings of it.
+// dotenv is the layer of .env. A setting that the environment sets, as NAME or as NAME_FILE, is ignored here, in both spellings.
 func (l *loader) dotenv(env layer) layer {
 	content, reason := readFile(dotenvPath(l.Dir))
 	switch reason {
@@ -44,8 +43,8 @@ func (l *loader) dotenv(env layer) layer {
 	return l.resolve(set)
 }
 
-// settingOf finds the setting that a variable sets: its own or, for NAME_FILE, that of NAME. The other variables of
-// OpenTelemetry are known, but nothing of ours: its library takes them from the environment.
+// settingOf returns the setting of a variable NAME or NAME_FILE. Other variables of OpenTelemetry are known, but no settings of
+// ours: its library reads them from the environment.
 func (l *loader) settingOf(variable string) (name string, known bool) {
 	if _, ok := l.row(variable); ok || variable == nameConfigFile {
 		return variable, true
@@ -65,14 +64,16 @@ type dotenvLine struct {
 	number     int
 }
 
-// assignment takes the names that other programs have, too: with dots and hyphens.
+// assignment allows dots and hyphens in names, for those of other programs.
 var assignment = regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)=(.*)$`)
 
-// parseDotenv reads lines of the form NAME=value, with an optional "export " before and optional single or double quotes
-// around the whole value, blank lines, and lines that begin with "#". Nothing inside a value has a meaning, neither "$"
-// nor a backslash, so a secret stays what it is. What other readers of such files would take differently is a problem.
-// Of a name that is not ours no value is read, so its line is a problem only where a quote stays open: then nobody can
-// tell where the value ends.
+// parseDotenv reads these lines:
+//   - NAME=value, with an optional "export " before it, and optional single or double quotes around the whole value;
+//   - blank lines, and lines that begin with "#".
+//
+// Nothing in a value is special, neither "$" nor a backslash, so that secrets stay as they are. A line that other readers of .env
+// understand differently is a problem. The value of an unknown name is not read, so its line is a problem only if a quote stays
+// open: then the end of the value is unknown.
 func parseDotenv(content []byte, ours func(name string) bool) ([]dotenvLine, Problems) {
 	var lines []dotenvLine
 	var problems Problems
@@ -112,12 +113,12 @@ func parseDotenv(content []byte, ours func(name string) bool) ([]dotenvLine, Pro
 	return lines, problems
 }
 
-// staysOpen reports whether a value begins with a quote that has no other end on its line.
+// staysOpen reports whether a value begins with a quote that is not closed on its line.
 func staysOpen(value string) bool {
 	return value != "" && (value[0] == '"' || value[0] == '\'') && strings.IndexByte(value[1:], value[0]) < 0
 }
 
-// unquote takes the quotes off a value. The reason why it cannot completes ".env:4 ".
+// unquote removes the quotes of a value. Its problem completes ".env:4 ".
 func unquote(value string) (text, reason string) {
 	if value == "" {
 		return "", ""
@@ -134,7 +135,7 @@ func unquote(value string) (text, reason string) {
 	return value, ""
 }
 
-// ignoredName is a line of .env that sets nothing of ours, for listings. Its value is no business of ours.
+// ignoredName is a line of .env that is no setting of ours, for listings, without its value.
 func ignoredName(name, where string) Setting {
 	if !variablelike.MatchString(name) {
 		name = "(not shown)"
@@ -142,5 +143,5 @@ func ignoredName(name, where string) Setting {
 	return Setting{Name: name, Description: "no setting of this service", Layer: where, Ignored: true}
 }
 
-// variablelike is strict because a line of a secret that was broken over two lines may look like a name.
+// variablelike is strict, because the second line of a broken secret may look like a name.
 var variablelike = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,40}$`)

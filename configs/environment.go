@@ -11,9 +11,8 @@ import (
 	"github.com/ilyakaznacheev/cleanenv"
 )
 
-// variable takes what cleanenv finds in the environment and only keeps it: the one parser of a setting comes later, so
-// cleanenv can neither fail on a value nor print it. It is empty when the variable is not set, and has one element,
-// which may be "", when it is.
+// variable keeps what cleanenv reads, unparsed, so that cleanenv cannot fail on a value or print it. The setting's own parser runs
+// later. It is empty if the variable is not set; otherwise it has one element, which may be "".
 type variable []string
 
 // SetValue makes variable a cleanenv.Setter.
@@ -49,7 +48,7 @@ func (l *loader) environment() layer {
 	return l.resolve(set)
 }
 
-// Describe is what the help of the command line says about the environment variables.
+// Describe is the help of the command line about environment variables.
 func Describe() string {
 	fields := []reflect.StructField{
 		tagged(nameConfigFile, reflect.TypeFor[string](), `env:"`+nameConfigFile+`" env-description:"`+aboutConfigFile+`"`),
@@ -74,17 +73,17 @@ func tagged(name string, of reflect.Type, tag string) reflect.StructField {
 	return reflect.StructField{Name: name, Type: of, Tag: reflect.StructTag(tag)}
 }
 
-// resolve turns variables into settings: NAME_FILE becomes the content of that file. What nobody uses is left out.
+// resolve turns variables into settings; NAME_FILE becomes the content of its file. It leaves out unused settings.
 func (l *loader) resolve(set map[string]given) layer {
 	resolved := layer{}
 	for _, row := range l.rows {
 		value, direct := set[row.name]
 		name, ok := row.fileVariable()
 		file, indirect := set[name]
-		// Compose gives "${NAME_FILE:-}" for a variable that nobody set.
+		// Empty counts as unset: compose turns "${NAME_FILE:-}" into "" if nobody sets it.
 		indirect = indirect && ok && file.text != ""
-		// An empty variable beside its file counts as not set: where an image or a compose file sets a variable,
-		// emptying it is the only way to unset it.
+		// An empty variable beside its file counts as unset: a variable that an image or a compose file sets can be emptied but
+		// not unset.
 		direct = direct && (value.text != "" || !indirect)
 		switch {
 		case !l.uses(row.name) || !direct && !indirect:
@@ -108,8 +107,8 @@ func (l *loader) resolve(set map[string]given) layer {
 	return resolved
 }
 
-// valueIn reads the value that a file holds, without the newline at its end. The path is never printed: somebody may
-// have put the secret itself where its file belongs.
+// valueIn reads a value from a file, without the newline at its end. It never prints the path: it may be the secret itself, by
+// mistake.
 func valueIn(path string) (text, reason string) {
 	content, reason := readFile(path)
 	if reason != "" {
@@ -125,10 +124,10 @@ func valueIn(path string) (text, reason string) {
 	return text, ""
 }
 
-// maxFile is far more than any file with settings needs, and little enough to be read whole.
+// maxFile is far more than a file with settings needs.
 const maxFile = 1 << 20
 
-// readFile reads a small file. The reason why it could not completes "a file that ".
+// readFile reads a small file. Its problem completes "a file that ".
 func readFile(path string) (content []byte, reason string) {
 	f, err := os.Open(path)
 	if err != nil {

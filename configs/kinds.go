@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// kind is a way to read a value. It reports no reason but want, so that no error of a parser, which would quote the
-// value, can reach a reader.
+// kind parses the values of a setting. Its only error is want: the error of a parser would show the value.
 type kind[T any] struct {
 	want  string
 	parse func(text string) (T, bool)
@@ -56,7 +55,7 @@ func port() kind[int] {
 	}}
 }
 
-// duration reads Go's syntax, like 1m30s, and accepts what lies between least and most.
+// duration reads Go's syntax, such as 1m30s, from least to most.
 func cacheSize() kind[int] {
 	return kind[int]{"a whole number from 0 to 1000000", func(s string) (int, bool) {
 		n, err := strconv.ParseUint(s, 10, 32)
@@ -71,7 +70,7 @@ func duration(want string, least, most time.Duration) kind[time.Duration] {
 	}}
 }
 
-// lifetime has a second as its least value, because that is the grain of the times in a token.
+// lifetime is at least a second, because times in a token are whole seconds.
 func lifetime() kind[time.Duration] {
 	return duration("a duration of at least 1s, like 90s or 1h30m", time.Second, math.MaxInt64)
 }
@@ -100,8 +99,8 @@ func host() kind[string] {
 	}}
 }
 
-// isHost accepts an IP address or a name of letters, digits, hyphens and underscores between dots. A name whose last
-// part is a number is a mistyped IPv4 address.
+// isHost accepts an IP address, or a name of letters, digits, hyphens and underscores between dots. If the last part is a number,
+// it is a mistyped IPv4 address.
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true
@@ -141,13 +140,13 @@ func address() kind[string] {
 
 func masterKey() kind[Secret] {
 	return kind[Secret]{"exactly 32 bytes in standard base64", func(s string) (Secret, bool) {
-		// Strict still skips line breaks.
+		// Strict still allows line breaks.
 		raw, err := base64.StdEncoding.Strict().DecodeString(s)
 		return NewSecret(s), s == "" || err == nil && len(raw) == 32 && !strings.ContainsAny(s, "\r\n")
 	}}
 }
 
-// items splits a list at its commas. The empty text is the empty list.
+// items splits a list at its commas. "" is the empty list.
 func items(s string) []string {
 	if strings.TrimSpace(s) == "" {
 		return nil
@@ -159,8 +158,8 @@ func items(s string) []string {
 	return list
 }
 
-// networks refuses networks of all addresses: X-Forwarded-For would be believed from anybody. IPv4 in the clothes of
-// IPv6 is refused because it would match no peer, or (::ffff:0:0/96) every one.
+// networks refuses a network of all addresses: X-Forwarded-For from anybody would be trusted. It refuses IPv4-mapped IPv6, which
+// would match no peer, or (::ffff:0:0/96) every peer.
 func networks() kind[[]netip.Prefix] {
 	want := "IP addresses and networks separated by commas, without * and /0, and IPv4 not written as IPv6"
 	return kind[[]netip.Prefix]{want, func(s string) ([]netip.Prefix, bool) {

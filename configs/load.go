@@ -16,34 +16,34 @@ const (
 	nameConfigFile = "CONFIG_FILE"
 )
 
-// Sources says where Load finds its layers besides the environment.
+// Sources are the layers of Load besides the environment.
 type Sources struct {
 	// Dir is the folder of .env; "" is the working directory.
 	Dir string
-	// Flags holds the flags that were given, by the name of their setting ("PORT"), CONFIG_FILE among them.
+	// Flags are the given flags by the name of their setting ("PORT"), CONFIG_FILE included.
 	Flags map[string]string
-	// Only names the settings that the caller uses. The others keep their defaults, nothing is said of their values,
-	// and files with their values are not read. Empty means all.
+	// Only are the settings that the caller uses; empty means all. The others keep their defaults: their values are not checked,
+	// and their files not read.
 	Only []string
 }
 
-// Loaded is a configuration and where each part of it comes from.
+// Loaded is a configuration, with the layer of each setting.
 type Loaded struct {
 	Config Config
-	// Settings has every setting, or those of Sources.Only, in the order of the table. A setting whose value did not
-	// parse stands there with its default.
+	// Settings are all settings, or those of Sources.Only, in the order of the table. A setting with a wrong value has its
+	// default here.
 	Settings []Setting
-	// Ignored has the names in .env that are no settings of ours, in the order of the file.
+	// Ignored are the names in .env that are no settings of ours, in the order of the file.
 	Ignored []Setting
 
 	dir    string
 	faulty map[string]bool
 }
 
-// given is a value as one layer gives it.
+// given is a value in one layer.
 type given struct{ text, layer string }
 
-// layer is the values that one layer gives, by setting.
+// layer is the values of one layer, by setting.
 type layer map[string]given
 
 // loader collects problems while the layers are read.
@@ -55,16 +55,16 @@ type loader struct {
 	ignored  []Setting
 }
 
-// Load reads all layers. The error is Problems: everything that one value, one file or one line alone shows to be
-// wrong; Config.Validate has the rest. Loaded is there also with an error, so that both can be reported together.
+// Load reads all layers. The error is Problems: what is wrong with a single value, file or line. Config.Validate finds what is wrong
+// between them. Loaded is never nil, so that both can be reported together.
 func Load(src Sources) (*Loaded, error) {
 	l := &loader{Sources: src, rows: settings(), faulty: map[string]bool{}}
 	loaded := l.load()
 	return loaded, l.problems.asError()
 }
 
-// LoadAndValidate is Load and then Config.Validate, with the problems of both in one Problems. Nothing is said about
-// the combination of a value that is already a problem by itself.
+// LoadAndValidate is Load and then Config.Validate, with the problems of both. A setting that is wrong by itself is not reported
+// again in combination with others.
 func LoadAndValidate(src Sources) (*Loaded, error) {
 	l := &loader{Sources: src, rows: settings(), faulty: map[string]bool{}}
 	loaded := l.load()
@@ -86,7 +86,7 @@ func (l *loader) load() *Loaded {
 	}
 	content, err := embedded.ReadFile(base + ".yaml")
 	if err != nil {
-		panic(err) // the file is part of the binary
+		panic(err) // the file is in the binary
 	}
 	layers := []layer{l.yaml("configs/"+base+".yaml", content), l.configFile(flags, env, dotenv), dotenv, env, flags}
 
@@ -110,7 +110,7 @@ func (l *loader) load() *Loaded {
 	return loaded
 }
 
-// set parses the value that won. What does not parse is a problem and leaves the default in place.
+// set parses the winning value. A wrong one is a problem, and leaves the default.
 func (l *loader) set(c *Config, row setting, value given) bool {
 	switch {
 	case row.secret && strings.TrimSpace(value.text) != value.text:
@@ -130,7 +130,7 @@ func (l *loader) set(c *Config, row setting, value given) bool {
 	return true
 }
 
-// fault records a problem with the value of a setting, about which nobody then says anything more.
+// fault records a problem with a setting, which is not reported again.
 func (l *loader) fault(name, sentence string) {
 	l.problem(sentence)
 	l.faulty[name] = true
@@ -156,7 +156,7 @@ func (l *loader) flags() layer {
 	return flags
 }
 
-// appEnv finds out which files count; whether the value is acceptable is said later, with the others.
+// appEnv finds APP_ENV, which selects the files. Its value is checked later, with the others.
 func (l *loader) appEnv(flags, env layer) Environment {
 	value, ok := flags[nameAppEnv]
 	if !ok {

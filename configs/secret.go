@@ -6,19 +6,19 @@ import (
 	"log/slog"
 )
 
-// redacted stands in every output where a secret would.
+// redacted replaces a secret in every output.
 const redacted = "[redacted]"
 
-// Secret is a text that cannot be printed, logged or encoded; only Reveal gives it out. The zero value is the empty one.
+// Secret is a text that cannot be printed, logged or encoded. Only Reveal returns it. The zero value is empty.
 //
-// It holds a pointer because fmt calls no methods on what an unexported field holds: there it would print a plain
-// string, but of a pointer it prints the address.
+// It has a pointer, because fmt calls no methods of an unexported field: it would print a string there, but prints only the address
+// of a pointer.
 type Secret struct{ value *string }
 
 // NewSecret hides text.
 func NewSecret(text string) Secret { return Secret{&text} }
 
-// Reveal gives the text. Whoever calls it answers for where the text goes.
+// Reveal returns the text. The caller is responsible for where it goes.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -26,10 +26,10 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// IsZero says whether the text is empty.
+// IsZero reports whether the text is empty.
 func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
-// String tells only whether there is a secret: its text is empty or a fixed word.
+// String is empty for the empty secret, and otherwise a fixed word.
 func (s Secret) String() string {
 	if s.IsZero() {
 		return ""

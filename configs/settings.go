@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// setting is one row of the table: what it is called, what it means, and the one parser that serves every layer.
+// setting is a row of the table: its name, its meaning, and its parser for every layer.
 type setting struct {
 	name     string
-	fallback string // the built-in default, as somebody would write it
+	fallback string // the built-in default, as text
 	about    string
-	// placeholder is what .env.template gives instead of a value. latchkey init puts a fresh secret in its place.
+	// placeholder is the value in .env.template. latchkey init replaces it with a fresh secret.
 	placeholder string
 	secret      bool
 	optional    bool // may be empty
@@ -39,7 +39,7 @@ func into[T any](field func(*Config) *T, k kind[T]) binding {
 
 const nameAppEnv = "APP_ENV"
 
-// settings is the table, in the order in which it is printed. A placeholder is a value that works in development.
+// settings is the table, in the order of listings. A placeholder is a value that works in development.
 func settings() []setting {
 	return []setting{
 		{
@@ -114,7 +114,7 @@ func settings() []setting {
 			binding: into(func(c *Config) *Secret { return &c.MasterKeyPrevious }, masterKey()),
 		},
 
-		// Not secret as a whole: it has a flag, and a listing masks the password only.
+		// Not marked secret: it has a flag, and listings mask only the password.
 		{
 			name: nameDatabaseURL, fallback: "sqlite:data/latchkey.db", about: "sqlite:<path> or postgres://user:password@host/name",
 			binding: into(func(c *Config) *Secret { return &c.DatabaseURL }, databaseURL()),
@@ -197,17 +197,17 @@ func settings() []setting {
 // key is the setting's name in YAML.
 func (s setting) key() string { return strings.ToLower(s.name) }
 
-// fileVariable is the variable that names a file with the setting's value. A setting that is a path itself has none.
+// fileVariable is the variable for a file with the setting's value. A setting that is a path has none.
 func (s setting) fileVariable() (string, bool) {
 	return s.name + "_FILE", !strings.HasSuffix(s.name, "_FILE")
 }
 
-// flagName is how a setting is spelled on the command line.
+// flagName is the setting's name on the command line.
 func flagName(name string) string {
 	return "--" + strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 }
 
-// listed is the setting as it may be shown to anybody.
+// listed is the setting for listings, with secrets masked.
 func (s setting) listed(g given) Setting {
 	value := g.text
 	switch {

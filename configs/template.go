@@ -13,8 +13,8 @@ const templateHeader = `# The settings of Latchkey, for development. "latchkey i
 # The text of this file comes from configs/settings.go: go test ./configs -update
 `
 
-// Template is the content of .env.template: every setting with its meaning and default, in the order of the table. The
-// secrets that a start needs have placeholders, which work in development and which production refuses.
+// Template is the content of .env.template: every setting with its meaning and default, in the order of the table. Required secrets
+// have placeholders, which work in development and are refused in production.
 func Template() string {
 	placeholders := map[string]string{}
 	for _, row := range settings() {

@@ -1,6 +1,6 @@
 package configs
 
-// The shared key and the secret that the article prints from which this system comes: everybody knows them.
+// The shared key and the secret in the article that this system follows: everybody knows them.
 const (
 	articleAPIKey = "6f16c1a4-0de8-47ca-abbc-d7d02ea0d3ee"
 	articleSecret = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA2MrvTecJigWsgebOHo7X"
@@ -18,12 +18,12 @@ func hashSize(algorithm string) int {
 	}
 }
 
-// Validate is what only a server needs to be sane: settings that must fit together and, in production, secrets that
-// nobody knows or guesses. The error is Problems, all at once. It says nothing about what the store must answer, such as
-// whether there is any key at all, and it does not repeat what Load refuses.
+// Validate checks what only a server needs: settings that must fit together and, in production, secrets that nobody knows or can
+// guess. The error is Problems, with all of them. It does not repeat what Load refuses, and asks the store nothing, such as whether
+// there is a key.
 func (c Config) Validate() error { return c.validate(nil).asError() }
 
-// validate is Validate that passes over every rule about a setting in faulty.
+// validate is Validate without the rules for settings in faulty.
 func (c Config) validate(faulty map[string]bool) Problems {
 	var problems Problems
 	refuse := func(broken bool, sentence string, names ...string) {
@@ -91,7 +91,7 @@ func (c Config) secrets() []namedSecret {
 	}
 }
 
-// published has every value that is printed somewhere, with what it is.
+// published are the secrets that are printed somewhere, and where.
 func published() map[string]string {
 	known := map[string]string{
 		articleAPIKey: "the API key of the article",

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Warnings are sentences about what works and is probably not meant: files with secrets that every user of the machine
-// can read, and a database elsewhere that may be spoken to in clear. None of them holds a value but a path or a host.
+// Warnings are sentences about settings that work but are probably mistakes: files with secrets that every user of the machine can
+// read, and a database on another machine without TLS. Their only values are paths and hosts.
 func (l *Loaded) Warnings() []string {
 	var warnings []string
 	if l.Config.AppEnv == Development && readableByOthers(dotenvPath(l.dir)) {
@@ -28,8 +28,8 @@ func (l *Loaded) Warnings() []string {
 	return warnings
 }
 
-// readableByOthers reports whether users that are neither the file's owner nor in its group can read it: its mode and
-// those of all folders above let them. On Windows a mode says nothing of that.
+// readableByOthers reports whether users who are neither the file's owner nor in its group can read it, by its mode and those of
+// all folders above. On Windows modes do not show that.
 func readableByOthers(path string) bool {
 	const read, enter = 0o004, 0o001
 	if runtime.GOOS == "windows" {
@@ -55,8 +55,8 @@ func lets(path string, others os.FileMode) bool {
 	return err == nil && info.Mode()&others == others
 }
 
-// inClear is a host to which the driver would also speak without encryption because nothing says whether it may. It is
-// "" where there is none: on this machine, where sslmode is set, and where a service of libpq may set it.
+// inClear is a host to which the driver may connect without TLS because no setting decides it. It is "" if the host is this machine,
+// if sslmode is set, and if a service of libpq may set it.
 func inClear(storeURL string) string {
 	if !isPostgres(storeURL) || os.Getenv("PGSSLMODE") != "" || os.Getenv("PGSERVICE") != "" {
 		return ""
@@ -89,7 +89,7 @@ func inClear(storeURL string) string {
 	return ""
 }
 
-// isHere reports whether a host is this machine: by name, by address, or as the folder of a socket.
+// isHere reports whether a host is this machine: its name, its address, or the folder of a socket.
 func isHere(host string) bool {
 	if host == "" || strings.EqualFold(host, "localhost") || filepath.IsAbs(host) || host[0] == '/' {
 		return true

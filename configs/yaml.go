@@ -11,8 +11,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// yaml is the layer of one YAML file: one flat mapping of lower-case names. It is read as nodes, so that values keep the
-// spelling they were written in and an unknown or repeated key is seen.
+// yaml is the layer of a YAML file: a flat mapping of lower-case names. It is read as nodes, to keep values as they are written, and
+// to find unknown and repeated keys.
 func (l *loader) yaml(file string, content []byte) layer {
 	var document, rest yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
@@ -45,7 +45,7 @@ func (l *loader) yaml(file string, content []byte) layer {
 	return values
 }
 
-// pair takes one line of a YAML file into values.
+// pair adds one pair of a YAML file to values.
 func (l *loader) pair(values layer, seen map[string]bool, file string, key, value *yaml.Node) {
 	where := at(file, key.Line)
 	name := strings.ToUpper(key.Value)
@@ -73,12 +73,12 @@ func (l *loader) pair(values layer, seen map[string]bool, file string, key, valu
 	}
 }
 
-// scalar is the text of a plain value. A key without any value is none: somebody forgot it.
+// scalar is the text of a plain value. A key without a value is a mistake.
 func scalar(node *yaml.Node) (string, bool) {
 	return node.Value, node.Kind == yaml.ScalarNode && node.ShortTag() != "!!null" && node.ShortTag() != "!!binary"
 }
 
-// sequence is a YAML sequence as the text that the other layers would give. A comma inside an item would make two.
+// sequence is a YAML sequence as text with commas, as in the other layers. So an item with a comma is refused.
 func sequence(node *yaml.Node) (string, bool) {
 	texts := make([]string, len(node.Content))
 	for i, item := range node.Content {
@@ -91,12 +91,12 @@ func sequence(node *yaml.Node) (string, bool) {
 	return strings.Join(texts, ","), node.Kind == yaml.SequenceNode
 }
 
-// at is a place in a file.
+// at is a line in a file.
 func at(file string, line int) string { return file + ":" + strconv.Itoa(line) }
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+):`)
 
-// lineOf takes the line out of an error of the YAML parser, whose text may quote the file.
+// lineOf returns only the line number of an error of the YAML parser, whose text may quote the file.
 func lineOf(err error) string {
 	if match := yamlLine.FindStringSubmatch(err.Error()); match != nil {
 		return ":" + match[1]
@@ -106,7 +106,7 @@ func lineOf(err error) string {
 
 var keylike = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,40}$`)
 
-// shown is a name that we do not know, for the end of a sentence, unless it does not look like one.
+// shown is an unknown name for the end of a sentence, or nothing if it does not look like a name.
 func shown(like *regexp.Regexp, name string) string {
 	if !like.MatchString(name) {
 		return ""

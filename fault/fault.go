@@ -1,17 +1,17 @@
-// Package fault is the closed set of ways in which a request can fail: what the caller may read, and, apart from it,
-// what only the log may know. It belongs to every layer and depends on none; it knows no HTTP.
+// Package fault is the closed set of errors of a request. Each has a text for the caller, and separately a cause for the log. Every
+// layer uses it, and it imports none. It knows no HTTP.
 package fault
 
 import "errors"
 
-// Code names one way to fail. The zero value is Internal, so that an error nobody classified says nothing.
+// Code is the kind of an error. The zero value is Internal, so that an error without a code tells the caller nothing.
 type Code uint8
 
-// The closed set. Every code has a row in table; the HTTP status of each stands in middleware/errors.go.
+// The closed set. Every code has a row in table. Its HTTP status is in middleware/errors.go.
 const (
 	Internal Code = iota
 
-	// Refusals of the edge and of routing.
+	// Refusals before a route is found.
 	BadRequest
 	NotFound
 	MethodNotAllowed
@@ -38,21 +38,21 @@ const (
 	InsufficientScope
 	TooManyRequests
 
-	// Invalid is a request that was understood and is wrong; it carries Fields.
+	// Invalid is a request with wrong values; Error.Fields has them.
 	Invalid
 
-	// The service's own failures.
+	// Failures of the service.
 	Unavailable
 	Timeout
 
 	codeCount
 )
 
-// decoding starts the text of every refusal that concerns the token itself, not the API key in it.
+// decoding begins the text of every refusal of the token itself, not of the API key in it.
 const decoding = "Error decoding token: "
 
-// table holds, for each code, its name in metrics and logs and the text that the caller reads. Texts are a contract:
-// ASCII, stable, and never made of anything that came with the request.
+// table has the name of each code in metrics and logs, and its text for the caller. Texts are a contract: ASCII, stable, and without
+// anything from the request.
 var table = [codeCount]struct{ reason, text string }{
 	Internal:              {"internal", "Internal Server Error"},
 	BadRequest:            {"bad_request", "Bad Request"},
@@ -95,10 +95,10 @@ func Codes() []Code {
 // Reason is the code's stable name in metrics and logs.
 func (c Code) Reason() string { return c.row().reason }
 
-// Text is what the caller reads.
+// Text is the text for the caller.
 func (c Code) Text() string { return c.row().text }
 
-// String is Reason, so that a code reads well in a test's output.
+// String is Reason, for the output of tests.
 func (c Code) String() string { return c.Reason() }
 
 func (c Code) row() struct{ reason, text string } {
@@ -108,7 +108,7 @@ func (c Code) row() struct{ reason, text string } {
 	return table[c]
 }
 
-// Field says what is wrong with one part of a request. Loc names only fields that the service's documentation names:
+// Field is what is wrong with one part of a request. Loc has only names from the service's documentation:
 // {"query", "limit"} or {"body", "username"}. Type is a stable machine name.
 type Field struct {
 	Loc  []string `json:"loc"`
@@ -116,27 +116,27 @@ type Field struct {
 	Type string   `json:"type"`
 }
 
-// Error is a failure with a code. What Error prints is for the log; the caller is shown Code.Text and Fields only.
+// Error is an error with a code. Its Error text is for the log. The caller sees only Code.Text and Fields.
 type Error struct {
 	Code Code
-	// Fields is set with Invalid.
+	// Fields is set for Invalid.
 	Fields []Field
-	// Scope is set with InsufficientScope: the scope that was needed.
+	// Scope is the scope that the request needs, for InsufficientScope.
 	Scope string
 
 	cause error
 }
 
-// New is an error whose code says everything.
+// New is an error without a cause.
 func New(code Code) *Error { return &Error{Code: code} }
 
-// Wrap keeps cause for the log. A nil cause is allowed.
+// Wrap is an error with a cause for the log, which may be nil.
 func Wrap(code Code, cause error) *Error { return &Error{Code: code, cause: cause} }
 
-// InvalidFields is an Invalid error about the given parts of the request.
+// InvalidFields is an Invalid error with its fields.
 func InvalidFields(fields ...Field) *Error { return &Error{Code: Invalid, Fields: fields} }
 
-// NeedScope is an InsufficientScope error that names the scope that was needed.
+// NeedScope is an InsufficientScope error with the scope that the request needs.
 func NeedScope(scope string) *Error { return &Error{Code: InsufficientScope, Scope: scope} }
 
 // Error is the text for the log: the code's name and the cause.
@@ -147,10 +147,10 @@ func (e *Error) Error() string {
 	return e.Code.Reason() + ": " + e.cause.Error()
 }
 
-// Unwrap gives the private cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// CodeOf is the code of the first *Error in err's tree, and Internal where there is none.
+// CodeOf is the code of the first *Error in err's tree, or Internal without one.
 func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code

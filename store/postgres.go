@@ -191,7 +191,7 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, o opening) (mi
 	return migrate(ctx, db, postgresDialect(), o)
 }
 
-// onlyConn returns its connection once, so that a transaction cannot go on on another connection.
+// onlyConn returns its connection once, so that a transaction never continues on another connection.
 type onlyConn struct{ conn driver.Conn }
 
 func (o *onlyConn) Connect(context.Context) (driver.Conn, error) {
