@@ -55,7 +55,6 @@ func port() kind[int] {
 	}}
 }
 
-// duration reads Go's syntax, such as 1m30s, from least to most.
 func cacheSize() kind[int] {
 	return kind[int]{"a whole number from 0 to 1000000", func(s string) (int, bool) {
 		n, err := strconv.ParseUint(s, 10, 32)
@@ -63,6 +62,7 @@ func cacheSize() kind[int] {
 	}}
 }
 
+// duration reads Go's syntax, such as 1m30s, from least to most.
 func duration(want string, least, most time.Duration) kind[time.Duration] {
 	return kind[time.Duration]{want, func(s string) (time.Duration, bool) {
 		d, err := time.ParseDuration(s)

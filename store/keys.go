@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,39 +179,35 @@ func (s *Store) KeyChanges(ctx context.Context, since int64, most int) (changes 
 	return changes, nil
 }
 
-// scanChanges reads one row of selectKeyChanges.
+// scanChanges reads the current row of selectKeyChanges. The first Scan tells whether it has a key, the second one reads it.
 func scanChanges(row scanner, changes *keys.Changes) error {
-	var began, age int64
-	r, err := scanKey(nullable{row}, &changes.Version, &changes.Epoch, &began, &age)
-	if err != nil {
+	var began int64
+	var age sql.NullInt64
+	state := []any{&changes.Version, &changes.Epoch, &began, &age}
+	if err := row.Scan(append(state, unread...)...); err != nil {
 		return err
 	}
 	changes.ServerStarted = fromMicros(began)
-	if r.ID != "" {
-		changes.Keys = append(changes.Keys, keys.Change{Record: r, Age: time.Duration(age) * time.Microsecond})
+	if !age.Valid {
+		return nil
 	}
-	return nil
-}
-
-// nullable is a row that may have NULL in any column. A NULL leaves its destination as it is.
-type nullable struct{ row scanner }
-
-// Scan reads the row.
-func (n nullable) Scan(dest ...any) error {
-	pointers := make([]any, len(dest))
-	for i := range dest {
-		pointers[i] = reflect.New(reflect.TypeOf(dest[i])).Interface()
-	}
-	if err := n.row.Scan(pointers...); err != nil {
+	r, err := scanKey(row, state...)
+	if err != nil {
 		return err
 	}
-	for i := range dest {
-		if value := reflect.ValueOf(pointers[i]).Elem(); !value.IsNil() {
-			reflect.ValueOf(dest[i]).Elem().Set(value.Elem())
-		}
-	}
+	changes.Keys = append(changes.Keys, keys.Change{Record: r, Age: time.Duration(age.Int64) * time.Microsecond})
 	return nil
 }
+
+// unread stands for keyColumns in a Scan that does not read them.
+//
+//nolint:gochecknoglobals // made before main begins
+var unread = slices.Repeat([]any{unreadColumn{}}, 1+strings.Count(keyColumns, ","))
+
+type unreadColumn struct{}
+
+// Scan ignores the value.
+func (unreadColumn) Scan(any) error { return nil }
 
 // SealedKeys lists the ids of all hs256 keys, the oldest first.
 func (s *Store) SealedKeys(ctx context.Context) ([]string, error) {
