@@ -22,6 +22,7 @@ const module = "github.com/latchkey-api/latchkey"
 func mayImport() map[string][]string {
 	return map[string][]string{
 		"main": {"cli"},
+		// handlers because --json prints a key as HTTP does.
 		"cli": {
 			"app", "explain", "configs", "client", "handlers", "store", "keys", "keys/keystring", "access", "token", "fault",
 			"internal/listener", "internal/logqueue",
@@ -63,6 +64,7 @@ func reserved() map[string][]string {
 		"github.com/gofiber/fiber":       {"app", "handlers", "middleware"},
 		"github.com/gofiber/contrib/jwt": {"middleware"},
 		"github.com/golang-jwt/jwt":      {"middleware", "token"},
+		"github.com/alecthomas/kong":     {"cli"},
 		// The suite creates the databases of the processes that it starts, and reads them.
 		"github.com/jackc/pgx": {"store", "integration", "integration/harness"},
 	}
