@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -40,6 +41,62 @@ func Example() {
 	body, err := io.ReadAll(resp.Body)
 	fmt.Println(resp.StatusCode, string(body), err)
 	// Output: 200 {"id":"2112","username":"stevenm"} <nil>
+}
+
+// A program in another language, or curl, needs only a token. Mint makes one without a Transport.
+func ExampleMint() {
+	key, err := keystring.New(keystring.Test, keystring.Ed25519)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	noon := time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
+	text, err := client.Mint(key.Reveal(), client.Options{
+		TTL: time.Minute, Scopes: []string{"accounts:read", "storyspaces:read"}, Now: func() time.Time { return noon },
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(text, ".")[1])
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var claims struct {
+		APIKey, Aud, Scope string
+		Exp                int64
+	}
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(claims.APIKey == key.ID())
+	fmt.Println(claims.Aud)
+	fmt.Println(claims.Scope)
+	fmt.Println(time.Unix(claims.Exp, 0).UTC())
+	// Output:
+	// true
+	// latchkey-api
+	// accounts:read storyspaces:read
+	// 2026-11-23 12:01:00 +0000 UTC
+}
+
+// New refuses a wrong key or origin at once. Its errors never have the key.
+func ExampleNew_refused() {
+	key, err := keystring.New(keystring.Test, keystring.Ed25519)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = client.New("https://api.example.com", key.Reveal()[1:], client.Options{})
+	fmt.Println("cut:", errors.Is(err, keystring.ErrForm))
+
+	_, err = client.New("https://api.example.com/service", key.Reveal(), client.Options{})
+	fmt.Println(err)
+	// Output:
+	// cut: true
+	// the origin must be a scheme and a host and nothing more, such as https://api.example.com
 }
 
 // verifying stands for the service: it checks the signature with the public key, as anyone can who has that.
