@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A point read as the store does it, and the same statement with a context that the driver has to watch.
+// A point read as the store does it, and the same statement with a context that can be cancelled.
 func BenchmarkPointRead(b *testing.B) {
 	s := openTemp(b)
 	if err := s.InsertDemo(b.Context()); err != nil {
@@ -49,7 +49,7 @@ func BenchmarkPointRead(b *testing.B) {
 	})
 }
 
-// A write ends when it is on the disk, so this measures the disk as well.
+// A write ends when it is durable, so this also measures the disk.
 func BenchmarkWrite(b *testing.B) {
 	s := openTemp(b)
 	b.ReportAllocs()

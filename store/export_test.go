@@ -2,7 +2,7 @@ package store
 
 import "database/sql"
 
-// OccupyWriters takes every place for writing resources, until the function that it gives is called.
+// OccupyWriters takes every slot for writing resources, until free is called.
 func (s *Store) OccupyWriters() (free func()) {
 	for range cap(s.writer.slots) {
 		s.writer.slots <- struct{}{}
@@ -14,8 +14,8 @@ func (s *Store) OccupyWriters() (free func()) {
 	}
 }
 
-// PagedQueries are all queries of lists, in the form for an engine. They take the row to begin after as $1, a number of rows
-// as $2, and then the values of filters.
+// PagedQueries are the queries of all lists for an engine. $1 is the row before the page, $2 the page size; then come the values of
+// filters.
 func PagedQueries(engine string) []string {
 	texts := make([]string, len(pagedQueries))
 	for i, query := range pagedQueries {
@@ -24,7 +24,7 @@ func PagedQueries(engine string) []string {
 	return texts
 }
 
-// UseDB makes everything that is asked from now on be asked through db.
+// UseDB runs all statements on db from now on.
 func (s *Store) UseDB(db *sql.DB) {
 	for _, p := range []*pool{s.reader, s.lists, s.keyLookups, s.writer, s.keyWriter, s.fleetWriter} {
 		p.db = db

@@ -20,7 +20,7 @@ func serving(file string) store.Options {
 	return o
 }
 
-// killedWhileServing leaves what a server leaves that was killed in the middle of its work: a file and its log.
+// killedWhileServing leaves a file and its log, as a server does that is killed while it writes.
 func killedWhileServing(t *testing.T, file string) (acknowledged []string) {
 	t.Helper()
 	p := startChild(t, "serve", file)
@@ -73,7 +73,7 @@ func contents(t *testing.T, folder string) map[string]string {
 func TestIncarnationRefusesTheLogOfAnotherStore(t *testing.T) {
 	tests := []struct {
 		name string
-		// copied makes the copy that is put in the place of the store while a server is killed.
+		// copied makes the copy that replaces the store after a server was killed.
 		copied func(t *testing.T, file, copied string)
 	}{
 		{"a backup", func(t *testing.T, file, copied string) {
@@ -121,7 +121,7 @@ func TestIncarnationRefusesTheLogOfAnotherStore(t *testing.T) {
 			if tt.name == "no database" || tt.name == "nothing" {
 				return
 			}
-			// What the sentence says helps.
+			// The advice in the sentence works.
 			for _, suffix := range []string{"-wal", "-shm"} {
 				if err := os.Remove(file + suffix); err != nil {
 					t.Fatal(err)
@@ -212,7 +212,7 @@ func TestIncarnationRefusesTheJournalOfAnotherStore(t *testing.T) {
 	isSentence(t, err, fresh, "does not belong to the log beside it, "+fresh+"-journal", "remove "+fresh+"-journal,")
 }
 
-// incarnationOf is that of the header, and list what is in the file beside it.
+// incarnationOf is the incarnation in the header, and list the content of the list beside the file.
 func incarnationOf(t *testing.T, file string) (of string, list []string) {
 	t.Helper()
 	n := binary.BigEndian.Uint32(read(t, file)[60:])
@@ -277,7 +277,7 @@ func TestIncarnationsOfServersOnOneFile(t *testing.T) {
 	closeNow(t, s)
 }
 
-// Whenever a server is killed while it starts, the next one starts.
+// A server may be killed at any moment of its start: the next one starts.
 func TestIncarnationAfterAKillDuringTheStart(t *testing.T) {
 	file := newFile(t)
 	closeNow(t, openAt(t, file))

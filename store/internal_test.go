@@ -89,7 +89,7 @@ func TestSQLiteErrors(t *testing.T) {
 			if _, err := s.db.write.ExecContext(t.Context(), tt.spoil); err != nil {
 				t.Fatal(err)
 			}
-			// As long as the pages in use, a row fits without a new one.
+			// The row fits into the pages in use.
 			_, err := s.CreateAccount(t.Context(), Account{Username: "ada", Email: strings.Repeat("x", 1<<20)})
 			if tt.name == "nothing" {
 				if err != nil {
@@ -125,7 +125,7 @@ func TestSQLiteForeignKeysHold(t *testing.T) {
 	}
 }
 
-// hang takes every place of a pool, which is what a driver that does not come back does, until the test ends.
+// hang takes every slot of a pool until the test ends, as a driver that hangs does.
 func hang(t *testing.T, p *pool) (release func()) {
 	t.Helper()
 	for range cap(p.slots) {
@@ -183,7 +183,7 @@ func TestPoolWaitForAPlaceEnds(t *testing.T) {
 	}
 }
 
-// timeOnly is a context that knows its deadline and does not watch the clock.
+// timeOnly is a context with a deadline and without a timer.
 type timeOnly struct {
 	context.Context
 	deadline time.Time
@@ -206,7 +206,7 @@ func TestReadyReturnsWhileTheDriverHangs(t *testing.T) {
 		t.Errorf("100 checks left %d goroutines", more)
 	}
 	release()
-	// The check that hung ends, and the next answer is a fresh one.
+	// The hung check ends, and the next one is new.
 	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("after the driver came back: %v", err)
 	}

@@ -14,7 +14,7 @@ func record(id string) keys.Record {
 	return keys.Record{ID: id, State: keys.Enabled, Material: []byte{1}, CreatedAt: time.UnixMicro(1).UTC()}
 }
 
-// keyWrites are the ways to change keys: a new key E2, and E1, which must exist, revoked or rotated to E2.
+// keyWrites are all changes of keys: create E2; revoke E1, or rotate it to E2, for which it must exist.
 func keyWrites(s *Store) map[string]func(context.Context) error {
 	event := keys.Event{At: time.UnixMicro(1), Target: "E1", Count: 1}
 	return map[string]func(context.Context) error{
@@ -112,8 +112,8 @@ func TestAuditIsAppendOnly(t *testing.T) {
 	}
 }
 
-// Every filter of a list is a part of the index that gives its order: what is read only to be left out costs more with
-// every row that others add. TestListPlansNeitherScanNorSort knows all lists, this one their filters.
+// The index of a list's order must contain its filters: rows that are read and left out cost more with every row that others add.
+// TestListPlansNeitherScanNorSort checks all lists, this test their filters.
 func TestListIndexes(t *testing.T) {
 	s := openTemp(t)
 	tests := map[string]struct {
@@ -162,7 +162,7 @@ func TestListIndexes(t *testing.T) {
 	}
 }
 
-// Each start looks at the keys that need the master key, and there may be few of them among millions.
+// Each start reads the keys that need the master key: maybe a few among millions.
 func TestSealedKeysUseTheirIndex(t *testing.T) {
 	s := openTemp(t)
 	var id, parent, unused int

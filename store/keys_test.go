@@ -25,14 +25,14 @@ func revoke(r *keys.Record) (bool, error) {
 func TestKeysOfALockedOrClosedStore(t *testing.T) {
 	past, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
 	defer cancel()
-	// Enough for reading. Of the writes one waits for the lock, and the others for that one.
+	// Enough for the reads. One of the writes waits for the lock, and the others wait for it.
 	soon, cancelSoon := context.WithTimeout(t.Context(), time.Second)
 	defer cancelSoon()
 	tests := []struct {
 		name  string
 		ctx   context.Context
 		spoil func(t *testing.T, s *store.Store, file string)
-		reads bool // although writing fails
+		reads bool // reads work although writes fail
 	}{
 		{"another process holds the write lock", soon, func(t *testing.T, _ *store.Store, file string) {
 			if _, err := rawSQLite(t, file).Exec("BEGIN IMMEDIATE"); err != nil {
@@ -68,7 +68,7 @@ func TestKeysOfALockedOrClosedStore(t *testing.T) {
 	}
 }
 
-// keyCalls is every method that has to do with keys, each call as it succeeds beside a key E1.
+// keyCalls are all methods for keys, each with a call that succeeds with a key E1.
 func keyCalls(s *store.Store) map[string]func(context.Context) error {
 	page := store.Page{Size: 1}
 	return map[string]func(context.Context) error{
@@ -113,7 +113,7 @@ func TestKeysCallsSucceed(t *testing.T) {
 	}
 }
 
-// The command line opens the store beside a server.
+// The command line opens the store while a server runs.
 func TestKeysChangedByTwoStoresOnOneFile(t *testing.T) {
 	file := newFile(t)
 	stores := []*store.Store{openAt(t, file), openAt(t, file)}
@@ -144,7 +144,7 @@ func TestKeysChangedByTwoStoresOnOneFile(t *testing.T) {
 		if errs[1-lost] != nil {
 			t.Errorf("nobody rotated: %v, %v", errs[0], errs[1])
 		}
-		isCode(t, "the one who was late", errs[lost], fault.Conflict)
+		isCode(t, "the second rotation", errs[lost], fault.Conflict)
 		for _, s := range stores {
 			changes, err := s.KeyChanges(t.Context(), made.Version, 1000)
 			if err != nil || changes.Version != made.Version+1 || len(changes.Keys) != 2 {

@@ -8,7 +8,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// Who may write in the folder of the store must not choose what a start by root overwrites.
+// A user who can write in the store's folder must not choose what a start as root overwrites.
 func TestOpenFollowsNoLinkBesideTheStore(t *testing.T) {
 	for _, suffix := range []string{"-incarnation.new", "-reserve.new"} {
 		file, victim := newFile(t), filepath.Join(t.TempDir(), "victim")
@@ -33,7 +33,7 @@ func TestOpenFollowsNoLinkBesideTheStore(t *testing.T) {
 	}
 }
 
-// The names beside the store are those of the new store while it is made, so they are cleared.
+// A restore clears the names beside the store that it uses for the new store.
 func TestRestoreKeepsABackupWithTheNameOfTheNewStore(t *testing.T) {
 	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
 		file, backup := twoStores(t)

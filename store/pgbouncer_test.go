@@ -93,7 +93,7 @@ log_disconnections = 0
 	return b
 }
 
-// before is the URL of a database as it is reached through the pooler, without parameters.
+// before is the URL of a database through the pooler, without parameters.
 func (b pgBouncer) before(t testing.TB, databaseURL string) string {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
@@ -113,7 +113,7 @@ func TestPgBouncerInSessionMode(t *testing.T) {
 	crowd(t, openURL(t, startPgBouncer(t, "session").before(t, newDatabase(t))))
 }
 
-// crowd uses the store from more sides than it has connections, and fails the test for each call that fails.
+// crowd runs more operations at once than the store has connections. Each call that fails fails the test.
 func crowd(t *testing.T, s *store.Store) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -212,7 +212,7 @@ func TestPgBouncerCrowdLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// A pooler may be on one of several ways to the server, and appear and go while the store is open.
+// A pooler may be on one of several routes to the server, and may appear and go while the store is open.
 func TestPgBouncerMayComeAndGo(t *testing.T) {
 	b := startPgBouncer(t, "transaction")
 	databaseURL := newDatabase(t)
@@ -245,7 +245,7 @@ func TestPgBouncerMayComeAndGo(t *testing.T) {
 	}
 }
 
-// What a connection has prepared is outdated once a table changes under it, or when it is taken away.
+// Prepared statements are outdated once a table changes, or when the server forgets them.
 func TestPostgresOutdatedStatementsAreNoFault(t *testing.T) {
 	databaseURL := newDatabase(t)
 	s := openURL(t, databaseURL)

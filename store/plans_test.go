@@ -10,14 +10,14 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// common is the value that nearly every row has wherever lists have filters, and a time before all others; rare is a
-// value that no row has, and a time after all others.
+// common is the value of nearly every row in the columns of filters, and a time before all others. rare is the value of no row, and
+// a time after all others.
 const (
 	common = "7"
 	rare   = "9000000000000000"
 )
 
-// manyRows are enough for PostgreSQL to weigh a plan as it does for millions.
+// manyRows are enough for PostgreSQL to choose the same plans as for millions.
 const manyRows = `
 	INSERT INTO accounts (id, username, email, first_name, last_name, avatar_url)
 		SELECT CAST(i AS TEXT), CAST(i AS TEXT), '', '', '', '' FROM n;
@@ -28,8 +28,7 @@ const manyRows = `
 			created_at, expires_at, last_used_at, version)
 		SELECT CAST(i AS TEXT), '7', 'hs256', 'test', '', 0, 0, '7', '', '', '', '', 1, 0, 0, i FROM n`
 
-// A list whose plan has to read what it leaves out, or to sort, takes the longer the more rows others have added. This
-// asks for the plan of every list there is.
+// A plan that scans or sorts gets slower with every row that others add. This checks the plan of every list.
 func TestListPlansNeitherScanNorSort(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
@@ -50,12 +49,12 @@ func TestListPlansNeitherScanNorSort(t *testing.T) {
 		}
 		for _, query := range queries {
 			for _, plan := range plans(t, db, query) {
-				told := plan
+				checked := plan
 				if page, parts, several := strings.Cut(plan, "Append"); several && strings.Count(page, "Sort  (") == 1 {
-					told = parts // several parts, of a page each, are put in order
+					checked = parts // sorting a few pages is fine
 				}
 				for _, bad := range forbidden {
-					if strings.Contains(told, bad) {
+					if strings.Contains(checked, bad) {
 						t.Errorf("%q in the plan of\n%s\n%s", bad, query, plan)
 					}
 				}
@@ -64,7 +63,7 @@ func TestListPlansNeitherScanNorSort(t *testing.T) {
 	})
 }
 
-// Strangers ask for keys that they have made up, hundreds at a time: each costs a look at the index.
+// Requests that are not authenticated may have made-up ids, hundreds at a time: each must cost only an index lookup.
 func TestKeysByIDUsesTheIndex(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
@@ -106,7 +105,7 @@ func sqlitePlans(t *testing.T, db *sql.DB, query string) []string {
 	return []string{planOf(t, db, "EXPLAIN QUERY PLAN "+query, args...)}
 }
 
-// postgresPlans are those for values that are common and rare, and those for values that are not known.
+// postgresPlans are the plans for common and rare values, and the generic plan.
 func postgresPlans(t *testing.T, db *sql.DB, query string) []string {
 	t.Helper()
 	var plans []string
@@ -125,7 +124,7 @@ func postgresPlans(t *testing.T, db *sql.DB, query string) []string {
 	return slices.Compact(plans)
 }
 
-// planOf is the last column of what explain gives.
+// planOf is the last column of EXPLAIN's result.
 func planOf(t *testing.T, db *sql.DB, explain string, args ...any) string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), explain, args...)

@@ -11,7 +11,7 @@ import (
 	"github.com/latchkey-api/latchkey/keys"
 )
 
-// Without the interruption the test would not end; it gives up after this long.
+// forever is when a test gives up that would not end without the interruption.
 const forever = 20 * time.Second
 
 func TestListEndsWithItsRequest(t *testing.T) {
@@ -39,7 +39,7 @@ func TestListEndsWithItsRequest(t *testing.T) {
 			case <-time.After(forever):
 				t.Fatal("the list is still being read")
 			}
-			// The connection is as good as new.
+			// The connection can be used again.
 			for range s.db.readers + 1 {
 				if _, _, err := s.Audit(t.Context(), AuditFilter{}, Page{Size: 1}); err != nil {
 					t.Errorf("the next list: %v", err)
@@ -49,7 +49,7 @@ func TestListEndsWithItsRequest(t *testing.T) {
 	}
 }
 
-// A caller that waits only for its turn is told what it is told everywhere: that the store has no time.
+// A caller that waited only for a slot gets the same error as everywhere: Unavailable, not Timeout.
 func TestListThatNeverBeganIsUnavailable(t *testing.T) {
 	s := openTemp(t)
 	s.lists.queue <- struct{}{}
@@ -60,11 +60,11 @@ func TestListThatNeverBeganIsUnavailable(t *testing.T) {
 	}
 	<-s.lists.queue
 	if _, _, err := s.Keys(t.Context(), KeyFilter{}, Page{Size: 1}); err != nil {
-		t.Errorf("its place was not given back: %v", err)
+		t.Errorf("its slot was not released: %v", err)
 	}
 }
 
-// comer waits for a place of p, and is named in arrived once it has one.
+// comer waits for a slot of p, and sends name to arrived once it has one.
 func comer(ctx context.Context, t *testing.T, p *pool, name string, arrived chan<- string) {
 	t.Helper()
 	go func() {
@@ -101,7 +101,7 @@ func TestPoolServesKeyChangesFirst(t *testing.T) {
 			writer.release()
 			synctest.Wait()
 		}
-		for range 20 - 1 { // nobody is forgotten
+		for range 20 - 1 { // all of them get a slot
 			<-arrived
 			writer.release()
 		}
@@ -125,26 +125,26 @@ func TestListLeavesRoomForOtherReads(t *testing.T) {
 			got[<-arrived]++
 		}
 		if got["a list"] != 1 || got["a read"] != 3 {
-			t.Errorf("who has the four places: %v", got)
+			t.Errorf("the four slots are held by %v", got)
 		}
 		cancel()
 		for range 63 {
 			<-arrived
 		}
 		lister.release()
-		// Those who gave up waiting hold nothing.
+		// Callers that gave up hold no slot.
 		if err := lister.acquire(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if len(lister.queue) != 1 || len(reader.slots) != 4 {
-			t.Errorf("%d in the line, %d places taken", len(lister.queue), len(reader.slots))
+			t.Errorf("%d in the queue, %d slots taken", len(lister.queue), len(reader.slots))
 		}
 	})
 }
 
-func TestPoolOfSQLiteKeepsPlacesForKeysAndReads(t *testing.T) {
+func TestPoolOfSQLiteKeepsSlotsForKeysAndReads(t *testing.T) {
 	s := openTemp(t)
-	// Everything that may wait for the writer, and all lists, stand in line.
+	// Block the queues of the writer and of the lists.
 	s.writer.queue <- struct{}{}
 	s.lists.queue <- struct{}{}
 	if _, err := s.Heartbeat(t.Context(), "one", 1, time.Minute); err != nil {
@@ -161,7 +161,7 @@ func TestPoolOfSQLiteKeepsPlacesForKeysAndReads(t *testing.T) {
 	<-s.lists.queue
 }
 
-// Ids that nobody has cost a query each, and whoever makes them up has proven nothing.
+// Unknown ids cost a query, and the callers that send them are not authenticated.
 func TestKeysByIDLeavesRoomForOtherReads(t *testing.T) {
 	s := openTemp(t)
 	half := s.db.readers / 2
@@ -175,7 +175,7 @@ func TestKeysByIDLeavesRoomForOtherReads(t *testing.T) {
 	if _, err := s.KeysByID(ctx, []string{"E1"}); fault.CodeOf(err) != fault.Unavailable {
 		t.Errorf("one more has %v", err)
 	}
-	for range s.db.readers - half { // the places are left to who comes to them directly
+	for range s.db.readers - half { // the other slots are free for other reads
 		soon, cancel := context.WithTimeout(t.Context(), forever)
 		defer cancel()
 		if err := s.reader.acquire(soon); err != nil {
@@ -189,12 +189,11 @@ func TestKeysByIDLeavesRoomForOtherReads(t *testing.T) {
 		s.keyLookups.release()
 	}
 	if _, err := s.KeysByID(t.Context(), []string{"E1"}); err != nil {
-		t.Errorf("a place was not given back: %v", err)
+		t.Errorf("a slot was not released: %v", err)
 	}
 }
 
-// A crowd that reads lists leaves the processor to others: where there is always something to run, the runtime looks for
-// requests that have come every ten milliseconds only.
+// Lists leave the processor to other requests, however many clients read them: see restFactor.
 func TestListLeavesTheProcessorToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := newPool(nil, 4, nil)
@@ -216,12 +215,12 @@ func TestListLeavesTheProcessorToOthers(t *testing.T) {
 			return time.Since(began)
 		}
 		if took := read(10, time.Millisecond); took != 10*time.Millisecond {
-			t.Errorf("some pages that nobody wants besides took %v", took)
+			t.Errorf("the first pages took %v: they must not wait", took)
 		}
 		if took := read(1000, time.Millisecond); took < 5900*time.Millisecond || took > 6100*time.Millisecond {
 			t.Errorf("a second of work is done in %v, want six", took)
 		}
-		// One that was slow, and the next.
+		// A slow list, and the next one.
 		if took := read(1, time.Second); took > time.Second+mostRest {
 			t.Errorf("a slow list took %v", took)
 		}

@@ -17,8 +17,8 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// answerLimit is the two seconds that a statement has, and what a busy machine may add.
-const answerLimit = 3 * time.Second
+// answerTimeout is the two seconds of a statement, and what a busy machine may add.
+const answerTimeout = 3 * time.Second
 
 func TestPostgresFaultsOfTheNetwork(t *testing.T) {
 	for _, tt := range []struct {
@@ -113,8 +113,10 @@ func TestPostgresFaultsOfTheServer(t *testing.T) {
 	})
 }
 
-// survives works on the store from many sides before, while and after something is wrong. Whatever is answered is right
-// or Unavailable, soon; what was acknowledged is there; and it works again within two seconds.
+// survives runs many operations before, during and after a fault, and checks that
+//   - every answer is right or Unavailable, and in time;
+//   - every acknowledged write is there afterwards;
+//   - everything works again within two seconds.
 func survives(t *testing.T, s *store.Store, down bool, spoil, mend func()) {
 	t.Helper()
 	if err := s.InsertDemo(t.Context()); err != nil {
@@ -177,7 +179,7 @@ func survives(t *testing.T, s *store.Store, down bool, spoil, mend func()) {
 				if ctx.Err() != nil {
 					return
 				}
-				if took := time.Since(began); took > answerLimit {
+				if took := time.Since(began); took > answerTimeout {
 					t.Errorf("an answer took %v", took)
 				}
 				mu.Lock()
@@ -212,7 +214,7 @@ func survives(t *testing.T, s *store.Store, down bool, spoil, mend func()) {
 	until(t, "readiness", func() bool { return s.Ready(t.Context()) == nil })
 	healthy, _ := counts()
 	until(t, "work after the fault", func() bool { n, _ := counts(); return n > healthy+200 })
-	if took := time.Since(began); took > answerLimit {
+	if took := time.Since(began); took > answerTimeout {
 		t.Errorf("it took %v to work again", took)
 	}
 	stop()
@@ -222,7 +224,7 @@ func survives(t *testing.T, s *store.Store, down bool, spoil, mend func()) {
 			t.Errorf("%q was acknowledged: %v", id, err)
 		}
 	}
-	// An unacknowledged change may have happened; an acknowledged one has.
+	// A change without an acknowledgement may have happened or not.
 	if r, err := s.Key(t.Context(), "E1"); err != nil || r.Version < changes+1 || int64(len(r.Material)) != r.Version {
 		t.Errorf("version %d and %d bytes, %v, after %d acknowledged changes", r.Version, len(r.Material), err, changes)
 	}
@@ -230,7 +232,7 @@ func survives(t *testing.T, s *store.Store, down bool, spoil, mend func()) {
 	t.Logf("%d served, %d refused with unavailable", served, refused)
 }
 
-// until waits for a condition that others bring about.
+// until waits for a condition.
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)

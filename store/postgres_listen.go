@@ -26,7 +26,7 @@ func listenPostgres(ctx context.Context, config *pgx.ConnConfig, logger *slog.Lo
 			return err
 		}
 		if first {
-			logger.Info("the store does not tell of changes, because a pooler stands before it; they are asked for instead")
+			logger.Info("the store sends no notifications of changes, because there is a pooler before it: this instance polls for them")
 		}
 		select {
 		case <-time.After(listenAgain):

@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// A host is gone without a word while connections to it are made, when all but their settings is done.
+// A host is lost silently while connections to it begin, just before their settings.
 func TestPostgresConnectionLostEarlyKeepsNoPlace(t *testing.T) {
 	t.Parallel()
 	p, databaseURL := startProxy(t, newDatabase(t))

@@ -12,8 +12,8 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// A row that has its number and cannot be seen yet holds those up that would come after it in the same list, and no
-// others: a reader would go past it and never come back.
+// A row that has its number but is not committed yet must delay later rows of the same list, and no others. Otherwise a reader
+// would pass it and never see it.
 func TestListRowsBecomeVisibleInTheirOrder(t *testing.T) {
 	databaseURL := newDatabase(t)
 	s := openURL(t, databaseURL)

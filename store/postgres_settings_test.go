@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// alterDatabase gives the sessions that begin from now on another default.
+// alterDatabase changes a default of new sessions.
 func alterDatabase(t *testing.T, databaseURL, setting string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
@@ -22,7 +22,7 @@ func alterDatabase(t *testing.T, databaseURL, setting string) {
 	execute(t, rawPostgres(t, postgresURL(t).String()), "ALTER DATABASE "+strings.TrimPrefix(u.Path, "/")+" SET "+setting)
 }
 
-// A statement by itself is a transaction, too: in a serializable one, reading fails beside others that write.
+// A single statement is a transaction, too. A serializable one can fail to read because of concurrent writes.
 func TestPostgresIsolationOfEveryTransaction(t *testing.T) {
 	databaseURL := newDatabase(t)
 	alterDatabase(t, databaseURL, "default_transaction_isolation = 'serializable'")
@@ -69,7 +69,7 @@ func TestPostgresTextsAreUTF8WhateverIsAskedFor(t *testing.T) {
 	}
 }
 
-// Sessions that began while nothing could be written stay so.
+// Sessions that began while the database was read-only stay read-only.
 func TestPostgresWritesAgainAfterReadOnly(t *testing.T) {
 	t.Parallel()
 	databaseURL := newDatabase(t)

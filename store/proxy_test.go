@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// proxy stands between a store and the server, and can do to the connections what a server does that hangs or is gone.
+// proxy is between a store and the server. It can treat connections as a server does that hangs or is lost.
 type proxy struct {
 	server, address string
 
 	mu       sync.Mutex
-	gate     *sync.RWMutex // whoever moves bytes holds that of its connection for reading
+	gate     *sync.RWMutex // held for reading while bytes are copied
 	listener net.Listener
 	conns    map[net.Conn]struct{}
 	loseAt   []byte
@@ -22,7 +22,7 @@ type proxy struct {
 	lost     int      // how many connections are
 }
 
-// startProxy gives the URL of a database as it is reached through a proxy.
+// startProxy starts a proxy, and returns the URL of a database through it.
 func startProxy(t *testing.T, databaseURL string) (*proxy, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
@@ -39,14 +39,13 @@ func startProxy(t *testing.T, databaseURL string) (*proxy, string) {
 	return p, u.String()
 }
 
-// pause moves no byte any more; connections are still accepted, as a system does for a process that is stopped.
+// pause stops copying. Connections are still accepted, as a system does for a stopped process.
 func (p *proxy) pause() { p.gate.Lock() }
 
-// resume moves what came in the meantime.
+// resume copies what has arrived meanwhile.
 func (p *proxy) resume() { p.gate.Unlock() }
 
-// replace is what a pause ends with when another server takes over: new connections lead to it, and what was begun with
-// the one before never hears anything again.
+// replace ends a pause as a failover does: new connections go to another server, and old ones get no answer any more.
 func (p *proxy) replace(t *testing.T) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,8 +53,7 @@ func (p *proxy) replace(t *testing.T) {
 	p.gate = &sync.RWMutex{}
 }
 
-// lose lets every connection be lost that says the text from now on: nothing arrives there any more, and nobody hears of
-// it. "" ends that.
+// lose silently drops every connection that sends the text from now on. "" ends that.
 func (p *proxy) lose(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// replace puts another store in the place of the one that is open: in it E1 is revoked.
+// replace replaces the open store with another one, in which E1 is revoked.
 func replace(t *testing.T, file string) {
 	t.Helper()
 	other := filepath.Join(filepath.Dir(file), "other.db")
@@ -34,7 +34,7 @@ func replace(t *testing.T, file string) {
 	}
 }
 
-// every is each way of reading and writing that a store has.
+// every has all methods that read or write.
 func every(s *store.Store) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"Key": func(ctx context.Context) error { _, err := s.Key(ctx, "E1"); return err },
@@ -113,7 +113,7 @@ func TestReplacedStoreRefusesEveryWrite(t *testing.T) {
 	if _, err := s.CreateKey(t.Context(), newKey("E1"), keys.Event{}); err != nil {
 		t.Fatal(err)
 	}
-	// The file goes in the middle of the change.
+	// The file disappears during the change.
 	_, err := s.ChangeKey(t.Context(), "E1", keys.Event{}, func(r *keys.Record) (bool, error) {
 		if err := os.Rename(file, file+".moved"); err != nil {
 			t.Skip("this platform does not move open files:", err)
@@ -123,8 +123,8 @@ func TestReplacedStoreRefusesEveryWrite(t *testing.T) {
 	isCode(t, "a change whose file went away in its middle", err, fault.Unavailable)
 }
 
-// A stop must not write what the old file's log holds into the new file, nor take the log away: the next start sees by it
-// that the two do not belong together.
+// Close must not write the log of the old file into the new one, nor remove it: the next start sees by the log that they do not
+// belong together.
 func TestReplacedStoreIsNotWrittenByClose(t *testing.T) {
 	for name, put := range map[string]func(*testing.T, string, []byte){
 		"overwritten": overwriteWhole,
@@ -198,7 +198,7 @@ func TestReplacedStoreOverwrittenInItsPlaceAnswersNothing(t *testing.T) {
 	}
 }
 
-// overwriteWhole does what cp does: the file stays the same one.
+// overwriteWhole overwrites the file as cp does: it stays the same file.
 func overwriteWhole(t *testing.T, file string, content []byte) {
 	t.Helper()
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC, 0)

@@ -41,7 +41,7 @@ func smallDisk(t *testing.T, size int) string {
 	return folder
 }
 
-// fill takes all that is left of a disk. free gives it back.
+// fill takes all free space of a disk; free releases it.
 func fill(t *testing.T, folder string) (free func()) {
 	t.Helper()
 	name := filepath.Join(folder, "filler")
@@ -123,7 +123,7 @@ func makeKeys(t *testing.T, s *store.Store, n int) (ids []string) {
 	return ids
 }
 
-// register makes accounts until there is no room for one, and gives why.
+// register creates accounts until the disk is full, and returns that error.
 func register(t *testing.T, s *store.Store) error {
 	t.Helper()
 	for {
@@ -209,7 +209,7 @@ func isWhole(t *testing.T, file string, revoked int) {
 	}
 }
 
-// What fills a disk mostly goes on.
+// The program that fills the disk mostly goes on.
 func TestReserveIsNotTakenByOtherWrites(t *testing.T) {
 	folder := smallDisk(t, 10)
 	file := filepath.Join(folder, "latchkey.db")
@@ -298,7 +298,7 @@ func TestBackupOnAFullDiskLeavesNothing(t *testing.T) {
 	}
 }
 
-// A log that somebody reads cannot begin anew, so that everything that is written makes it longer.
+// While a reader uses the log, it cannot start again, so every write makes it longer.
 func TestReserveIsNotTakenByHeartbeats(t *testing.T) {
 	folder := smallDisk(t, 10)
 	file := filepath.Join(folder, "latchkey.db")
@@ -343,7 +343,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	isWhole(t, file, 0)
 }
 
-// A store that only just gets its reserve would need it again at once.
+// Without more room, a new reserve would be used up at once.
 func TestReserveNeedsRoomForTwo(t *testing.T) {
 	folder := smallDisk(t, 10)
 	file := filepath.Join(folder, "latchkey.db")
@@ -362,7 +362,7 @@ func TestReserveNeedsRoomForTwo(t *testing.T) {
 	}
 }
 
-// A reserve that cannot be made for another reason is not missed while there is room.
+// Without a reserve the store works while there is room.
 func TestReserveThatCannotBeMade(t *testing.T) {
 	file := newFile(t)
 	s, log := serveAt(t, file)

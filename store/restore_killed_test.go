@@ -12,7 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// Whenever a restore is killed, the old store is there or the new one.
+// A restore may be killed at any moment: the old store is there, or the new one.
 func TestRestoreThatIsKilledLeavesOneOfTheTwo(t *testing.T) {
 	file, backup := twoStores(t)
 	theKeys := texts(t, file, everyKey)
@@ -49,7 +49,7 @@ func TestRestoreThatIsKilledLeavesOneOfTheTwo(t *testing.T) {
 	}
 }
 
-// A server that begins while a store is replaced serves one of the two, or does not begin; what it acknowledged is there.
+// A server that starts during a restore serves one of the two stores or does not start. What it acknowledged is there.
 func TestRestoreDuringTheStartOfAServer(t *testing.T) {
 	for _, revive := range []bool{false, true} {
 		file, backup := twoStores(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// breakRule writes a row as it cannot have been written. Only who looks at every row finds it.
+// breakRule writes a row that the schema forbids. Only a check of every row finds it.
 const breakRule = "PRAGMA ignore_check_constraints = ON; INSERT INTO key_version (only_row, value) VALUES (2, 1)"
 
 func TestRestoreRefusesBackups(t *testing.T) {

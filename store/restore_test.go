@@ -184,7 +184,7 @@ func TestRestoreRevivesKeysOnlyIfAsked(t *testing.T) {
 	rows := texts(t, file, everyRow)
 	theKeys := texts(t, backup, everyKey)
 	done := restored(t, file, backup, true)
-	// What was accepted and goes on to be is no news.
+	// A key that stays accepted is not reported.
 	isOne(t, "revived", ids(done.Revived), "revoked", "rotated")
 	isOne(t, "the keys", texts(t, file, everyKey), theKeys...)
 	isOne(t, "the accounts", texts(t, file, everyAccount), "ada")
@@ -218,7 +218,7 @@ func TestRestoreCountsKeysThatTheStoreNeverHad(t *testing.T) {
 	isOne(t, "the numbers", texts(t, fresh, "SELECT seq FROM sqlite_sequence WHERE name = 'keys'"), "3")
 }
 
-// Without a store, or with one that cannot be read, the keys of the backup are the only ones.
+// Without a readable store, only the backup has keys.
 func TestRestoreWithoutAReadableStoreNeedsRevive(t *testing.T) {
 	everything := func(content []byte) []byte {
 		for i := 4 << 10; i < len(content); i++ {
@@ -324,7 +324,7 @@ func TestRestoreMigratesAnOldBackup(t *testing.T) {
 		"audit_of_actor_by_time", "audit_of_target_by_time")
 }
 
-// A copy of the file of a server that was stopped is as good as a backup, and it is said.
+// A copy of a stopped server's file can be restored, and is reported as a copy.
 func TestRestoreOfACopyOfAStoppedStore(t *testing.T) {
 	file, _ := twoStores(t)
 	copied := filepath.Join(t.TempDir(), "copy.db")

@@ -14,15 +14,15 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// place is where a store may be made.
+// place is an empty database for a store, of one engine.
 type place struct {
 	engine string // "sqlite" or "postgres", as the folders of migrations
 	url    string
-	named  string // what sentences about it say
+	named  string // its name in sentences
 	raw    func(t *testing.T) *sql.DB
 }
 
-// onEachEngine runs a test that gets new places.
+// onEachEngine runs a test for each engine; newPlace returns a new place.
 func onEachEngine(t *testing.T, test func(t *testing.T, newPlace func(t *testing.T) place)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
@@ -46,7 +46,7 @@ func (p place) options() store.Options { return store.Options{URL: p.url, Enviro
 
 func (p place) open(t *testing.T) *store.Store { return openURL(t, p.url) }
 
-// tamper changes the store as another program would.
+// tamper runs statements on the store, as another program would.
 func (p place) tamper(t *testing.T, statements string) {
 	t.Helper()
 	execute(t, p.raw(t), statements)
@@ -66,7 +66,7 @@ func (p place) migrations(t *testing.T) []string {
 	return names
 }
 
-// takeBackNewest makes a store one that lacks the newest migration, and gives its name.
+// takeBackNewest undoes the newest migration, and returns its name.
 func (p place) takeBackNewest(t *testing.T) string {
 	t.Helper()
 	all := p.migrations(t)

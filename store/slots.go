@@ -85,9 +85,9 @@ func (p *pool) release() {
 }
 
 const (
-	// restFactor is how long the queue stays closed, in multiples of the work. So lists take about a seventh of one core,
-	// however many clients read them. Without rests they take all of it: while goroutines are runnable, the runtime polls the
-	// network only every ten milliseconds.
+	// restFactor is the time for each list, work and rest, in multiples of its work. So lists take a sixth of one core, however
+	// many clients read them. Without rests they take all of it: while goroutines are runnable, the runtime polls the network
+	// only every ten milliseconds.
 	restFactor = 6
 	// restDebt is the rest that may be owed before the queue closes, so that a client that reads a few pages never waits.
 	restDebt = 60 * time.Millisecond

@@ -122,7 +122,7 @@ func TestSQLiteReadersDoNotWaitForAWriter(t *testing.T) {
 	}
 }
 
-// timeOnly is a context that knows its deadline and does not watch the clock.
+// timeOnly is a context with a deadline and without a timer.
 type timeOnly struct {
 	context.Context
 	deadline time.Time
@@ -253,7 +253,7 @@ func TestReadyNoticesThatTheFileIsGone(t *testing.T) {
 	}
 }
 
-// needsName skips a test of a file name that the system does not allow.
+// needsName skips a test if the system does not allow its file name.
 func needsName(t *testing.T, name string) {
 	t.Helper()
 	if runtime.GOOS == "windows" && strings.ContainsAny(name, `?":`) {
@@ -292,7 +292,7 @@ func closeNow(t *testing.T, s *store.Store) {
 	}
 }
 
-// rawSQLite is one connection to the file beside the store, as another program has it.
+// rawSQLite is a connection to the file, as from another program.
 func rawSQLite(t *testing.T, file string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", file)
@@ -312,7 +312,7 @@ func isCode(t *testing.T, what string, err error, want fault.Code) {
 	}
 }
 
-// isSentence demands one plain line that has every one of the parts.
+// isSentence checks that an error is one plain line with all of the parts.
 func isSentence(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {

@@ -17,43 +17,43 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// counted counts what connections ask the database: statements, and the beginning and the end of transactions.
+// counted counts the statements of its connections, with BEGIN, COMMIT and ROLLBACK.
 type counted struct {
 	driver.Connector
 
-	asked *atomic.Int64
+	count *atomic.Int64
 }
 
 func (c counted) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
-	return countedConn{conn, c.asked}, err
+	return countedConn{conn, c.count}, err
 }
 
 type countedConn struct {
 	driver.Conn
 
-	asked *atomic.Int64
+	count *atomic.Int64
 }
 
 func (c countedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	c.asked.Add(1)
+	c.count.Add(1)
 	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 }
 
 func (c countedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	c.asked.Add(1)
+	c.count.Add(1)
 	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
 
 func (c countedConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	c.asked.Add(1)
+	c.count.Add(1)
 	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
-	return countedTx{tx, c.asked}, err
+	return countedTx{tx, c.count}, err
 }
 
 func (c countedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	stmt, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
-	return countedStmt{stmt, c.asked}, err
+	return countedStmt{stmt, c.count}, err
 }
 
 func (c countedConn) CheckNamedValue(v *driver.NamedValue) error {
@@ -66,59 +66,59 @@ func (c countedConn) CheckNamedValue(v *driver.NamedValue) error {
 type countedTx struct {
 	driver.Tx
 
-	asked *atomic.Int64
+	count *atomic.Int64
 }
 
-func (t countedTx) Commit() error   { t.asked.Add(1); return t.Tx.Commit() }
-func (t countedTx) Rollback() error { t.asked.Add(1); return t.Tx.Rollback() }
+func (t countedTx) Commit() error   { t.count.Add(1); return t.Tx.Commit() }
+func (t countedTx) Rollback() error { t.count.Add(1); return t.Tx.Rollback() }
 
 type countedStmt struct {
 	driver.Stmt
 
-	asked *atomic.Int64
+	count *atomic.Int64
 }
 
 func (s countedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	s.asked.Add(1)
+	s.count.Add(1)
 	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 }
 
 func (s countedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	s.asked.Add(1)
+	s.count.Add(1)
 	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 }
 
-// What an instance asks at rest is asked all the time, by all of them: each is one statement, without a transaction around.
+// Idle instances poll and send heartbeats all the time: each is one statement, without a transaction.
 func TestPollAndHeartbeatAreOneStatement(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
-		s, asked := p.openCounted(t)
+		s, count := p.openCounted(t)
 		ctx := t.Context()
 		if _, err := s.Heartbeat(ctx, "one", 1, time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		atRest := map[string]func() error{
+		idle := map[string]func() error{
 			"a poll":      func() error { _, err := s.KeyChanges(ctx, 0, 1000); return err },
 			"a heartbeat": func() error { _, err := s.Heartbeat(ctx, "one", 1, time.Minute); return err },
 		}
-		for what, ask := range atRest {
-			before := asked.Load()
+		for what, ask := range idle {
+			before := count.Load()
 			if err := ask(); err != nil {
 				t.Fatal(what, err)
 			}
-			if n := asked.Load() - before; n != 1 {
-				t.Errorf("%s asks the store %d times", what, n)
+			if n := count.Load() - before; n != 1 {
+				t.Errorf("%s takes %d statements", what, n)
 			}
 		}
 	})
 }
 
-// A list reads a page with one statement, however many rows it has: for a rotated key, the time its successor was created
-// is in the same row.
+// A list reads a page with one statement, however many rows it has. The row of a rotated key also has the time its successor was
+// created.
 func TestListReadsAPageWithOneStatement(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, newPlace func(*testing.T) place) {
 		p := newPlace(t)
-		s, asked := p.openCounted(t)
+		s, count := p.openCounted(t)
 		ctx := t.Context()
 		first := time.UnixMicro(1).UTC()
 		for i := range 20 {
@@ -150,16 +150,16 @@ func TestListReadsAPageWithOneStatement(t *testing.T) {
 			},
 		}
 		for name, read := range lists {
-			before := asked.Load()
+			before := count.Load()
 			rows, err := read()
-			if n := asked.Load() - before; err != nil || rows != page.Size || n != 1 {
+			if n := count.Load() - before; err != nil || rows != page.Size || n != 1 {
 				t.Errorf("%s: %d statements for %d rows, %v", name, n, rows, err)
 			}
 		}
 	})
 }
 
-// openCounted opens a store that asks through one connection, which counts.
+// openCounted opens a store with one connection, and counts its statements.
 func (p place) openCounted(t *testing.T) (*store.Store, *atomic.Int64) {
 	t.Helper()
 	s := p.open(t)
@@ -177,10 +177,10 @@ func (p place) openCounted(t *testing.T) (*store.Store, *atomic.Int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked atomic.Int64
-	db := sql.OpenDB(counted{connector, &asked})
+	var count atomic.Int64
+	db := sql.OpenDB(counted{connector, &count})
 	db.SetMaxOpenConns(1)
 	t.Cleanup(func() { _ = db.Close() })
 	s.UseDB(db)
-	return s, &asked
+	return s, &count
 }

@@ -33,7 +33,7 @@ func become(uid string) error {
 	return syscall.Setuid(id)
 }
 
-// A process that is stopped does not even close its connections.
+// A stopped process (SIGSTOP) does not close its connections.
 func TestPostgresLocksOfAStoppedProcessEnd(t *testing.T) {
 	t.Parallel()
 	databaseURL := newDatabase(t)
@@ -54,7 +54,7 @@ func TestPostgresLocksOfAStoppedProcessEnd(t *testing.T) {
 		_, err := s.ChangeKey(t.Context(), "E2", keys.Event{}, revoke)
 		return err == nil
 	})
-	// When it goes on, it is told that nothing came of it.
+	// When it goes on, its change fails.
 	if err := p.stdin.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func own(t *testing.T, file string) {
 	}
 }
 
-// isLike demands the mode and the owner of another file.
+// isLike checks that a file has the mode and the owner of another one.
 func isLike(t *testing.T, file string, like fs.FileInfo) {
 	t.Helper()
 	hasMode(t, file, like.Mode().Perm())
@@ -165,7 +165,7 @@ func TestRestoreTakesOwnerAndModeOfTheStore(t *testing.T) {
 	isOne(t, "what is beside the link", names(t, filepath.Dir(link)), "link.db")
 }
 
-// Root restores where there is no store, and somebody else serves it.
+// Root restores without a store, and another user runs the server.
 func TestRestoreWithoutAStoreTakesTheOwnerOfTheFolder(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can give a folder away")

@@ -66,7 +66,7 @@ func TestMigrateFromTheFirstRelease(t *testing.T) {
 	})
 }
 
-// goesOn demands that what the first release left is found, and that what is added comes behind it.
+// goesOn checks that the rows of the first release are found, and that new ones come after them.
 func goesOn(t *testing.T, s *store.Store, changes int64) {
 	t.Helper()
 	for _, want := range []store.Account{

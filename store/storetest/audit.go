@@ -81,7 +81,7 @@ func auditFollowed(t *testing.T, s *store.Store) {
 			}
 		})
 	}()
-	// Whoever reads on from a page gets what was written in the meantime, once and in order.
+	// Following pages also returns rows that were written meanwhile, once and in order.
 	seen := make([]int, writers)
 	count := func(rows []keys.Event) {
 		for _, e := range rows {
@@ -139,7 +139,7 @@ func auditPruned(t *testing.T, s *store.Store) {
 	same(t, "what is left", got, want)
 	isKey(t, s, kept)
 
-	// Whoever reads on from a row that is gone by now misses nothing, in each of the orders.
+	// Following from a row that was removed misses nothing, in both orders.
 	for _, filter := range []store.AuditFilter{{}, {Key: "E2"}, {Since: at(0)}, {Key: "E2", Since: at(0)}} {
 		fresh := []keys.Event{newEvent(keys.ActionCreate, "E2"), newEvent(keys.ActionRevoke, "E2")}
 		fresh[0].At, fresh[1].At = at(many+1), at(many+2)
@@ -155,7 +155,7 @@ func auditPruned(t *testing.T, s *store.Store) {
 	}
 	must(t, s.AppendEvents(t.Context(), want))
 
-	// A row that comes after all are gone is new to whoever saw the last one.
+	// A row that is written after all others were removed comes after the last cursor.
 	_, next, err := s.Audit(t.Context(), store.AuditFilter{}, store.Page{Size: 1})
 	must(t, err)
 	must(t, s.PruneEvents(t.Context(), at(many)))
@@ -167,7 +167,7 @@ func auditPruned(t *testing.T, s *store.Store) {
 	same(t, "after the last row", rows, []keys.Event{after})
 }
 
-// isAudit demands exactly these rows of the audit, in this order.
+// isAudit checks that the audit has exactly these rows, in this order.
 func isAudit(t *testing.T, s *store.Store, filter store.AuditFilter, want ...keys.Event) {
 	t.Helper()
 	got, next, err := s.Audit(t.Context(), filter, store.Page{Size: 200})

@@ -16,12 +16,12 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// at is a time that the store can keep, n microseconds after a fixed one.
+// at is n microseconds after a fixed time: the store keeps microseconds.
 func at(n int) time.Time {
 	return time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC).Add(time.Duration(n) * time.Microsecond)
 }
 
-// newKey is a key with something in every field that its creation may set; its version is the store's to give.
+// newKey is a key with a value in every field that its creation may set. The store sets the version.
 func newKey(id string) keys.Record {
 	return keys.Record{
 		ID: id, Client: "acme", Kind: "ed25519", Environment: "test",
@@ -37,7 +37,7 @@ func newEvent(action, target string) keys.Event {
 	}
 }
 
-// addKey creates a key as it stands and gives it back with its version.
+// addKey creates a key, and returns it with its version.
 func addKey(t *testing.T, s *store.Store, r keys.Record) keys.Record {
 	t.Helper()
 	made, err := s.CreateKey(t.Context(), r, newEvent(keys.ActionCreate, r.ID))
@@ -275,7 +275,7 @@ func setState(t *testing.T, s *store.Store, id string, state keys.State) keys.Re
 	return r
 }
 
-// together runs n goroutines that begin at once, and waits for them.
+// together runs n goroutines at the same time, and waits for them.
 func together(n int, run func(i int)) {
 	start := make(chan struct{})
 	var wait sync.WaitGroup
@@ -289,7 +289,7 @@ func together(n int, run func(i int)) {
 	wait.Wait()
 }
 
-// winner demands that exactly one has no error and every other a conflict.
+// winner checks that exactly one error is nil and all others are conflicts.
 func winner(t *testing.T, errs []error) int {
 	t.Helper()
 	first := slices.Index(errs, nil)
@@ -304,7 +304,7 @@ func winner(t *testing.T, errs []error) int {
 	return first
 }
 
-// isKey demands that the store has exactly this key.
+// isKey checks that the store has exactly this key.
 func isKey(t *testing.T, s *store.Store, want keys.Record) {
 	t.Helper()
 	got, err := s.Key(t.Context(), want.ID)
@@ -312,7 +312,7 @@ func isKey(t *testing.T, s *store.Store, want keys.Record) {
 	same(t, "the store", got, want)
 }
 
-// isVersion demands the store's version of keys.
+// isVersion checks the store's version of keys.
 func isVersion(t *testing.T, s *store.Store, want int64) {
 	t.Helper()
 	got, err := s.KeyChanges(t.Context(), math.MaxInt64, 1000)

@@ -29,7 +29,7 @@ func keyRotated(t *testing.T, s *store.Store) {
 	isVersion(t, s, 2)
 	isAudit(t, s, store.AuditFilter{}, newEvent(keys.ActionCreate, "E1"), newEvent(keys.ActionRotate, "E1"))
 
-	// Once only; the successor goes on.
+	// A key is rotated once; then its successor can be.
 	_, _, err = s.RotateKey(t.Context(), "E1", newEvent(keys.ActionRotate, "E1"), func(*keys.Record) (keys.Record, error) {
 		t.Error("asked for a second successor")
 		return newKey("E3"), nil

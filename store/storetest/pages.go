@@ -123,7 +123,7 @@ func listsKeptApart(t *testing.T, s *store.Store) {
 	}
 }
 
-// pages reads a whole list page by page, each asked for with text as a caller does it, and checks their lengths.
+// pages reads a whole list page by page, with cursors as text as a caller does, and checks the page sizes.
 func pages[T any](
 	t *testing.T, of store.List, size int, read func(store.Page) ([]T, store.Cursor, error),
 ) []T {

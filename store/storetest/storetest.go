@@ -12,8 +12,7 @@ import (
 	"github.com/latchkey-api/latchkey/store"
 )
 
-// Exercise runs the whole contract. open gives an empty store; it is called for each part, and it closes the store
-// when the part ends.
+// Exercise runs the whole contract. It calls open for an empty store for each part; open closes the store when the part ends.
 func Exercise(t *testing.T, open func(t *testing.T) *store.Store) {
 	t.Helper()
 	parts := []struct {
@@ -79,7 +78,7 @@ func Exercise(t *testing.T, open func(t *testing.T) *store.Store) {
 	}
 }
 
-// opaqueID is the alphabet that an id in a path may have.
+// opaqueID is the form of an id in a path.
 var opaqueID = regexp.MustCompile(`^[A-Za-z0-9._-]{16,64}$`)
 
 func accountCreated(t *testing.T, s *store.Store) {
@@ -142,7 +141,7 @@ func accountUnknown(t *testing.T, s *store.Store) {
 		_, err = s.AccountByID(t.Context(), key)
 		isFault(t, fmt.Sprintf("id %q", key), err, fault.NotFound)
 	}
-	// One is not found by the other.
+	// Neither is found by the other's name.
 	_, err = s.AccountByUsername(t.Context(), "2112")
 	isFault(t, "an id as username", err, fault.NotFound)
 	_, err = s.AccountByID(t.Context(), "stevenm")
@@ -224,7 +223,7 @@ func demoIDTaken(t *testing.T, s *store.Store) {
 	isList(t, s, "stevenm", store.Storyspace{ID: "1", Name: "barfood"}, store.Storyspace{ID: "2", Name: "bazbars"})
 }
 
-// isAccount demands that want is found by both of its keys.
+// isAccount checks that want is found by its id and its username.
 func isAccount(t *testing.T, s *store.Store, want store.Account) {
 	t.Helper()
 	byName, err := s.AccountByUsername(t.Context(), want.Username)
@@ -236,7 +235,7 @@ func isAccount(t *testing.T, s *store.Store, want store.Account) {
 	}
 }
 
-// isFault demands an error with exactly this code.
+// isFault checks that an error has this code.
 func isFault(t *testing.T, what string, err error, want fault.Code) {
 	t.Helper()
 	found, ok := errors.AsType[*fault.Error](err)

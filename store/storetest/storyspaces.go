@@ -73,7 +73,7 @@ func storyspacesNone(t *testing.T, s *store.Store) {
 	}
 }
 
-// manyRows is more than the longest page that a caller may ask for.
+// manyRows is more than the largest page size of the API.
 const manyRows = 205
 
 func storyspacesPaged(t *testing.T, s *store.Store) {
@@ -101,7 +101,7 @@ func storyspacesPaged(t *testing.T, s *store.Store) {
 			if len(rows) != size {
 				t.Fatalf("page size %d: a page of %d rows is not the last", size, len(rows))
 			}
-			// The next page is asked for with text, as a caller does it.
+			// With the cursor as text, as a caller does it.
 			page.After, err = store.ParseCursor(store.ListStoryspaces, next.String())
 			must(t, err)
 		}
@@ -145,7 +145,7 @@ func storyspacesPagedWhileGrowing(t *testing.T, s *store.Store) {
 	}
 }
 
-// storyspacesFollowed reads on from page to page while others add: whoever does so gets every row, once and in order.
+// storyspacesFollowed reads page after page while others add rows: it must get every row, once and in order.
 func storyspacesFollowed(t *testing.T, s *store.Store) {
 	const writers, each = 4, 50
 	addUser(t, s, "ada")
@@ -255,7 +255,7 @@ func addUser(t *testing.T, s *store.Store, username string) {
 	must(t, err)
 }
 
-// isList demands exactly these storyspaces of a user, in this order.
+// isList checks that a user has exactly these storyspaces, in this order.
 func isList(t *testing.T, s *store.Store, username string, want ...store.Storyspace) {
 	t.Helper()
 	got, next, err := s.Storyspaces(t.Context(), username, store.Page{Size: 200})
