@@ -15,12 +15,12 @@ import (
 	"github.com/latchkey-api/latchkey/keys/keystring"
 )
 
-// roundTripper is a function that stands for the network.
+// roundTripper is a function as the network.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// body is a request's or a response's body that knows what became of it.
+// body is a body that records how it was read and closed.
 type body struct {
 	io.Reader
 	closed int
@@ -30,13 +30,13 @@ func newBody(text string) *body { return &body{Reader: strings.NewReader(text)} 
 
 func (b *body) Close() error { b.closed++; return nil }
 
-// left is what nobody has read.
+// left is what was not read.
 func (b *body) left() int {
 	rest, _ := io.ReadAll(b.Reader)
 	return len(rest)
 }
 
-// challenge is what the service says in WWW-Authenticate of a refused token.
+// challenge is the service's WWW-Authenticate for a refused token.
 func challenge(code fault.Code) string {
 	return `Bearer realm="latchkey", error="invalid_token", error_description="` + code.Text() + `"`
 }
@@ -45,7 +45,7 @@ func answer(status int, challenge string, b *body) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{"Www-Authenticate": {challenge}}, Body: b}
 }
 
-// network answers with its answers in turn, the last one for ever, and records what was sent.
+// network returns its answers in turn, repeats the last one, and records the requests.
 type network struct {
 	answers []*http.Response
 	tokens  []string

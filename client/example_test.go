@@ -99,7 +99,7 @@ func ExampleNew_refused() {
 	// the origin must be a scheme and a host and nothing more, such as https://api.example.com
 }
 
-// verifying stands for the service: it checks the signature with the public key, as anyone can who has that.
+// verifying is a stand-in for the service: it checks the signature with the public key.
 func verifying(key keystring.Key) http.HandlerFunc {
 	private, _ := key.PrivateKey()
 	public := private.Public().(ed25519.PublicKey)

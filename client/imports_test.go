@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestImportsAreFew holds the packages that importing client brings along, whether directly or not, to this list: a
-// client has no use for the store, the keyring, a cache or a web framework.
+// TestImportsAreFew checks the direct and indirect imports of client against this list: a client needs no store, no keyring, no cache
+// and no web framework.
 func TestImportsAreFew(t *testing.T) {
 	list, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
 		`{{if or (not .Standard) (eq .ImportPath "database/sql")}}{{.ImportPath}}{{end}}`, ".").Output()

@@ -10,7 +10,7 @@ import (
 
 var errSign = errors.New("no signature")
 
-// failing is a transport that has so many tokens and no more.
+// failing is a transport that can mint only so many tokens.
 func failing(tokens int, base http.RoundTripper) *Transport {
 	return &Transport{
 		origin: origin{"https", "api.example.com", "443"},

@@ -134,8 +134,7 @@ func TestRenewalOnARealConnection(t *testing.T) {
 	}
 }
 
-// TestRenewalByManyGoroutinesMintsOnce sends many requests at once, none of which is answered before all are sent; the first token
-// is then said to have expired.
+// TestRenewalByManyGoroutinesMintsOnce sends many requests, and answers all of them only after the last: the token has expired.
 func TestRenewalByManyGoroutinesMintsOnce(t *testing.T) {
 	const callers = 64
 	var (

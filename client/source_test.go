@@ -24,7 +24,7 @@ import (
 
 const service = "https://api.example.com"
 
-// start is no whole second, because clocks seldom show one.
+// start is no whole second, as on a real clock.
 var start = time.Date(2026, 11, 23, 12, 0, 0, 700_000_000, time.UTC)
 
 // clock is a clock that a test sets.
@@ -60,7 +60,7 @@ func current(t *testing.T, transport *client.Transport) string {
 	return raw
 }
 
-// verified checks the signature of a token with nothing but the standard library, and returns the payload.
+// verified checks the signature of a token with the standard library only, and returns the payload.
 func verified(t *testing.T, key keystring.Key, raw string) []byte {
 	t.Helper()
 	parts := strings.Split(raw, ".")
@@ -173,7 +173,7 @@ func TestTokenHasTheScopesOfTheCall(t *testing.T) {
 	}
 }
 
-// TestTokenIsReused walks the clock to one nanosecond before and to the moment at which a token is due for replacement.
+// TestTokenIsReused sets the clock to the moment when a token is replaced, and one nanosecond before it.
 func TestTokenIsReused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ttl time.Duration // of the options
@@ -272,7 +272,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// TestSecretIsNeverPrinted prints a transport in every way, also where package fmt cannot call methods.
+// TestSecretIsNeverPrinted prints a transport in every way, also where fmt calls no methods.
 func TestSecretIsNeverPrinted(t *testing.T) {
 	for _, kind := range []keystring.Kind{keystring.Ed25519, keystring.HS256} {
 		t.Run(string(kind), func(t *testing.T) {

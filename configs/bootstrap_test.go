@@ -46,7 +46,7 @@ func TestTemplateHasEverySetting(t *testing.T) {
 	}
 }
 
-// The template works in development as it is, and with every line of it switched on.
+// The template works in development as it is, and with every line active.
 func TestTemplateLoads(t *testing.T) {
 	dir := clean(t)
 	write(t, dir, ".env", Template())

@@ -81,7 +81,7 @@ func TestDotenvFaults(t *testing.T) {
 	}
 }
 
-// Compose reads .env, too, and so do other programs.
+// Compose and other programs also read .env.
 func TestDotenvIgnoresNamesOfOthers(t *testing.T) {
 	dir := clean(t)
 	write(t, dir, ".env", `POSTGRES_PASSWORD=hush
@@ -150,7 +150,7 @@ func TestDotenvOfTheWorkingDirectory(t *testing.T) {
 	}
 }
 
-// The environment sets a name also by its NAME_FILE, and then neither spelling counts in .env.
+// NAME or NAME_FILE in the environment hides both spellings in .env.
 func TestDotenvIsHiddenByTheEnvironment(t *testing.T) {
 	dir := clean(t)
 	path := write(t, dir, "secret", "from-file\n")
@@ -163,8 +163,8 @@ func TestDotenvIsHiddenByTheEnvironment(t *testing.T) {
 	}
 }
 
-// FuzzParseDotenv demands that every line of the file is accounted for: blank, a comment, a value that stands on that
-// very line, or a problem that names the line.
+// FuzzParseDotenv checks that every line of the file is one of these: blank, a comment, a value on that line, or a problem that names
+// the line.
 func FuzzParseDotenv(f *testing.F) {
 	oneByOne := func(name string) bool { return len(name)%2 == 1 }
 	for _, seed := range []string{"A=1\n", "export A='x y'\n#c\n", "A=\"", "A='", "A=''", "A=b #c\nA=2", "\ufeffA=$B\r\n", "A==\x00", "=\n = \n"} {

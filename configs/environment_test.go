@@ -37,7 +37,7 @@ func TestNameFile(t *testing.T) {
 	}
 }
 
-// Compose gives "${NAME_FILE:-}" for a variable that nobody set.
+// Compose turns "${NAME_FILE:-}" into "" if nobody sets the variable.
 func TestNameFileThatIsEmptyIsUnset(t *testing.T) {
 	dir := clean(t)
 	write(t, dir, ".env", "JWT_SECRET_KEY=from-dotenv\nJWT_AUDIENCE_FILE=\nCONFIG_FILE=\n")

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// clean takes every variable of ours out of the environment and gives an empty folder for .env and other files.
+// clean removes our variables from the environment, and returns an empty folder for .env and other files.
 func clean(t *testing.T) string {
 	t.Helper()
 	names := []string{nameConfigFile}
@@ -17,7 +17,7 @@ func clean(t *testing.T) string {
 		names = append(names, row.name, row.name+"_FILE")
 	}
 	for _, name := range names {
-		t.Setenv(name, "") // so that it is put back after the test
+		t.Setenv(name, "") // so that it is restored after the test
 		if err := os.Unsetenv(name); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// samples has two values for each setting that every layer can set.
+// samples are two values for each setting, which every layer can set.
 var samples = map[string][2]string{
 	"HOST":                        {"10.0.0.1", "::1"},
 	"PORT":                        {"0", "65535"},
@@ -149,7 +149,7 @@ var samples = map[string][2]string{
 	"OTEL_EXPORTER_OTLP_ENDPOINT": {"http://collector:4318", ""},
 }
 
-// source puts a value of a setting into one layer and says under which name the layer is listed.
+// source puts a value of a setting into one layer, and returns the layer's name in listings.
 type source struct {
 	name string
 	can  func(setting) bool

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// problemsOf is the sentences of an error of this package.
+// problemsOf are the sentences of an error of this package.
 func problemsOf(t *testing.T, err error) []string {
 	t.Helper()
 	if err == nil {
@@ -192,9 +192,9 @@ func TestValidateReportsFiveFaultsInFiveLines(t *testing.T) {
 	dir := clean(t)
 	t.Setenv("APP_ENV", "production")
 	t.Setenv("PORT", "http")
-	t.Setenv("JWT_MAX_LIFETIME", "an hour") // says nothing about JWT_TTL, which would be too long for the default
+	t.Setenv("JWT_MAX_LIFETIME", "an hour") // hides the problem of JWT_TTL, which is too long for the default
 	t.Setenv("JWT_TTL", "100h")
-	t.Setenv("API_KEY_FILE", filepath.Join(dir, "absent")) // says nothing about JWT_SECRET_KEY without API_KEY
+	t.Setenv("API_KEY_FILE", filepath.Join(dir, "absent")) // hides the problem of JWT_SECRET_KEY without API_KEY
 	t.Setenv("JWT_SECRET_KEY", "too-short")
 	t.Setenv("TLS_CERT_FILE", "cert.pem")
 	_, err := LoadAndValidate(Sources{Dir: dir})

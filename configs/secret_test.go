@@ -88,7 +88,7 @@ func TestSecretsAreMaskedInTheListing(t *testing.T) {
 	}
 }
 
-// Every setting gets the marker in every way a value can be given; whatever is wrong with it, no sentence repeats it.
+// Every setting gets the marker from every layer. No sentence about it shows the marker.
 func TestValidateNeverShowsAValue(t *testing.T) {
 	const marker = "SECRET-MARKER"
 	wrongs := []string{marker, "'" + marker, marker + "=\n" + marker, "\x00" + marker, "postgres://u:" + marker + "@h:" + marker, "{" + marker, "*" + marker}

@@ -72,7 +72,7 @@ func TestDotenvDoesNotCoverAFaultOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// cleanenv would keep the blanks around the items of a list.
+// cleanenv keeps the blanks around the items of a list.
 func TestEnvironmentListsLoseTheirBlanks(t *testing.T) {
 	dir := clean(t)
 	t.Setenv("TRUSTED_PROXIES", " 10.0.0.0/8 , 192.0.2.1 ")
@@ -81,7 +81,7 @@ func TestEnvironmentListsLoseTheirBlanks(t *testing.T) {
 	}
 }
 
-// An image sets DATABASE_URL, and who runs it cannot unset a variable of the image, only empty it.
+// An image sets DATABASE_URL. An operator can empty a variable of an image, but not unset it.
 func TestNameFileFillsAnEmptyVariable(t *testing.T) {
 	dir := clean(t)
 	t.Setenv("DATABASE_URL", "")

@@ -92,7 +92,7 @@ func TestWarningOfFilesThatOthersCanRead(t *testing.T) {
 
 func TestWarningOfADatabaseWithoutTLS(t *testing.T) {
 	rows := []struct {
-		name, url, host string // host is "" where nothing is to be said
+		name, url, host string // host is "" for no warning
 		env             []string
 	}{
 		{"another host", "postgres://u:hush@db/n", "db", nil},
