@@ -118,7 +118,7 @@ func (l *loader) set(c *Config, row setting, value given) bool {
 		if row.name == "API_KEY" || strings.HasPrefix(row.name, "JWT_") {
 			signers = ", also where tokens are signed"
 		}
-		l.fault(row.name, row.name+" has white space at an end: take it off"+signers+" (from "+value.layer+")")
+		l.fault(row.name, row.name+" has white space at an end: remove it"+signers+" (from "+value.layer+")")
 		return false
 	case value.text == "" && !row.optional:
 		l.fault(row.name, row.name+" is empty: unset it or give "+row.want+" (from "+value.layer+")")

@@ -266,7 +266,7 @@ func TestSecretsWithWhiteSpaceAtAnEnd(t *testing.T) {
 			if !ok {
 				also = ", also where tokens are signed"
 			}
-			want := s.name + " has white space at an end: take it off" + also + " (from environment " + s.name + ")"
+			want := s.name + " has white space at an end: remove it" + also + " (from environment " + s.name + ")"
 			if !slices.Equal(problems, []string{want}) {
 				t.Errorf("%q: %q", wrong, problems)
 			}
@@ -358,8 +358,8 @@ func TestYAMLFaults(t *testing.T) {
 		{"binary", "api_key: !!binary aHVzaA==\n", "API_KEY must be a text, as one plain value (from FILE:1)"},
 		{"alias", "api_key: &a hush\njwt_secret_key: *a\n", "JWT_SECRET_KEY must be a text, as one plain value (from FILE:2)"},
 		{"twice", "port: 1\nport: 2\n", "FILE:2 sets port a second time"},
-		{"APP_ENV", "app_env: production\n", "FILE:1 sets app_env, which no YAML file can: set APP_ENV in the environment or use --app-env"},
-		{"CONFIG_FILE", "config_file: x\n", "FILE:1 sets config_file, which no YAML file can"},
+		{"APP_ENV", "app_env: production\n", "FILE:1 sets app_env, which a YAML file cannot set: set APP_ENV in the environment or use --app-env"},
+		{"CONFIG_FILE", "config_file: x\n", "FILE:1 sets config_file, which a YAML file cannot set"},
 		{"no mapping", "- port\n", "FILE:1 must be a list of lines like port: 8000"},
 		{"only a text", "hush\n", "FILE:1 must be a list of lines like port: 8000"},
 		{"two documents", "port: 1\n---\nport: 2\n", "FILE must hold one YAML document"},

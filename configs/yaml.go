@@ -54,7 +54,7 @@ func (l *loader) pair(values layer, seen map[string]bool, file string, key, valu
 	seen[key.Value] = true
 	switch {
 	case key.Kind == yaml.ScalarNode && (key.Value == "app_env" || key.Value == "config_file"):
-		l.problem(where + " sets " + key.Value + ", which no YAML file can: set " + name + " in the environment or use " + flagName(name))
+		l.problem(where + " sets " + key.Value + ", which a YAML file cannot set: set " + name + " in the environment or use " + flagName(name))
 	case key.Kind != yaml.ScalarNode || !known || key.Value != row.key():
 		l.problem(where + " has an unknown key" + shown(keylike, key.Value))
 	case repeated:

@@ -169,7 +169,7 @@ func actor(c *fiber.Ctx) (keys.Actor, error) {
 	from, fromOK := c.Locals(keys.ActorKey{}).(keys.Actor)
 	principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal)
 	if !ok || !fromOK {
-		return keys.Actor{}, fault.Wrap(fault.Internal, errors.New("the administration runs without a guard"))
+		return keys.Actor{}, fault.Wrap(fault.Internal, errors.New("the routes of keys have no guard"))
 	}
 	from.Key = principal.KeyID
 	return from, nil

@@ -22,7 +22,7 @@ type Caller struct {
 func WhoAmI(c *fiber.Ctx) error {
 	principal, ok := c.Locals(keys.PrincipalKey{}).(*keys.Principal)
 	if !ok {
-		return fault.Wrap(fault.Internal, errors.New("whoami runs without a guard"))
+		return fault.Wrap(fault.Internal, errors.New("the route of whoami has no guard"))
 	}
 	return c.JSON(Caller{
 		Key:       principal.KeyID,

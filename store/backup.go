@@ -60,7 +60,7 @@ func backupSQLite(ctx context.Context, source *sqliteFile, file string) (err err
 		return fmt.Errorf("the backup %s cannot be written: make its folder first", file)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists already, and a backup overwrites nothing", file)
+		return fmt.Errorf("%s already exists, and a backup never overwrites a file", file)
 	}
 	if err != nil {
 		return fmt.Errorf("the backup cannot be written: %w", err)

@@ -59,7 +59,7 @@ func TestBackupOverwritesNothing(t *testing.T) {
 	taken := filepath.Join(t.TempDir(), "taken")
 	write(t, taken, "")
 	for _, target := range []string{taken, file} {
-		isSentence(t, store.Backup(t.Context(), options(file), target), target, "exists already")
+		isSentence(t, store.Backup(t.Context(), options(file), target), target, "already exists")
 	}
 	if content, err := os.ReadFile(taken); err != nil || len(content) != 0 {
 		t.Errorf("the file has %q, %v", content, err)

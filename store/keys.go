@@ -60,7 +60,7 @@ const keyRows = `SELECT seq,
 		coalesce((SELECT created_at FROM keys AS successor WHERE successor.id = keys.rotated_to), 0)
 	END, ` + keyColumns + ` FROM keys`
 
-var errNoVersion = errors.New("the store has lost its version of keys")
+var errNoVersion = errors.New("the table key_version has no row")
 
 // Key finds a key by its id. NotFound without one.
 func (s *Store) Key(ctx context.Context, id string) (found keys.Record, err error) {

@@ -40,7 +40,7 @@ func TestRestoreKeepsABackupWithTheNameOfTheNewStore(t *testing.T) {
 		chosen := file + "-restore" + suffix
 		write(t, chosen, string(read(t, backup)))
 		_, err := restore(t, file, chosen, false)
-		isSentence(t, err, chosen, "has a name that restoring needs", "the store stays as it was")
+		isSentence(t, err, chosen, "has a name that the restore itself uses", "the store stays as it was")
 		if got := read(t, chosen); string(got) != string(read(t, backup)) {
 			t.Errorf("%s: the backup was changed", suffix)
 		}

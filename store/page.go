@@ -95,10 +95,10 @@ func list[T any](
 	ctx context.Context, s *Store, of List, page Page, scan func(from scanner, seq *int64) (T, error), query pagedQuery, args ...any,
 ) ([]T, Cursor, error) {
 	if page.Size < 1 {
-		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a page of %d rows", page.Size))
+		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a page size of %d: it must be 1 or more", page.Size))
 	}
 	if !page.After.IsZero() && page.After.list != of {
-		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a cursor of list %d for list %d", page.After.list, of))
+		return nil, Cursor{}, fault.Wrap(fault.Internal, fmt.Errorf("a cursor of list %d was used for list %d", page.After.list, of))
 	}
 	found := []T{}
 	var next Cursor

@@ -172,7 +172,7 @@ func TestPgBouncerCrowdLeavesNothingBehind(t *testing.T) {
 		CREATE TRIGGER check_beat BEFORE INSERT OR UPDATE ON instances FOR EACH ROW EXECUTE FUNCTION check_beat();
 		CREATE TRIGGER check_key BEFORE INSERT OR UPDATE OF state ON keys FOR EACH ROW EXECUTE FUNCTION check_beat()`)
 	crowd(t, s)
-	until(t, "a line about the pooler", func() bool { return strings.Contains(log.String(), "a pooler stands before it") })
+	until(t, "a line about the pooler", func() bool { return strings.Contains(log.String(), "there is a pooler before it") })
 	stop()
 	if err := <-listened; err != nil {
 		t.Errorf("listening ended with %v", err)

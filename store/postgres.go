@@ -125,7 +125,7 @@ func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 		return nil, err
 	}
 	if config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
-		return nil, errors.New("DATABASE_URL asks for the simple protocol, which writes values into the text of queries")
+		return nil, errors.New("DATABASE_URL asks for the simple protocol, which is not supported: it writes values into the text of queries")
 	}
 	config.MaxConns = postgresConnections
 	config.PingTimeout = postgresPing
@@ -271,7 +271,7 @@ func checkHome(ctx context.Context, db *sql.DB) error {
 	}
 	switch {
 	case encoding != "UTF8":
-		return fmt.Errorf("its encoding is %s, and texts need UTF8", encoding)
+		return fmt.Errorf("its encoding is %s, and it must be UTF8", encoding)
 	case schema == "":
 		return errors.New("none of the schemas in its search_path exists")
 	case !home:

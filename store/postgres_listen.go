@@ -15,7 +15,7 @@ const listenCheck = 5 * time.Second
 // listenAgain is how often it checks whether the pooler is still there.
 const listenAgain = time.Minute
 
-var errPooled = errors.New("a pooler stands before the server")
+var errPooled = errors.New("there is a pooler before the server")
 
 // listenPostgres listens for notifications until ctx ends or the connection is lost. Notifications only make changes faster; all
 // instances poll as well. Through a pooler LISTEN does not work, so it only checks now and then whether the pooler is gone.

@@ -104,7 +104,7 @@ func settleParameter(config *pgx.ConnConfig, name, value string) (what settlemen
 		return ignoredHere, ""
 	case "replication":
 		if !slices.Contains([]string{"false", "off", "no", "0"}, value) {
-			return refused, "asks for a connection that only replicates"
+			return refused, "asks for a replication connection, which is not supported"
 		}
 		return settled, ""
 	case "requiressl": // the name that sslmode=require had before PostgreSQL 8
@@ -112,7 +112,7 @@ func settleParameter(config *pgx.ConnConfig, name, value string) (what settlemen
 			return ignoredHere, ""
 		}
 		if mayBeInClear(config) {
-			return refused, "is out of use: say sslmode=require"
+			return refused, "is obsolete: use sslmode=require"
 		}
 		return settled, ""
 	case "ssl_min_protocol_version":
@@ -174,7 +174,7 @@ func parseFault(storeURL string) error {
 			other := *u
 			other.RawQuery = strings.ReplaceAll(rest.Encode(), "+", "%20") // a + is one, for the driver
 			if _, err := pgxpool.ParseConfig(other.String()); err == nil {
-				return fmt.Errorf("DATABASE_URL: the parameter %s has a value that it cannot have", name)
+				return fmt.Errorf("DATABASE_URL: the parameter %s has an invalid value", name)
 			}
 		}
 	}

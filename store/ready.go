@@ -35,7 +35,7 @@ func (s *Store) Ready(ctx context.Context) error {
 		}
 		return nil
 	case <-ctx.Done():
-		return fault.Wrap(fault.Unavailable, fmt.Errorf("the store's check is not finished: %w", ctx.Err()))
+		return fault.Wrap(fault.Unavailable, fmt.Errorf("the check of the store did not end in time: %w", ctx.Err()))
 	}
 }
 

@@ -32,7 +32,7 @@ func checkBacked(b Backed, path string) error {
 	}
 	for _, name := range stagedNames(path + stagedSuffix) {
 		if taken, err := os.Stat(name); err == nil && os.SameFile(info, taken) {
-			return b.refused("has a name that restoring needs: give it another one")
+			return b.refused("has a name that the restore itself uses: rename it")
 		}
 	}
 	for _, suffix := range []string{"-wal", "-journal"} {
@@ -151,7 +151,7 @@ func (s *staged) copy(ctx context.Context) (err error) {
 	case copied == 0:
 		return s.backup.refused("is empty: restore another one")
 	case !h.sqlite:
-		return s.backup.refused("is no SQLite database: restore one that latchkey backup wrote, unpacked where it was packed")
+		return s.backup.refused("is no SQLite database: restore a file that latchkey backup wrote, and decompress it first if it is compressed")
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (c *current) keep(ctx context.Context, path string, revive bool) (leftOut i
 		return 0, err
 	}
 	if old != restored {
-		return 0, fmt.Errorf("the store has a schema of version %d, and the backup one of %d, which this latchkey cannot bring together: "+
+		return 0, fmt.Errorf("the store has a schema of version %d, and the backup one of %d, which this version of latchkey cannot combine: "+
 			"restore with the newest latchkey that has used either; the store stays as it was", old, restored)
 	}
 	kept := keepNumbers

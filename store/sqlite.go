@@ -36,7 +36,7 @@ func sqlitePath(storeURL string) (string, error) {
 		return "", errors.New("DATABASE_URL must be sqlite:<path>, as in sqlite:data/latchkey.db or sqlite:/data/latchkey.db, " +
 			"or postgres://user:password@host/name")
 	case path == ":memory:":
-		return "", errors.New("DATABASE_URL must name a file: what is kept in memory is lost when the program stops")
+		return "", errors.New("DATABASE_URL must name a file: a database in memory is lost when the program stops")
 	}
 	return filepath.Abs(path)
 }
