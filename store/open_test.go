@@ -41,7 +41,7 @@ func TestOpenRefusesURLs(t *testing.T) {
 		}
 		isSentence(t, err, "DATABASE_URL", tt.says)
 		if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the password is told: %v", err)
+			t.Errorf("the password is shown: %v", err)
 		}
 	}
 	if left, err := os.ReadDir("."); err != nil || len(left) != 0 {

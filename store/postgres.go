@@ -121,7 +121,7 @@ func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, parseFault(storeURL)
 	}
-	if _, err := settleParameters(config.ConnConfig); err != nil {
+	if _, err := applyParameters(config.ConnConfig); err != nil {
 		return nil, err
 	}
 	if config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
@@ -134,7 +134,7 @@ func postgresConfig(storeURL string) (*pgxpool.Config, error) {
 		config.ConnConfig.RuntimeParams["application_name"] = "latchkey"
 	}
 	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
-	config.AfterConnect = settlePostgres
+	config.AfterConnect = setUpConnection
 	cancelSoon(config)
 	return config, nil
 }
@@ -233,7 +233,7 @@ func beginPostgres(ctx context.Context, db *sql.DB) error {
 		err = lockPostgres(ctx, db)
 	}
 	if err == nil {
-		err = withTimeout(ctx, postgresTimeout, func(ctx context.Context) error { return checkHome(ctx, db) })
+		err = withTimeout(ctx, postgresTimeout, func(ctx context.Context) error { return checkDatabase(ctx, db) })
 	}
 	return err
 }
@@ -260,8 +260,8 @@ func lockPostgres(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// checkHome refuses a database that cannot hold our schema.
-func checkHome(ctx context.Context, db *sql.DB) error {
+// checkDatabase refuses a database that cannot hold our schema.
+func checkDatabase(ctx context.Context, db *sql.DB) error {
 	const ask = `SELECT current_setting('server_encoding'), coalesce(current_schema(), ''), current_user,
 		coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) OR to_regclass('meta') IS NOT NULL`
 	var encoding, schema, user string

@@ -108,7 +108,7 @@ func TestPostgresFaultsOfTheServer(t *testing.T) {
 		_, err := store.Open(t.Context(), store.Options{URL: wrong, Environment: "development"})
 		isSentence(t, err, `password authentication failed for user "postgres"`)
 		if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the password is told: %v", err)
+			t.Errorf("the password is shown: %v", err)
 		}
 	})
 }

@@ -51,7 +51,7 @@ func TestOpenExplainsWhyAServerCannotBeUsed(t *testing.T) {
 			}
 			isSentence(t, err, append(tt.says, "the store", "cannot be opened")...)
 			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "postgres://") {
-				t.Errorf("the URL is told: %v", err)
+				t.Errorf("the URL is shown: %v", err)
 			}
 			if took := time.Since(began); took > answerTimeout {
 				t.Errorf("it took %v", took)
@@ -124,7 +124,7 @@ func TestBackupOfPostgresNamesTheTool(t *testing.T) {
 	err := store.Backup(t.Context(), store.Options{URL: "postgres://u:hunter2@127.0.0.1/x", Environment: "development"}, file)
 	isSentence(t, err, "pg_dump")
 	if strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("the password is told: %v", err)
+		t.Errorf("the password is shown: %v", err)
 	}
 }
 

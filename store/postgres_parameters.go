@@ -24,7 +24,7 @@ func (o Options) Remarks() []string {
 	if err != nil {
 		return nil
 	}
-	ignored, err := settleParameters(config.ConnConfig)
+	ignored, err := applyParameters(config.ConnConfig)
 	if err != nil {
 		return nil
 	}
@@ -49,13 +49,13 @@ func (o Options) Remarks() []string {
 		"or this service settles them: " + strings.Join(ignored, ", ")}
 }
 
-// settleParameters handles parameters of libpq that the driver does not know, from the URL or a service file. The driver would
+// applyParameters handles parameters of libpq that the driver does not know, from the URL or a service file. The driver would
 // send them to the server, which does not know them either. It removes and names those that only concern libpq. It refuses those
 // that restrict access, because they must not be ignored.
-func settleParameters(config *pgx.ConnConfig) (ignored []string, err error) {
+func applyParameters(config *pgx.ConnConfig) (ignored []string, err error) {
 	parameters := config.RuntimeParams
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		what, why := settleParameter(config, name, parameters[name])
+		what, why := applyParameter(config, name, parameters[name])
 		if what == others {
 			continue
 		}
@@ -64,9 +64,9 @@ func settleParameters(config *pgx.ConnConfig) (ignored []string, err error) {
 			switch what {
 			case refused:
 				return nil, fmt.Errorf("DATABASE_URL: the parameter %s %s", name, why)
-			case ignoredHere:
+			case dropped:
 				ignored = append(ignored, name)
-			case others, settled:
+			case others, applied:
 			}
 		}
 		delete(parameters, name)
@@ -74,24 +74,24 @@ func settleParameters(config *pgx.ConnConfig) (ignored []string, err error) {
 	return ignored, nil
 }
 
-// settlement is how a parameter is handled.
-type settlement int
+// handling is how a parameter is handled.
+type handling int
 
 const (
-	others settlement = iota // a parameter of the server
-	settled
-	ignoredHere
+	others handling = iota // a parameter of the server
+	applied
+	dropped
 	refused
 )
 
 const notSupported = "is not supported"
 
-// settleParameter applies one parameter if it can. why completes "the parameter x ".
-func settleParameter(config *pgx.ConnConfig, name, value string) (what settlement, why string) {
+// applyParameter applies one parameter if it can. why completes "the parameter x ".
+func applyParameter(config *pgx.ConnConfig, name, value string) (what handling, why string) {
 	switch name {
 	case "gssdelegation", "gsslib", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
 		"load_balance_hosts", "sslcompression", "sslkeylogfile", "tcp_user_timeout":
-		return ignoredHere, ""
+		return dropped, ""
 	case "oauth_client_id", "oauth_client_secret", "oauth_issuer", "oauth_scope", "requirepeer",
 		"scram_client_key", "scram_server_key", "sslcrl", "sslcrldir":
 		return refused, notSupported
@@ -101,39 +101,39 @@ func settleParameter(config *pgx.ConnConfig, name, value string) (what settlemen
 		if value == "require" {
 			return refused, "is require, and there is no GSSAPI encryption here: use sslmode"
 		}
-		return ignoredHere, ""
+		return dropped, ""
 	case "replication":
 		if !slices.Contains([]string{"false", "off", "no", "0"}, value) {
 			return refused, "asks for a replication connection, which is not supported"
 		}
-		return settled, ""
+		return applied, ""
 	case "requiressl": // the name that sslmode=require had before PostgreSQL 8
 		if value == "0" {
-			return ignoredHere, ""
+			return dropped, ""
 		}
-		if mayBeInClear(config) {
+		if mayLackTLS(config) {
 			return refused, "is obsolete: use sslmode=require"
 		}
-		return settled, ""
+		return applied, ""
 	case "ssl_min_protocol_version":
-		return leastTLS(config, value)
+		return minTLS(config, value)
 	case "ssl_max_protocol_version":
 		if value != "TLSv1.3" {
 			return refused, notSupported
 		}
-		return settled, ""
+		return applied, ""
 	case "fallback_application_name":
 		if config.RuntimeParams["application_name"] == "" && value != "" {
 			config.RuntimeParams["application_name"] = value
 		}
-		return settled, ""
+		return applied, ""
 	default:
 		return others, ""
 	}
 }
 
-// mayBeInClear reports whether a connection over a network may be without TLS.
-func mayBeInClear(config *pgx.ConnConfig) bool {
+// mayLackTLS reports whether a connection over a network may be without TLS.
+func mayLackTLS(config *pgx.ConnConfig) bool {
 	over := func(host string, port uint16, settings *tls.Config) bool {
 		network, _ := pgconn.NetworkAddress(host, port)
 		return network != "unix" && settings == nil
@@ -143,11 +143,11 @@ func mayBeInClear(config *pgx.ConnConfig) bool {
 	})
 }
 
-// leastTLS sets the lowest version of TLS; the default is TLS 1.2.
-func leastTLS(config *pgx.ConnConfig, value string) (settlement, string) {
+// minTLS sets the lowest version of TLS; the default is TLS 1.2.
+func minTLS(config *pgx.ConnConfig, value string) (handling, string) {
 	switch value {
 	case "TLSv1", "TLSv1.1", "TLSv1.2":
-		return settled, ""
+		return applied, ""
 	case "TLSv1.3":
 	default:
 		return refused, "must be TLSv1.2 or TLSv1.3"
@@ -161,7 +161,7 @@ func leastTLS(config *pgx.ConnConfig, value string) (settlement, string) {
 			settings.MinVersion = tls.VersionTLS13
 		}
 	}
-	return settled, ""
+	return applied, ""
 }
 
 // parseFault is a sentence about a URL that the driver cannot read. If the URL can be read without one of its parameters, it names

@@ -119,7 +119,7 @@ func TestPostgresParameters(t *testing.T) {
 				isSentence(t, err, name)
 			}
 			if err != nil && strings.Contains(err.Error(), "hunter2") || strings.Contains(remarks, "hunter2") {
-				t.Errorf("a value is told: %v; remarks: %s", err, remarks)
+				t.Errorf("a value is shown: %v; remarks: %s", err, remarks)
 			}
 		})
 	}

@@ -31,8 +31,8 @@ const askPooler = `SELECT CASE WHEN pg_backend_pid() <> $1::bigint THEN NULL ELS
 // beginPooled sets both for one transaction.
 const beginPooled = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 3000`
 
-// settlePostgres is called for each new connection of the pool.
-func settlePostgres(ctx context.Context, conn *pgx.Conn) error {
+// setUpConnection is called for each new connection of the pool.
+func setUpConnection(ctx context.Context, conn *pgx.Conn) error {
 	// The pool has no timeout here, and the connection counts in it meanwhile.
 	ctx, cancel := context.WithTimeout(ctx, postgresTimeout)
 	defer cancel()

@@ -49,11 +49,11 @@ type reserve struct {
 	serving bool
 	logger  *slog.Logger
 
-	full   atomic.Bool
-	begun  bool // there was a change of keys or a heartbeat
-	said   bool // the last value of full that was logged
-	warned bool // it was logged that the file cannot be made for another reason
-	looked time.Time
+	full     atomic.Bool
+	begun    bool // there was a change of keys or a heartbeat
+	reported bool // the last value of full that was logged
+	warned   bool // it was logged that the file cannot be made for another reason
+	lastLook time.Time
 	// unemptied is how many bytes were written since wrote last emptied the log.
 	unemptied int
 }
@@ -65,7 +65,7 @@ func newReserve(file *sqliteFile, o Options) *reserve {
 // write calls write, and gives it space from the reserve as long as leave bytes stay. A caller that leaves all of it is refused
 // while the disk is full.
 func (r *reserve) write(ctx context.Context, leave int64, write func() error) error {
-	r.look(ctx)
+	r.replenish(ctx)
 	ordinary := leave >= reserveSize
 	if ordinary && r.full.Load() {
 		return fault.Wrap(fault.Unavailable, errDiskFull)
@@ -74,7 +74,7 @@ func (r *reserve) write(ctx context.Context, leave int64, write func() error) er
 	for r.lacksRoom(err) {
 		r.full.Store(true)
 		if ordinary {
-			r.say()
+			r.logFull()
 			return fault.Wrap(fault.Unavailable, fmt.Errorf("%w: %w", errDiskFull, err))
 		}
 		if !r.giveToLog(leave) {
@@ -85,7 +85,7 @@ func (r *reserve) write(ctx context.Context, leave int64, write func() error) er
 	if !ordinary {
 		r.begun = true
 	}
-	r.say()
+	r.logFull()
 	if err == nil && r.full.Load() && !ordinary {
 		r.emptyLog(ctx, leave)
 	}
@@ -188,8 +188,8 @@ func (r *reserve) lacksRoom(err error) bool {
 	return false
 }
 
-// makeWay frees space for opening, which needs some for the log and its shared memory. It reports whether to try again.
-func (r *reserve) makeWay(err error) bool {
+// freeSpace frees space for opening, which needs some for the log and its shared memory. It reports whether to try again.
+func (r *reserve) freeSpace(err error) bool {
 	if !r.lacksRoom(err) {
 		return false
 	}
@@ -202,13 +202,13 @@ func (r *reserve) makeWay(err error) bool {
 	return given
 }
 
-// look makes the reserve of a server whole again if there is room.
-func (r *reserve) look(ctx context.Context) {
+// replenish makes the reserve of a server whole again if there is room.
+func (r *reserve) replenish(ctx context.Context) {
 	if !r.serving || !r.full.Load() && size(r.path) >= reserveSize {
 		return
 	}
-	if now := time.Now(); now.Sub(r.looked) >= reserveEvery {
-		r.looked = now
+	if now := time.Now(); now.Sub(r.lastLook) >= reserveEvery {
+		r.lastLook = now
 		// Locked, so that no other process finds the disk full while this file is tried.
 		_ = locked(ctx, r.db, func() error {
 			err := r.make()
@@ -222,14 +222,14 @@ func (r *reserve) look(ctx context.Context) {
 	}
 }
 
-// say logs once that the disk is full, and once that it is not any more. It waits for the first heartbeat, so that this is not
+// logFull logs once that the disk is full, and once that it is not any more. It waits for the first heartbeat, so that this is not
 // the first line of a server's log.
-func (r *reserve) say() {
+func (r *reserve) logFull() {
 	full := r.full.Load()
-	if !r.begun || full == r.said {
+	if !r.begun || full == r.reported {
 		return
 	}
-	r.said = full
+	r.reported = full
 	if full {
 		r.logger.Error("the disk of the store is full: only changes of keys are written until there is room again", "store", r.file.path)
 	} else {

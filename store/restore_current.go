@@ -114,13 +114,13 @@ func (c *current) prepare(ctx context.Context, environment string) error {
 		})
 	}
 	if err == nil {
-		err = c.alone(ctx)
+		err = c.lockOut(ctx)
 	}
 	return err
 }
 
-// alone copies the log into the file, removes it durably, and locks every other process out.
-func (c *current) alone(ctx context.Context) (err error) {
+// lockOut copies the log into the file, removes it durably, and locks every other process out.
+func (c *current) lockOut(ctx context.Context) (err error) {
 	if c.conn, err = c.db.Conn(ctx); err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (c *current) alone(ctx context.Context) (err error) {
 
 // replace replaces the store with the file at path.
 func (c *current) replace(path string) (err error) {
-	if err := c.bequeath(path); err != nil {
+	if err := c.giveOwnerAndMode(path); err != nil {
 		return fmt.Errorf("the new store cannot be given the owner and the mode of %s: %w", c.path, reasonOf(err))
 	}
 	if err := syncFile(path); err != nil {
@@ -193,9 +193,9 @@ func (c *current) replace(path string) (err error) {
 	return errors.Join(removeFiles(after...), syncFolder(filepath.Dir(c.path)))
 }
 
-// bequeath gives the file at path the owner and the mode of the store. If there was no store, it gets the owner of the folder, who
+// giveOwnerAndMode gives the file at path the owner and the mode of the store. If there was no store, it gets the owner of the folder, who
 // runs the service. A link is refused.
-func (c *current) bequeath(path string) (err error) {
+func (c *current) giveOwnerAndMode(path string) (err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|noFollow, 0)
 	if err != nil {
 		return err

@@ -155,6 +155,6 @@ func TestRestoreRefusesPostgreSQL(t *testing.T) {
 		store.Backed{File: "backup.db"})
 	isSentence(t, err, "PostgreSQL", "pg_restore")
 	if strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("the password is told: %v", err)
+		t.Errorf("the password is shown: %v", err)
 	}
 }

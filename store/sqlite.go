@@ -50,7 +50,7 @@ func openSQLite(ctx context.Context, path string, o Options) (*database, []strin
 	}
 	r := newReserve(file, o)
 	db, applied, err := connectSQLite(ctx, file, r, o)
-	for err != nil && !o.Reading && r.makeWay(err) {
+	for err != nil && !o.Reading && r.freeSpace(err) {
 		db, applied, err = connectSQLite(ctx, file, r, o)
 	}
 	if r.lacksRoom(err) {
