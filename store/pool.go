@@ -15,7 +15,7 @@ import (
 type pool struct {
 	db      *sql.DB
 	slots   chan struct{}
-	queue   chan struct{} // takes a slot here first, so that few of this pool wait for slots; nil for none
+	queue   chan struct{} // an operation takes a place here before it waits for a slot; nil for none
 	closing <-chan struct{}
 
 	timeout                          time.Duration
