@@ -119,7 +119,7 @@ func TestScopeUnknownIsKept(t *testing.T) {
 	ring := newRing(t, s)
 	poll(t, ring)
 	key, _ := create(t, ring)
-	key.ID, key.Scopes = key.ID[:11]+"z", []keys.Scope{keys.AccountsRead, "accounts:ruin", keys.KeysAdmin}
+	key.ID, key.Scopes = "E000000newer", []keys.Scope{keys.AccountsRead, "accounts:ruin", keys.KeysAdmin}
 	key, err := s.CreateKey(t.Context(), key, keys.Event{At: time.Now(), Actor: cli(), Action: keys.ActionCreate, Target: key.ID, Count: 1})
 	if err != nil {
 		t.Fatal(err)
