@@ -313,13 +313,15 @@ func isSame(t *testing.T, before, after map[string]string) {
 }
 
 func TestRestoreMigratesAnOldBackup(t *testing.T) {
-	file, backup := twoStores(t)
-	tamper(t, backup, "DROP INDEX audit_of_target_by_time; DROP INDEX audit_of_actor_by_time; DELETE FROM goose_db_version WHERE version_id >= 9")
+	file, _ := twoStores(t)
+	backup := filepath.Join(t.TempDir(), "old.db")
+	write(t, backup, testdata(t, "release-1.db"))
+	tamper(t, backup, "UPDATE meta SET value = 'development' WHERE name = 'environment'")
 	done := restored(t, file, backup, false)
-	if len(done.Migrations) == 0 || !strings.HasPrefix(done.Migrations[0], "00009_") {
+	if len(done.Migrations) == 0 || !strings.HasPrefix(done.Migrations[0], "00004_") {
 		t.Errorf("it says %+v", done)
 	}
-	isOne(t, "the accounts", texts(t, file, everyAccount), "ada")
+	isOne(t, "the accounts", texts(t, file, everyAccount), "stevenm", "foobar", "ada")
 	isOne(t, "the indexes", texts(t, file, "SELECT name FROM sqlite_schema WHERE name LIKE 'audit_of_%_by_time' ORDER BY name"),
 		"audit_of_actor_by_time", "audit_of_target_by_time")
 }
