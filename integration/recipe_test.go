@@ -125,30 +125,37 @@ func recipe(t *testing.T) []change {
 	return changes
 }
 
-// apply makes the change in a copy of the module.
+// apply makes the change in a copy of the module. A change that has been made is left alone, so that this test also passes
+// where somebody has followed the recipe.
 func (c change) apply(t *testing.T, module string) {
 	t.Helper()
 	path := filepath.Join(module, filepath.FromSlash(c.path))
-	if strings.Contains(c.path, "NNNNN") {
-		there, err := os.ReadDir(filepath.Dir(path))
+	if folder, name := filepath.Split(path); strings.HasPrefix(name, "NNNNN") {
+		migrations, err := os.ReadDir(folder)
 		if err != nil {
 			t.Fatal(err)
 		}
-		path = strings.Replace(path, "NNNNN", fmt.Sprintf("%05d", len(there)+1), 1)
+		path = folder + strings.Replace(name, "NNNNN", fmt.Sprintf("%05d", len(migrations)+1), 1)
+		for _, m := range migrations {
+			if strings.HasSuffix(m.Name(), strings.TrimPrefix(name, "NNNNN")) {
+				path = folder + m.Name()
+			}
+		}
 	}
 	content, err := os.ReadFile(path)
+	if err != nil && !(c.before == "" && os.IsNotExist(err)) {
+		t.Fatal(err)
+	}
 	text := string(content)
 	switch {
-	case c.before == "" && os.IsNotExist(err):
-	case err != nil:
-		t.Fatal(err)
-	case c.before == "" || strings.Count(text, c.before) != 1:
-		t.Fatalf("%s is not as the recipe has it, with this in one place:\n%s", c.path, c.before)
-	}
-	if c.before == "" {
+	case strings.Contains(text, c.after):
+		return
+	case c.before == "" && text == "":
 		text = c.after
-	} else {
+	case c.before != "" && strings.Count(text, c.before) == 1:
 		text = strings.Replace(text, c.before, c.after, 1)
+	default:
+		t.Fatalf("%s is not as the recipe has it, with this in one place:\n%s", c.path, c.before)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
